@@ -1,0 +1,72 @@
+import type { Scope } from '../protocol/routes.ts'
+import type { Device } from '../protocol/status.ts'
+
+/**
+ * Who may do what: accounts own spaces, tokens belong to accounts, devices hold replicas. A port of its own
+ * (suite: `testing/directory-contract.ts`), kept by the same storage as the log.
+ *
+ * Tokens are secrets of 32 random bytes; only their SHA-256 is kept. `authenticate` is called once per request,
+ * before any work (I12).
+ */
+export interface Directory extends AsyncDisposable {
+  /** The grant of a token, or why there is none. Unknown tokens and hashes take the same time. */
+  authenticate(token: string): Promise<Grant | 'unknown' | 'revoked' | 'expired'>
+
+  createToken(input: TokenInput): Promise<{ readonly token: string; readonly info: TokenInfo }>
+  listTokens(account?: string): Promise<readonly TokenInfo[]>
+  /** False when there is no such token. Takes effect at once. */
+  revokeToken(id: string): Promise<boolean>
+
+  /** The id of the account's space of this name, null when there is none. */
+  findSpace(account: string, name: string): Promise<string | null>
+  /** Makes the account's space when it is not there. */
+  ensureSpace(account: string, name: string): Promise<string>
+  listSpaces(account?: string): Promise<readonly { readonly account: string; readonly name: string; readonly id: string }[]>
+
+  /** Registers or updates; a deregistered device comes back only with a token that is not bound to it. */
+  registerDevice(account: string, device: { readonly id: string; readonly name: string; readonly platform: string }): Promise<Device>
+  listDevices(account: string): Promise<readonly Device[]>
+  renameDevice(account: string, id: string, name: string): Promise<Device | null>
+  /** Its tokens are revoked at once. False when there is no such device. */
+  deregisterDevice(account: string, id: string): Promise<boolean>
+  /** `unknown`, `active` or `deregistered`; notes the visit. */
+  seeDevice(account: string, id: string): Promise<'unknown' | 'active' | 'deregistered'>
+
+  /** The newest entries first. */
+  audit(limit: number): Promise<readonly AuditEntry[]>
+}
+
+export interface TokenInput {
+  readonly account: string
+  readonly name: string
+  readonly scopes: readonly Scope[]
+  /** Names of spaces, or null for every space of the account. */
+  readonly spaces: readonly string[] | null
+  readonly defaultSpace: string
+  readonly device?: string
+  /** Milliseconds since 1970; absent: does not expire. */
+  readonly expiresAt?: number
+}
+
+export interface TokenInfo extends TokenInput {
+  readonly id: string
+  readonly createdAt: number
+  readonly lastUsedAt: number | null
+  readonly revokedAt: number | null
+}
+
+export interface Grant {
+  readonly tokenId: string
+  readonly account: string
+  readonly scopes: readonly Scope[]
+  readonly spaces: readonly string[] | null
+  readonly defaultSpace: string
+  readonly device: string | null
+}
+
+export interface AuditEntry {
+  readonly at: number
+  readonly action: string
+  readonly account: string
+  readonly subject: string
+}

@@ -1,0 +1,75 @@
+import type { Fields } from '../../kernel/values.ts'
+import type { HydratePlace, HydrateStart, PullAnswer, PullRequest, ReadAnswer, ReadRequest } from '../../protocol/pull.ts'
+import type { PushAnswer, PushRequest } from '../../protocol/push.ts'
+import type { SchemaAnswer, SchemaTable } from '../../protocol/schema.ts'
+import type { SpaceStatus } from '../../protocol/status.ts'
+
+/**
+ * The cloud's storage of spaces: what must be true of every driver (suite: `testing/log-contract.ts`).
+ *
+ * - `space` is the directory's id of a space, never the name a client uses; every statement is bound to it.
+ * - Versions are given in commit order under the space's lock: once a reader has seen version v, nothing
+ *   at or below v appears any more (I4).
+ * - A method that resolves is durable; one that rejects did nothing. Rejections are `TidemarkError`s.
+ * - Opening the storage begins a generation with a fresh random id in every space it then serves.
+ * - The log never decodes values, keys or claims: they are opaque text and JSON.
+ */
+export interface Log extends AsyncDisposable {
+  /** Makes the space when it is not there. Idempotent. */
+  ensureSpace(space: string): Promise<void>
+
+  /**
+   * Applies one push request whole (I5), rows that are answered otherwise by name excepted.
+   * `hash` is of the exact bytes received. Rejects with `replica_forked`, `lost_history`, `payload_too_large`
+   * (staged parts), `unprocessable` (parts out of order).
+   */
+  push(space: string, input: PushInput): Promise<PushAnswer>
+
+  /** Rejects with `lost_history` or `cursor_expired`. Never waits: `wait` is the caller's, see `onCommit`. */
+  pull(space: string, request: PullRequest): Promise<PullAnswer>
+
+  /**
+   * Registers the replica's acknowledgement at the head (so that the floor cannot pass it) and answers the start.
+   * With `resume`, the head is the place's own; rejects with `cursor_expired` when the floor has passed it.
+   */
+  startHydrate(space: string, replica: string, tables?: readonly string[], resume?: HydratePlace): Promise<HydrateStart>
+  /** The next live records in (table, key) order as the JSON texts of `WireRecord`s; empty at the end. */
+  hydratePage(space: string, after: { readonly table: string; readonly key: string } | null, limit: number, tables?: readonly string[]): Promise<HydratePage>
+
+  read(space: string, request: ReadRequest): Promise<ReadAnswer>
+  readSchema(space: string): Promise<SchemaAnswer>
+  putSchema(space: string, tables: readonly SchemaTable[]): Promise<SchemaAnswer>
+  status(space: string): Promise<Omit<SpaceStatus, 'space'>>
+
+  /** Origin 000's upsert: newest wins by `updatedAt` where both rows have one; answers how many stand as sent. */
+  batch(space: string, rows: readonly BatchRow[]): Promise<number>
+
+  /**
+   * Drops tombstones that every replica seen since `liveSince` has acknowledged, and any older than
+   * `retainSince` (both in milliseconds); raises the floor. Answers how many.
+   */
+  collect(space: string, options: { readonly liveSince: number; readonly retainSince: number }): Promise<number>
+  /** Forgets a replica: its acknowledgement no longer holds the floor. */
+  forgetReplica(space: string, replica: string): Promise<void>
+
+  /** Calls back after each commit that raised a head. A hint: it may come late, twice or for nothing. */
+  onCommit(listener: (space: string, head: number) => void): () => void
+}
+
+export interface PushInput {
+  readonly request: PushRequest
+  readonly hash: string
+}
+
+export interface HydratePage {
+  readonly lines: readonly string[]
+  readonly last: { readonly table: string; readonly key: string } | null
+}
+
+export interface BatchRow {
+  readonly table: string
+  readonly key: string
+  readonly fields: Fields
+  /** Milliseconds of `updated_at`, null when the row has none that can be read. */
+  readonly updatedAt: number | null
+}

@@ -1,0 +1,258 @@
+import type { Hlc } from '../kernel/hlc.ts'
+import type { Fields } from '../kernel/values.ts'
+import type { HydratePlace } from '../protocol/pull.ts'
+import type { Change, Claims, Cursor, Generation, WireRecord } from '../protocol/records.ts'
+import type { SchemaTable } from '../protocol/schema.ts'
+import type { InboxDraft, InboxEntry, QuarantineEntry } from './inbox.ts'
+
+/**
+ * A local database, as the engine needs it: the application's tables, the marks its writes leave, and the
+ * engine's own durable state, all under one transaction.
+ *
+ * Contract (the suite is `testing/store-contract.ts`):
+ * - Each method is atomic and, when it resolves, committed; when it rejects, nothing was done. A crash at any
+ *   moment leaves the state of before or of after.
+ * - The application may write at any time between two calls, in this process or another. Every such write
+ *   leaves a mark in its own transaction, whoever made it; the engine's own writes leave none.
+ * - A row is *dirty* when it is marked and differs from its agreed image. A mark whose row equals the image is
+ *   removed whenever it is met.
+ * - Methods reject with a `TidemarkError`: `database_locked`, `disk_full`, `not_a_database`, `invariant`.
+ * - Records of tables that `schema()` does not list are skipped by `publish`, silently: their tables are not
+ *   covered (`ReplicaState.covered`) and are hydrated when they appear.
+ */
+export interface Store extends AsyncDisposable {
+  state(): Promise<ReplicaState>
+
+  /** The synced tables as they are now. Re-reads the file's schema when it changed, and repairs capture first. */
+  schema(): Promise<StoreSchema>
+
+  /**
+   * Dirty rows that may be pushed, in one read snapshot: parked and held rows are left out unless they
+   * changed since. The rows found first by (table, mark order), until a limit is passed; `more` tells that there
+   * are others. Limits are counts of rows and of bytes of encoded fields.
+   */
+  readDirty(limit: { readonly rows: number; readonly bytes: number }): Promise<DirtyRows>
+
+  /** Those of the named rows that are dirty or held, in one snapshot. The others need no merge. */
+  readTouched(rows: readonly RowKey[]): Promise<readonly LocalRow[]>
+
+  /** Keeps the mutation as in flight. Rejects with `invariant` when there is one. */
+  saveMutation(mutation: Mutation): Promise<void>
+  /** Takes the mutation off again, after a definite refusal: its rows stay dirty. */
+  freeMutation(number: number): Promise<void>
+
+  /** Applies what came from the cloud. See `Publication`. */
+  publish(publication: Publication): Promise<PublishResult>
+
+  /** A hydrate begins: nothing is applied yet. `sweep` makes the end delete what the cloud no longer has. */
+  startHydrate(hydrate: HydrateState): Promise<void>
+  /**
+   * The hydrate is whole: its tables are covered now. With `cursor`, that is the cursor. With `sweep`, rows that
+   * were agreed live at or below the hydrate's head, did not come, and are not dirty are deleted; dirty ones stay.
+   */
+  finishHydrate(cursor: Cursor | null): Promise<{ readonly deleted: number }>
+
+  /** The generation and highest version of an answer that changed nothing else. */
+  saveCursor(cursor: Cursor, generations: readonly Generation[]): Promise<void>
+  /** Another identity: mutation numbers start anew, a mutation in flight is dropped, its rows stay dirty. */
+  adopt(replica: string): Promise<void>
+  /**
+   * The cloud lost history above `common`: every row and tombstone with a higher version is offered again
+   * (`LocalRow.was`), `cursor` is where to go on. Nothing local is deleted.
+   */
+  rebase(cursor: Cursor, common: number, generations: readonly Generation[]): Promise<{ readonly offered: number }>
+  /** Remembers that the cloud has been told this schema. */
+  savePublishedSchema(fingerprint: string): Promise<void>
+
+  /** Dirty and other counts for the status; cheap enough for every second. */
+  counts(): Promise<StoreCounts>
+  listParked(limit: number): Promise<readonly ParkedRow[]>
+
+  listInbox(filter: { readonly open?: boolean; readonly limit?: number }): Promise<readonly InboxEntry[]>
+  readInbox(id: string): Promise<InboxEntry | null>
+  /**
+   * Closes an inbox entry. `edit` is written as an edit of the application's would be (it becomes dirty);
+   * `agree` makes a held row agree on that record first.
+   */
+  settleInbox(id: string, settlement: Settlement): Promise<void>
+
+  listQuarantine(limit: number): Promise<readonly QuarantineEntry[]>
+  /** Marks the row again, so that it is sent with the next push. False when there is no such entry. */
+  retryQuarantine(id: string): Promise<boolean>
+  /** Gives the local change up: the row becomes `record`, or goes when the cloud has none. False when there is no such entry. */
+  dropQuarantine(id: string, record: WireRecord | null): Promise<boolean>
+
+  /** Calls `changed` soon after a committed write of the application, in this process or another. */
+  watch(changed: () => void): () => void
+}
+
+export interface RowKey {
+  readonly table: string
+  readonly key: string
+}
+
+/** Everything durable that is not a row. */
+export interface ReplicaState {
+  readonly replica: string
+  readonly space: string
+  /** The last mutation number used; 0 before the first. */
+  readonly mutation: number
+  readonly inFlight: Mutation | null
+  /** Null before the first hydrate is whole. */
+  readonly cursor: Cursor | null
+  /** Generations of the epoch the replica has learned of, oldest first. */
+  readonly generations: readonly Generation[]
+  readonly hydrating: HydrateState | null
+  /** Tables whose rows up to the cursor are here. */
+  readonly covered: readonly string[]
+  readonly publishedSchema: string | null
+}
+
+export interface HydrateState {
+  readonly cursor: Cursor
+  /** Null: all tables. */
+  readonly tables: readonly string[] | null
+  /** After which record it goes on; null at the start. */
+  readonly place: HydratePlace | null
+  readonly sweep: boolean
+}
+
+export interface StoreSchema {
+  readonly tables: readonly SchemaTable[]
+  /** Changes when any synced table changes. */
+  readonly fingerprint: string
+  readonly refused: readonly { readonly table: string; readonly reason: string }[]
+}
+
+/** A row where it stands between the replica and the cloud. */
+export interface LocalRow extends RowKey {
+  /** Every synced column, null when there is no row. */
+  readonly fields: Fields | null
+  /** The version agreed on; 0 when none was. */
+  readonly base: number
+  readonly agreed: 'none' | 'live' | 'deleted'
+  /** Columns that differ from the agreed image: all of a row that was not agreed live; none of a deleted row. */
+  readonly changed: readonly string[]
+  readonly dirty: boolean
+  /** Waits in the inbox for a person: not pushed, not merged. */
+  readonly held: boolean
+  /** When the application last changed it; 0 when it is not dirty. */
+  readonly at: Hlc
+  /** Canonical unique values of the indexes that the change touches; all of them for a row not agreed live. */
+  readonly claims: Claims
+  /** The version it had in a lost history. */
+  readonly was: number | null
+}
+
+export interface DirtyRows {
+  readonly rows: readonly LocalRow[]
+  readonly more: boolean
+  /** Rows that cannot be carried at all (key or row over the limit): already moved to the quarantine. */
+  readonly refused: number
+}
+
+/** One push in flight: the exact texts of its requests, so that a repeat after a crash has the same bytes. */
+export interface Mutation {
+  readonly number: number
+  readonly force: boolean
+  readonly parts: readonly string[]
+}
+
+/**
+ * One transaction of applying. The order: acknowledge, check, apply, cursor.
+ *
+ * Refused whole with `moved` when a row named in `merged` no longer is as it was read, or when any other record's
+ * row has become dirty; with `stale` when a mutation is in flight that `acknowledge` does not settle.
+ * Records that are not newer than the row's agreed version are skipped.
+ */
+export interface Publication {
+  readonly acknowledge?: Acknowledgement
+  readonly records: readonly WireRecord[]
+  readonly merged: readonly MergedRow[]
+  /** The cursor afterwards; absent: unchanged. */
+  readonly cursor?: Cursor
+  readonly generations?: readonly Generation[]
+  /** Tombstones agreed at or below it may be forgotten. */
+  readonly floor?: number
+  /** Part of the hydrate under way: where it goes on after this. */
+  readonly place?: HydratePlace
+  readonly notes: readonly InboxDraft[]
+  /** Only the images change, no row: local differences become edits (`--overwrite` after a restore). */
+  readonly imagesOnly?: boolean
+}
+
+/** What the engine decided for a record whose row was dirty or held. */
+export interface MergedRow {
+  /** The row as it was read: the guard, compared with the row as it is. */
+  readonly read: LocalRow
+  /**
+   * - `take`: the row becomes the record; the local change is in the notes.
+   * - `keep`: the row becomes `fields`, the image the record: what differs stays dirty with its time.
+   * - `rekey`: the row moves to a fresh integer key, declared references follow it; the record takes its place.
+   * - `hold`: row and image stay; the row is held until its inbox entry is settled.
+   */
+  readonly decision:
+    | { readonly kind: 'take' }
+    | { readonly kind: 'keep'; readonly fields: Fields }
+    | { readonly kind: 'rekey' }
+    | { readonly kind: 'hold' }
+  /** What the row meets; null: the cloud has neither row nor tombstone. */
+  readonly record: WireRecord | null
+}
+
+/** The answer to the mutation in flight. */
+export interface Acknowledgement {
+  readonly mutation: number
+  readonly rows: readonly AcknowledgedRow[]
+}
+
+export interface AcknowledgedRow {
+  readonly change: Change
+  /**
+   * - `ok`: the image becomes what was pushed, at `version`; the mark goes only if the row still equals it.
+   * - `left`: stays dirty as it is (a conflict that `merged` decides, or a later round).
+   * - `refused`: into the quarantine with the reason; no longer dirty until it changes again.
+   */
+  readonly outcome:
+    | { readonly kind: 'ok'; readonly version: number }
+    | { readonly kind: 'left' }
+    | { readonly kind: 'refused'; readonly code: string; readonly message: string }
+}
+
+export type PublishResult =
+  | {
+      readonly status: 'done'
+      readonly applied: number
+      readonly parked: number
+      /** Inbox entries written, the store's own findings included. */
+      readonly notes: number
+      /** Milliseconds the write lock was held. */
+      readonly lockMs: number
+    }
+  | { readonly status: 'moved'; readonly rows: readonly RowKey[] }
+  | { readonly status: 'stale' }
+
+export interface StoreCounts {
+  /** Marked rows per table: an upper bound of the dirty ones. */
+  readonly pending: { readonly [table: string]: number }
+  readonly parked: number
+  readonly quarantined: number
+  readonly held: number
+  readonly openConflicts: number
+  /** Rows with a NULL in the key, which are not captured. */
+  readonly nullKeys: number
+}
+
+export interface ParkedRow extends RowKey {
+  readonly record: WireRecord
+  readonly reason: string
+}
+
+export interface Settlement {
+  readonly status: 'resolved' | 'undone' | 'dismissed'
+  /** Which side, or `row` for a row given by hand. */
+  readonly choice: string
+  /** The whole row to write, null to delete it; absent: nothing is written. */
+  readonly edit?: (RowKey & { readonly fields: Fields | null }) | undefined
+  readonly agree?: WireRecord | undefined
+}
