@@ -38,10 +38,21 @@ export const PullAnswer = Type.Object({
 export type PullAnswer = Static<typeof PullAnswer>
 
 /**
- * GET /sync/hydrate: every live record, as NDJSON: a `HydrateStart`, records in (table, key) order, a
+ * GET /sync/hydrate?space=…&replica=…&tables=…&tables=…: every live record, as NDJSON: a `HydrateStart`, records in (table, key) order, a
  * `HydrateEnd`. A broken stream is resumed with the header `tidemark-resume`: `head`, table and key of the last
  * record that arrived, as JSON in base64url. Records may be newer than `head`; a pull from `head` follows.
  */
+export const HydrateQuery = Type.Object(
+  {
+    space: SpaceName,
+    replica: Id,
+    /** Only these tables; in the address `tables` stands once for each. */
+    tables: Type.Optional(Type.Array(Name, { maxItems: MAX_TABLES })),
+  },
+  { additionalProperties: false },
+)
+export type HydrateQuery = Static<typeof HydrateQuery>
+
 export const HydrateStart = Type.Object({
   epoch: Id,
   generation: Generation,

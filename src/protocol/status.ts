@@ -2,6 +2,10 @@ import Type, { type Static } from 'typebox'
 
 import { Generation, Id, Name, SpaceName, Version } from './records.ts'
 
+/** The address of GET /sync/status?space=… and GET /sync/schema?space=… */
+export const SpaceQuery = Type.Object({ space: SpaceName }, { additionalProperties: false })
+export type SpaceQuery = Static<typeof SpaceQuery>
+
 /** GET /sync/status?space=… */
 export const SpaceStatus = Type.Object({
   space: SpaceName,
