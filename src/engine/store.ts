@@ -38,7 +38,7 @@ export interface Store extends AsyncDisposable {
 
   /** Keeps the mutation as in flight. Rejects with `invariant` when there is one. */
   saveMutation(mutation: Mutation): Promise<void>
-  /** Takes the mutation off again, after a definite refusal: its rows stay dirty. */
+  /** Takes the mutation off again, after a definite refusal: its rows stay dirty, its number is used again. */
   freeMutation(number: number): Promise<void>
 
   /** Applies what came from the cloud. See `Publication`. */
@@ -203,6 +203,8 @@ export interface MergedRow {
 /** The answer to the mutation in flight. */
 export interface Acknowledgement {
   readonly mutation: number
+  /** The cloud refused the request as such and never took the number: it is used again (as by `freeMutation`). */
+  readonly returned?: boolean
   readonly rows: readonly AcknowledgedRow[]
 }
 

@@ -1,0 +1,49 @@
+import { TidemarkError } from '../kernel/errors.ts'
+import type { Fields } from '../kernel/values.ts'
+import type { InboxEntry } from './inbox.ts'
+import type { Store } from './store.ts'
+
+/** What a person chooses for an inbox entry: a side, or a row given by hand. */
+export type Choice = 'local' | 'remote' | { readonly row: Fields }
+
+/**
+ * Settles an entry of the inbox. Each choice is an edit like the application's own, so it reaches every device.
+ * - An entry that waits (`manual`): the held row takes that side, or the given row.
+ * - An entry that was decided: `local` or `remote` writes that side's row again.
+ * Throws `not_found` for an unknown entry and `unprocessable` where the side has no row to write.
+ */
+export async function resolveEntry(store: Store, id: string, choice: Choice): Promise<void> {
+  const entry = await requireEntry(store, id)
+  const choiceName = typeof choice === 'string' ? choice : 'row'
+  const fields = typeof choice === 'string' ? sideOf(entry, choice) : { ...entry.local, ...choice.row }
+  const edit = { table: entry.table, key: entry.key, fields }
+  const agree = entry.chosen === 'waits' && entry.remote !== null ? { agree: entry.remote } : {}
+  await store.settleInbox(id, { status: 'resolved', choice: choiceName, edit, ...agree })
+}
+
+/** Puts back what lost: the row as it was on the side that was not chosen. */
+export async function undoEntry(store: Store, id: string): Promise<void> {
+  const entry = await requireEntry(store, id)
+  if (entry.chosen === 'waits') throw new TidemarkError('unprocessable', 'nothing was chosen yet; resolve the conflict instead')
+  const lost = entry.chosen === 'local' ? 'remote' : 'local'
+  const edit = { table: entry.table, key: entry.key, fields: sideOf(entry, lost) }
+  await store.settleInbox(id, { status: 'undone', choice: lost, edit })
+}
+
+/** Takes note without changing anything. An entry that waits must be resolved instead. */
+export async function dismissEntry(store: Store, id: string): Promise<void> {
+  const entry = await requireEntry(store, id)
+  if (entry.chosen === 'waits') throw new TidemarkError('unprocessable', 'the row waits for a decision; resolve the conflict instead')
+  await store.settleInbox(id, { status: 'dismissed', choice: 'none' })
+}
+
+function sideOf(entry: InboxEntry, side: 'local' | 'remote'): Fields | null {
+  if (side === 'local') return entry.local
+  return entry.remote === null || entry.remote.deleted === true ? null : (entry.remote.fields ?? null)
+}
+
+async function requireEntry(store: Store, id: string): Promise<InboxEntry> {
+  const entry = await store.readInbox(id)
+  if (entry === null) throw new TidemarkError('not_found', 'there is no such conflict')
+  return entry
+}

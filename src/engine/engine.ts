@@ -1,0 +1,386 @@
+import type { Clock } from '../kernel/clock.ts'
+import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
+import { silentLogger, type Logger } from '../kernel/logger.ts'
+import type { Random } from '../kernel/random.ts'
+import { createBatchSize } from './batch-size.ts'
+import { hydrate } from './hydrate.ts'
+import type { IdentityGuard } from './identity.ts'
+import { INITIAL, POLL_MS, transition, WORKING, type Effect, type MachineEvent, type MachineState } from './machine.ts'
+import type { Provider } from './provider.ts'
+import { listenForNews, publishStaged, pullPage } from './pull.ts'
+import { acknowledgeMutation, buildMutation, freeMutation, sendMutation } from './push.ts'
+import { reset, takeNewIdentity } from './reset.ts'
+import { newestWins, type NamedResolver, type ResolverSet } from './resolvers.ts'
+import { clearStaging, createStaging } from './staging.ts'
+import { describePhase, type EngineStatus } from './status.ts'
+import type { Store } from './store.ts'
+import { ATOMIC_ROWS, type Work, type WorkEvent } from './work.ts'
+
+export interface EngineOptions {
+  readonly store: Store
+  readonly provider: Provider
+  readonly guard: IdentityGuard
+  readonly clock: Clock
+  readonly random: Random
+  /** Absent: `newestWins` for every table. */
+  readonly resolver?: NamedResolver
+  /** Resolvers of single tables. */
+  readonly resolvers?: { readonly [table: string]: NamedResolver }
+  /** Milliseconds between safety polls. */
+  readonly pollMs?: number
+  /** Long polls between cycles, so that others' changes come at once. Default true. */
+  readonly listen?: boolean
+  /** Never more rows in one request than this; absent: adapts. */
+  readonly batchRows?: number
+  /** After a restored file: `rejoin` takes the cloud's newer rows, `overwrite` makes the restored rows edits. */
+  readonly afterRestore?: 'rejoin' | 'overwrite'
+  readonly logger?: Logger
+}
+
+export type EngineEvent =
+  | WorkEvent
+  | { readonly type: 'phase'; readonly from: MachineState; readonly event: MachineEvent; readonly to: MachineState }
+  | { readonly type: 'synced'; readonly at: number }
+  | { readonly type: 'error'; readonly error: TidemarkError }
+
+/** What one `syncNow` did. Counts of rows. */
+export interface SyncResult {
+  readonly pushed: number
+  readonly pulled: number
+  readonly applied: number
+  readonly conflicts: number
+  readonly quarantined: number
+  readonly durationMs: number
+}
+
+/**
+ * Keeps one store and one cloud in step: the shell around the pure machine. It performs one effect at a time,
+ * owns the one timer and the long poll, and survives being dropped at any await: everything that matters is in
+ * the store.
+ */
+export class SyncEngine implements AsyncDisposable {
+  readonly #options: EngineOptions
+  readonly #work: Work
+  readonly #listeners = new Set<(event: EngineEvent) => void>()
+  readonly #waiters = new Set<Waiter>()
+  #state: MachineState = INITIAL
+  /** Counts up when the effect at work is cancelled: the end of an older one is no event any more. */
+  #turn = 0
+  #abort = new AbortController()
+  #listening: AbortController | null = null
+  #cancelTimer: (() => void) | null = null
+  #unwatch: (() => void) | null = null
+  #nextAt: number | null = null
+  #lastSyncAt: number | null = null
+  #cycles = 0
+  /** The effect at work, for an orderly end. */
+  #atWork: Promise<void> = Promise.resolve()
+  #disposed = false
+
+  constructor(options: EngineOptions) {
+    this.#options = options
+    this.#work = {
+      store: options.store,
+      provider: options.provider,
+      guard: options.guard,
+      clock: options.clock,
+      random: options.random,
+      resolvers: (replica): ResolverSet => ({
+        default: options.resolver ?? newestWins(replica),
+        ...(options.resolvers === undefined ? {} : { tables: options.resolvers }),
+      }),
+      logger: options.logger ?? silentLogger,
+      report: (event) => this.#emit(event),
+      staging: createStaging(),
+      prefetched: null,
+      changes: null,
+      answer: null,
+      batch: createBatchSize(options.batchRows),
+      rowLimit: ATOMIC_ROWS,
+      more: false,
+      moves: 0,
+      imagesOnly: false,
+      lastError: null,
+    }
+  }
+
+  /** Checks the identity and begins. Rejects when the store cannot be read; a cloud out of reach is no error. */
+  async start(): Promise<void> {
+    if (this.#state.phase !== 'stopped') return
+    if (this.#disposed) throw new TidemarkError('aborted', 'the engine was closed')
+    await this.#checkIdentity()
+    const { inFlight } = await this.#work.store.state()
+    this.#unwatch ??= this.#work.store.watch(() => this.#dispatch({ type: 'wake', urgent: false }))
+    this.#dispatch({ type: 'start', inFlight: inFlight !== null })
+  }
+
+  async #checkIdentity(): Promise<void> {
+    const { replica, mutation } = await this.#work.store.state()
+    const verdict = await this.#work.guard.verdict(replica, mutation)
+    if (verdict === 'same') return
+    await takeNewIdentity(this.#work, verdict)
+    if (verdict === 'restored' && this.#options.afterRestore === 'overwrite') this.#work.imagesOnly = true
+  }
+
+  /**
+   * One whole cycle that begins now, local changes and cloud's both: resolves when nothing is left to do,
+   * rejects with the reason when the cycle fails. The engine itself goes on trying either way.
+   */
+  syncNow(options: { readonly signal?: AbortSignal } = {}): Promise<SyncResult> {
+    const { signal } = options
+    return new Promise((resolve, reject) => {
+      if (this.#state.phase === 'stopped' || this.#state.phase === 'paused') {
+        return reject(new TidemarkError('sync_disabled', 'the engine is stopped or paused'))
+      }
+      if (signal?.aborted === true) return reject(new TidemarkError('aborted'))
+      const waiter: Waiter = { cycle: this.#cycles + 1, begun: this.#options.clock.now(), sum: emptySum(), resolve, reject }
+      const stop = () => {
+        this.#waiters.delete(waiter)
+        reject(new TidemarkError('aborted'))
+      }
+      waiter.done = () => signal?.removeEventListener('abort', stop)
+      signal?.addEventListener('abort', stop, { once: true })
+      this.#waiters.add(waiter)
+      this.#dispatch({ type: 'wake', urgent: true })
+    })
+  }
+
+  /** Something changed, here or in the cloud; `urgent` cuts a back-off short (the network is back). */
+  wake(urgent = false): void {
+    this.#dispatch({ type: 'wake', urgent })
+  }
+
+  pause(): void {
+    this.#dispatch({ type: 'pause' })
+    this.#failWaiters(new TidemarkError('aborted', 'sync was paused'))
+  }
+
+  async resume(): Promise<void> {
+    if (this.#state.phase !== 'paused') return
+    await this.#atWork
+    const { inFlight } = await this.#work.store.state()
+    this.#dispatch({ type: 'resume', inFlight: inFlight !== null })
+  }
+
+  get phase(): MachineState['phase'] {
+    return this.#state.phase
+  }
+
+  /** True when something will happen by itself: an effect at work, a timer, or nothing wanted (I8). */
+  get isAlive(): boolean {
+    return this.#state.phase === 'stopped' || this.#state.phase === 'paused' || WORKING.has(this.#state.phase) || this.#cancelTimer !== null
+  }
+
+  async status(): Promise<EngineStatus> {
+    const [state, counts] = await Promise.all([this.#work.store.state(), this.#work.store.counts()])
+    return {
+      phase: this.#state.phase,
+      ...describePhase(this.#state.phase, this.#state.reason, counts),
+      code: this.#state.reason,
+      nextAt: this.#nextAt,
+      lastSyncAt: this.#lastSyncAt,
+      failures: this.#state.failures,
+      replica: state.replica,
+      space: state.space,
+      version: state.cursor?.version ?? null,
+      counts,
+    }
+  }
+
+  /** Listens to everything that happens; the returned function ends it. */
+  on(listener: (event: EngineEvent) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  /** Ends: cancels what waits, lets a transaction at work finish. The store stays open. */
+  async stop(): Promise<void> {
+    this.#unwatch?.()
+    this.#unwatch = null
+    this.#dispatch({ type: 'stop' })
+    this.#failWaiters(new TidemarkError('aborted', 'the engine was stopped'))
+    await this.#atWork
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposed = true
+    await this.stop()
+  }
+
+  #dispatch(event: MachineEvent): void {
+    const from = this.#state
+    const { pollMs, listen, random } = this.#options
+    const step = transition(from, event, { random, pollMs: pollMs ?? POLL_MS, listen: listen ?? true })
+    this.#state = step.state
+    if (step.begins === true) this.#cycles++
+    if (step.effects.length > 0) this.#clearTimer()
+    for (const effect of step.effects) this.#perform(effect)
+    this.#emit({ type: 'phase', from, event, to: step.state })
+    this.#settleWaiters(event)
+  }
+
+  #perform(effect: Effect): void {
+    this.#stopListening()
+    switch (effect.type) {
+      case 'cancel':
+        this.#turn++
+        this.#abort.abort(new TidemarkError('aborted'))
+        this.#abort = new AbortController()
+        clearStaging(this.#work.staging)
+        this.#work.changes = null
+        this.#work.answer = null
+        return
+      case 'timer':
+        return this.#setTimer(effect.ms)
+      case 'listen':
+        return this.#listen()
+      default:
+        this.#run(effect)
+    }
+  }
+
+  #run(effect: Exclude<Effect, { readonly type: 'cancel' | 'timer' | 'listen' }>): void {
+    const turn = this.#turn
+    const { signal } = this.#abort
+    const before = this.#atWork
+    const work = async (): Promise<void> => {
+      // A cancelled effect may still be inside a transaction: the next one waits for its end.
+      await before
+      if (turn !== this.#turn) return
+      let event: MachineEvent
+      try {
+        event = await this.#effect(effect, signal)
+      } catch (thrown) {
+        event = this.#failure(thrown)
+      }
+      if (turn === this.#turn) this.#dispatch(event)
+    }
+    this.#atWork = work()
+  }
+
+  #effect(effect: Exclude<Effect, { readonly type: 'cancel' | 'timer' | 'listen' }>, signal: AbortSignal): Promise<MachineEvent> {
+    const work = this.#work
+    switch (effect.type) {
+      case 'pull':
+        if (effect.first) clearStaging(work.staging)
+        return pullPage(work, signal)
+      case 'hydrate':
+        return hydrate(work, effect.sweep, signal)
+      case 'publish':
+        return publishStaged(work)
+      case 'build':
+        return buildMutation(work, effect.force, signal)
+      case 'send':
+        return sendMutation(work, signal)
+      case 'acknowledge':
+        return acknowledgeMutation(work)
+      case 'free':
+        return freeMutation(work, effect.code)
+      case 'reset':
+        return reset(work, effect.why)
+    }
+  }
+
+  #failure(thrown: unknown): MachineEvent {
+    const error = toTidemarkError(thrown)
+    this.#work.lastError = error
+    this.#emit({ type: 'error', error })
+    return { type: 'failed', code: error.code, retryAfterMs: error.retryAfterMs }
+  }
+
+  #listen(): void {
+    const listening = new AbortController()
+    this.#listening = listening
+    const wait = async (): Promise<void> => {
+      try {
+        await listenForNews(this.#work, listening.signal)
+      } catch {
+        // The cycle that follows meets the same error and deals with it.
+      }
+      if (this.#listening === listening) this.#dispatch({ type: 'wake', urgent: false })
+    }
+    void wait()
+  }
+
+  #stopListening(): void {
+    const listening = this.#listening
+    this.#listening = null
+    listening?.abort(new TidemarkError('aborted'))
+  }
+
+  #setTimer(ms: number): void {
+    this.#clearTimer()
+    this.#nextAt = this.#options.clock.now() + ms
+    this.#cancelTimer = this.#options.clock.after(ms, () => {
+      this.#clearTimer()
+      this.#dispatch({ type: 'timer' })
+    })
+  }
+
+  #clearTimer(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    this.#nextAt = null
+  }
+
+  #emit(event: EngineEvent): void {
+    for (const waiter of this.#waiters) addToSum(waiter.sum, event)
+    for (const listener of this.#listeners) {
+      try {
+        listener(event)
+      } catch (thrown) {
+        this.#work.logger.warn('a listener threw', { name: thrown instanceof Error ? thrown.name : 'unknown' })
+      }
+    }
+  }
+
+  #settleWaiters(event: MachineEvent): void {
+    const { phase, reason } = this.#state
+    if (phase === 'idle' && event.type !== 'wake' && event.type !== 'timer') {
+      this.#lastSyncAt = this.#options.clock.now()
+      this.#emit({ type: 'synced', at: this.#lastSyncAt })
+    }
+    for (const waiter of this.#waiters) {
+      if (waiter.cycle > this.#cycles) continue
+      if (phase === 'idle') {
+        this.#waiters.delete(waiter)
+        waiter.done?.()
+        waiter.resolve({ ...waiter.sum, durationMs: this.#options.clock.now() - waiter.begun })
+      } else if (phase === 'waiting' || phase === 'blocked') {
+        this.#waiters.delete(waiter)
+        waiter.done?.()
+        waiter.reject(this.#work.lastError ?? new TidemarkError(reason ?? 'internal'))
+      }
+    }
+  }
+
+  #failWaiters(error: TidemarkError): void {
+    for (const waiter of this.#waiters) {
+      this.#waiters.delete(waiter)
+      waiter.done?.()
+      waiter.reject(error)
+    }
+  }
+}
+
+type Sum = { -readonly [count in keyof Omit<SyncResult, 'durationMs'>]: number }
+
+interface Waiter {
+  /** Resolved by the end of this cycle or a later one. */
+  readonly cycle: number
+  readonly begun: number
+  readonly sum: Sum
+  readonly resolve: (result: SyncResult) => void
+  readonly reject: (error: TidemarkError) => void
+  done?: () => void
+}
+
+const emptySum = (): Sum => ({ pushed: 0, pulled: 0, applied: 0, conflicts: 0, quarantined: 0 })
+
+function addToSum(sum: Sum, event: EngineEvent): void {
+  if (event.type === 'pushed') sum.pushed += event.rows
+  else if (event.type === 'pulled') sum.pulled += event.records
+  else if (event.type === 'applied') sum.applied += event.rows
+  else if (event.type === 'conflicts') sum.conflicts += event.count
+  else if (event.type === 'quarantined') sum.quarantined += event.count
+}

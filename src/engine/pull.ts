@@ -1,0 +1,115 @@
+import { TidemarkError } from '../kernel/errors.ts'
+import { MAX_WAIT_S } from '../protocol/limits.ts'
+import type { PullAnswer } from '../protocol/pull.ts'
+import type { WireRecord } from '../protocol/records.ts'
+import type { MachineEvent } from './machine.ts'
+import { reconcileRecords } from './reconcile.ts'
+import { clearStaging, stageRecords } from './staging.ts'
+import type { Publication, PublishResult } from './store.ts'
+import { advanceCursor, ATOMIC_ROWS, PUBLISH_CHUNK_ROWS, tablesByName, withGeneration, type Work } from './work.ts'
+
+/** Publishes that found rows moved, in a row, after which the writer in the way gets a pause. */
+const MAX_MOVES = 50
+
+/** Fetches one page and stages it. */
+export async function pullPage(work: Work, signal: AbortSignal): Promise<MachineEvent> {
+  const { staging } = work
+  const state = await work.store.state()
+  if (staging.cursor === null) {
+    const schema = await work.store.schema()
+    const covered = new Set(state.covered)
+    if (state.cursor === null || state.hydrating !== null || schema.tables.some(({ name }) => !covered.has(name))) {
+      return { type: 'uncovered' }
+    }
+    staging.cursor = state.cursor
+  }
+  const answer = await nextPage(work, state.space, state.replica, signal)
+  stageRecords(staging, answer.records)
+  staging.cursor = advanceCursor(staging.cursor, answer.generation, { version: answer.next })
+  staging.generation = answer.generation
+  staging.floor = answer.floor
+  if (answer.records.length > 0) work.report({ type: 'pulled', records: answer.records.length })
+  return { type: 'page', more: answer.has_more }
+}
+
+async function nextPage(work: Work, space: string, replica: string, signal: AbortSignal): Promise<PullAnswer> {
+  const cursor = work.staging.cursor
+  if (cursor === null) throw new TidemarkError('invariant', 'a page is pulled without a cursor')
+  const early = work.prefetched
+  work.prefetched = null
+  if (early !== null && early.version === cursor.version) return early.answer
+  return work.provider.pull({ space, replica, cursor }, signal)
+}
+
+/** Waits for news of the cloud; a page that came with them is kept for the next pull. */
+export async function listenForNews(work: Work, signal: AbortSignal): Promise<void> {
+  const { cursor, space, replica } = await work.store.state()
+  if (cursor === null) return
+  for (;;) {
+    const answer = await work.provider.pull({ space, replica, cursor, wait: MAX_WAIT_S }, signal)
+    if (answer.next > cursor.version) {
+      work.prefetched = { version: cursor.version, answer }
+      return
+    }
+  }
+}
+
+/** Applies what is staged, whole where it is small enough. */
+export async function publishStaged(work: Work): Promise<MachineEvent> {
+  const { staging } = work
+  const { cursor, generation } = staging
+  if (cursor === null) throw new TidemarkError('invariant', 'nothing is staged to publish')
+  const state = await work.store.state()
+  const records = [...staging.records.values()]
+  const last = {
+    cursor,
+    floor: staging.floor,
+    ...(generation === null ? {} : { generations: withGeneration(state.generations, generation) }),
+  }
+  const chunked = records.length > ATOMIC_ROWS
+  const rows = chunked ? PUBLISH_CHUNK_ROWS : Math.max(1, records.length)
+  for (let at = 0; at === 0 || at < records.length; at += rows) {
+    const chunk = records.slice(at, at + rows)
+    const result = await publishRecords(work, chunk, at + rows >= records.length ? last : {})
+    if (result.status !== 'done') return moved(work, result)
+    if (chunked) {
+      for (const record of chunk) staging.records.delete(`${record.table}\0${record.key}`)
+      work.report({ type: 'progress', task: 'publish', done: at + chunk.length, total: records.length })
+    }
+  }
+  work.moves = 0
+  work.imagesOnly = false
+  clearStaging(staging)
+  return { type: 'published' }
+}
+
+/** Merges these records with the rows they meet, and publishes both. */
+export async function publishRecords(
+  work: Work,
+  records: readonly WireRecord[],
+  rest: Pick<Publication, 'cursor' | 'floor' | 'generations' | 'place'>,
+): Promise<PublishResult> {
+  const state = await work.store.state()
+  const touched = records.length === 0 || work.imagesOnly ? [] : await work.store.readTouched(records)
+  const tables = tablesByName(await work.store.schema())
+  const reconciled = await reconcileRecords(records, touched, { tables, resolvers: work.resolvers(state.replica) })
+  const result = await work.store.publish({ ...reconciled, ...rest, ...(work.imagesOnly ? { imagesOnly: true } : {}) })
+  if (result.status === 'done') reportPublished(work, result)
+  return result
+}
+
+export function reportPublished(work: Work, result: Extract<PublishResult, { readonly status: 'done' }>): void {
+  if (result.applied + result.parked > 0) {
+    work.report({ type: 'applied', rows: result.applied, parked: result.parked, lockMs: result.lockMs })
+  }
+  if (result.notes > 0) work.report({ type: 'conflicts', count: result.notes })
+}
+
+/** A publish that was refused: once more, merged anew; but not for ever against a writer that never rests. */
+export function moved(work: Work, result: PublishResult): MachineEvent {
+  if (result.status === 'stale') throw new TidemarkError('invariant', 'a mutation is in flight while publishing')
+  work.moves++
+  if (work.moves <= MAX_MOVES) return { type: 'moved' }
+  work.moves = 0
+  throw new TidemarkError('database_locked', 'rows keep changing faster than they can be merged')
+}

@@ -1,0 +1,169 @@
+import { TidemarkError } from '../kernel/errors.ts'
+import type { ErrorCode } from '../kernel/errors.ts'
+import type { Encoded } from '../kernel/values.ts'
+import { MAX_BODY_BYTES, MAX_PUSH_CHANGES } from '../protocol/limits.ts'
+import type { PushAnswer, PushRequest } from '../protocol/push.ts'
+import type { Change } from '../protocol/records.ts'
+import { observeBatch } from './batch-size.ts'
+import type { MachineEvent } from './machine.ts'
+import { moved, reportPublished } from './pull.ts'
+import { reconcileAnswers, type AnsweredChange } from './reconcile.ts'
+import type { LocalRow } from './store.ts'
+import { advanceCursor, ATOMIC_BYTES, ATOMIC_ROWS, PUSH_CHUNK_BYTES, tablesByName, withGeneration, type Work } from './work.ts'
+
+/** Reads the dirty rows and keeps them as the mutation in flight. */
+export async function buildMutation(work: Work, force: boolean, signal: AbortSignal): Promise<MachineEvent> {
+  await tellSchema(work, signal)
+  const state = await work.store.state()
+  const pending = Object.values((await work.store.counts()).pending).reduce((sum, count) => sum + count, 0)
+  // Past the atomic size, the first upload for one, chunks of the batch size go one after the other.
+  const chunked = pending > ATOMIC_ROWS
+  const rows = Math.min(work.rowLimit, chunked ? Math.max(1, work.batch.rows) : ATOMIC_ROWS)
+  const bytes = chunked ? PUSH_CHUNK_BYTES : ATOMIC_BYTES
+  const dirty = await work.store.readDirty({ rows, bytes })
+  if (dirty.refused > 0) work.report({ type: 'quarantined', count: dirty.refused })
+  work.more = dirty.more
+  if (dirty.rows.length === 0) return { type: 'built', saved: false }
+  const changes = dirty.rows.map(changeOf)
+  const number = state.mutation + 1
+  const head = { space: state.space, replica: state.replica, mutation: number, cursor: state.cursor, ...(force ? { force } : {}) }
+  const parts = chunked ? [changes] : splitParts(changes, work.batch.rows)
+  const bodies = parts.map((part, index) => {
+    const request: PushRequest = { ...head, ...(parts.length > 1 ? { part: { index, of: parts.length } } : {}), changes: part }
+    return JSON.stringify(request)
+  })
+  await work.store.saveMutation({ number, force, parts: bodies })
+  work.changes = changes
+  return { type: 'built', saved: true }
+}
+
+/** The first rows of a new or changed table are preceded by what the table looks like. */
+async function tellSchema(work: Work, signal: AbortSignal): Promise<void> {
+  const schema = await work.store.schema()
+  const state = await work.store.state()
+  if (schema.tables.length === 0 || schema.fingerprint === state.publishedSchema) return
+  await work.provider.putSchema({ space: state.space, replica: state.replica, tables: [...schema.tables] }, signal)
+  await work.store.savePublishedSchema(schema.fingerprint)
+}
+
+/** A dirty row as it is sent: the changed fields of a row the cloud has, all fields of any other. */
+export function changeOf(row: LocalRow): Change {
+  const base = {
+    table: row.table,
+    key: row.key,
+    base: row.base,
+    hlc: row.at,
+    ...(Object.keys(row.claims).length > 0 ? { claims: row.claims } : {}),
+    ...(row.was === null ? {} : { was: row.was }),
+  }
+  if (row.fields === null) return { ...base, op: 'delete' }
+  if (row.agreed !== 'live' || row.was !== null) return { ...base, op: 'put', fields: row.fields }
+  const fields: { [column: string]: Encoded } = {}
+  for (const column of row.changed) fields[column] = row.fields[column] ?? null
+  return { ...base, op: 'put', fields }
+}
+
+/** Parts of about the batch size, none over the limits of a request. */
+function splitParts(changes: readonly Change[], batchRows: number): readonly Change[][] {
+  const rows = Math.min(MAX_PUSH_CHANGES, Math.max(batchRows, 1))
+  const parts: Change[][] = []
+  let part: Change[] = []
+  let bytes = 0
+  for (const change of changes) {
+    // UTF-8 takes at most three bytes for a unit of JSON text.
+    const size = change.fields === undefined ? 0 : JSON.stringify(change.fields).length * 3
+    if (part.length >= rows || (part.length > 0 && bytes + size > MAX_BODY_BYTES / 2)) {
+      parts.push(part)
+      part = []
+      bytes = 0
+    }
+    part.push(change)
+    bytes += size
+  }
+  parts.push(part)
+  return parts
+}
+
+/** Sends the mutation in flight, every part with the same bytes as the first time (I3). */
+export async function sendMutation(work: Work, signal: AbortSignal): Promise<MachineEvent> {
+  const state = await work.store.state()
+  const mutation = state.inFlight
+  if (mutation === null) throw new TidemarkError('invariant', 'there is no mutation to send')
+  // Before the first byte leaves: a file restored to before this moment is noticed by it (I13).
+  await work.guard.record(state.replica, mutation.number)
+  let answer: PushAnswer | null = null
+  const count = work.changes?.length ?? 0
+  for (const [index, body] of mutation.parts.entries()) {
+    const begun = work.clock.now()
+    answer = await work.provider.push(body, signal)
+    const rows = Math.max(1, Math.ceil(count / mutation.parts.length))
+    work.batch = observeBatch(work.batch, { rows, bytes: body.length, ms: work.clock.now() - begun, ok: true })
+    if (mutation.parts.length > 1) work.report({ type: 'progress', task: 'push', done: index + 1, total: mutation.parts.length })
+  }
+  if (answer === null) throw new TidemarkError('invariant', 'a mutation without parts')
+  work.answer = { generation: answer.generation, results: answer.results }
+  return { type: 'answered' }
+}
+
+/** Settles the mutation in flight with its answer, in one transaction with what the answer brought. */
+export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
+  const state = await work.store.state()
+  const mutation = state.inFlight
+  if (mutation === null || work.answer === null || state.cursor === null) {
+    throw new TidemarkError('invariant', 'there is no answer to acknowledge')
+  }
+  const changes = work.changes ?? changesOf(mutation.parts)
+  const { results, generation } = work.answer
+  if (results.length !== changes.length) throw new TidemarkError('bad_answer', 'the answer has another number of results')
+  const answers = changes.map((change, at): AnsweredChange => ({ change, result: results[at] as AnsweredChange['result'] }))
+  const open = answers.filter(({ result }) => result.status !== 'rejected' && (result.status !== 'ok' || result.current !== undefined))
+  const touched = open.length === 0 ? [] : await work.store.readTouched(open.map(({ change }) => change))
+  const tables = tablesByName(await work.store.schema())
+  const settled = await reconcileAnswers(answers, touched, { tables, resolvers: work.resolvers(state.replica) })
+  const high = results.reduce((max, result) => (result.status === 'ok' ? Math.max(max, result.version) : max), 0)
+  const result = await work.store.publish({
+    acknowledge: { mutation: mutation.number, rows: settled.rows },
+    records: settled.records,
+    merged: settled.merged,
+    notes: settled.notes,
+    cursor: advanceCursor(state.cursor, generation, { high }),
+    generations: withGeneration(state.generations, generation),
+  })
+  if (result.status !== 'done') return moved(work, result)
+  work.moves = 0
+  work.changes = null
+  work.answer = null
+  const refused = settled.rows.filter(({ outcome }) => outcome.kind === 'refused').length
+  const applied = settled.rows.filter(({ outcome }) => outcome.kind === 'ok').length
+  if (refused > 0) work.report({ type: 'quarantined', count: refused })
+  if (applied > 0) work.report({ type: 'pushed', rows: applied, force: mutation.force })
+  reportPublished(work, result)
+  if (settled.conflicts === 0) work.rowLimit = Math.min(ATOMIC_ROWS, work.rowLimit * 2)
+  return { type: 'acked', conflicts: settled.conflicts, more: work.more }
+}
+
+/** Takes a refused mutation back: halved next time; a single row is set apart, so that it stops nothing (I9). */
+export async function freeMutation(work: Work, code: ErrorCode): Promise<MachineEvent> {
+  const { inFlight } = await work.store.state()
+  if (inFlight === null) return { type: 'freed' }
+  const changes = work.changes ?? changesOf(inFlight.parts)
+  work.changes = null
+  work.answer = null
+  const [only] = changes
+  if (changes.length === 1 && only !== undefined) {
+    const outcome = { kind: 'refused', code, message: work.lastError?.message ?? code } as const
+    const acknowledge = { mutation: inFlight.number, returned: true, rows: [{ change: only, outcome }] }
+    const result = await work.store.publish({ acknowledge, records: [], merged: [], notes: [] })
+    if (result.status !== 'done') throw new TidemarkError('database_locked')
+    work.rowLimit = ATOMIC_ROWS
+    work.report({ type: 'quarantined', count: 1 })
+    return { type: 'freed' }
+  }
+  await work.store.freeMutation(inFlight.number)
+  work.rowLimit = Math.max(1, Math.floor(changes.length / 2))
+  return { type: 'freed' }
+}
+
+function changesOf(parts: readonly string[]): readonly Change[] {
+  return parts.flatMap((body) => (JSON.parse(body) as PushRequest).changes)
+}

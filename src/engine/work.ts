@@ -1,0 +1,82 @@
+import type { Clock } from '../kernel/clock.ts'
+import type { TidemarkError } from '../kernel/errors.ts'
+import type { Logger } from '../kernel/logger.ts'
+import type { Random } from '../kernel/random.ts'
+import type { PullAnswer } from '../protocol/pull.ts'
+import type { PushResult } from '../protocol/push.ts'
+import type { Change, Cursor, Generation } from '../protocol/records.ts'
+import type { BatchSize } from './batch-size.ts'
+import type { IdentityGuard } from './identity.ts'
+import type { Provider } from './provider.ts'
+import type { ResolverSet } from './resolvers.ts'
+import type { Staging } from './staging.ts'
+import type { Store, StoreSchema } from './store.ts'
+
+/** Rows and bytes up to which a push, or a publish, is one atomic step (I5, I6). */
+export const ATOMIC_ROWS = 20_000
+export const ATOMIC_BYTES = 16 * 1024 * 1024
+/** Rows of one publish where it goes in chunks: keeps the write lock short. */
+export const PUBLISH_CHUNK_ROWS = 2_000
+/** Bytes of one push where it goes in chunks. */
+export const PUSH_CHUNK_BYTES = 1024 * 1024
+
+/** What the parts of one engine share while an effect is at work. */
+export interface Work {
+  readonly store: Store
+  readonly provider: Provider
+  readonly guard: IdentityGuard
+  readonly clock: Clock
+  readonly random: Random
+  readonly resolvers: (replica: string) => ResolverSet
+  readonly logger: Logger
+  readonly report: (event: WorkEvent) => void
+  /** Remote records on their way to a publish. */
+  readonly staging: Staging
+  /** An answer that a long poll already brought, for the cursor it was asked with. */
+  prefetched: { readonly version: number; readonly answer: PullAnswer } | null
+  /** The changes of the mutation in flight and its answer. */
+  changes: readonly Change[] | null
+  answer: PushOutcome | null
+  batch: BatchSize
+  /** After definite refusals: no mutation has more rows than this. */
+  rowLimit: number
+  /** More dirty rows wait than the last mutation took. */
+  more: boolean
+  /** Attempts of one publish that found rows moved. */
+  moves: number
+  /** After a restored file: cloud rows become images only, local differences edits. */
+  imagesOnly: boolean
+  lastError: TidemarkError | null
+}
+
+export interface PushOutcome {
+  readonly generation: Generation
+  readonly results: readonly PushResult[]
+}
+
+/** What happened, for listeners. Counts only, never values. */
+export type WorkEvent =
+  | { readonly type: 'progress'; readonly task: 'hydrate' | 'publish' | 'push'; readonly done: number; readonly total: number | null }
+  | { readonly type: 'pulled'; readonly records: number }
+  | { readonly type: 'applied'; readonly rows: number; readonly parked: number; readonly lockMs: number }
+  | { readonly type: 'pushed'; readonly rows: number; readonly force: boolean }
+  | { readonly type: 'conflicts'; readonly count: number }
+  | { readonly type: 'quarantined'; readonly count: number }
+  | { readonly type: 'identity'; readonly replica: string; readonly why: string }
+  | { readonly type: 'rebased'; readonly offered: number; readonly common: number }
+
+/** The tables as a map, for merging. */
+export function tablesByName(schema: StoreSchema): ReadonlyMap<string, StoreSchema['tables'][number]> {
+  return new Map(schema.tables.map((table) => [table.name, table]))
+}
+
+/** The cursor after an answer: its generation is the newest known, `high` covers what is held. */
+export function advanceCursor(cursor: Cursor, generation: Generation, versions: { readonly version?: number; readonly high?: number }): Cursor {
+  const version = versions.version ?? cursor.version
+  return { ...cursor, generation: generation.id, version, high: Math.max(cursor.high, version, versions.high ?? 0) }
+}
+
+/** The known generations with this one. */
+export function withGeneration(known: readonly Generation[], generation: Generation): readonly Generation[] {
+  return known.some(({ id }) => id === generation.id) ? known : [...known, { id: generation.id, start: generation.start }]
+}
