@@ -25,6 +25,7 @@ export async function resolveEntry(store: Store, id: string, choice: Choice): Pr
 export async function undoEntry(store: Store, id: string): Promise<void> {
   const entry = await requireEntry(store, id)
   if (entry.chosen === 'waits') throw new TidemarkError('unprocessable', 'nothing was chosen yet; resolve the conflict instead')
+  if (entry.chosen === 'both') throw new TidemarkError('unprocessable', 'both rows stand; there is nothing to put back')
   const lost = entry.chosen === 'local' ? 'remote' : 'local'
   const edit = { table: entry.table, key: entry.key, fields: sideOf(entry, lost) }
   await store.settleInbox(id, { status: 'undone', choice: lost, edit })
