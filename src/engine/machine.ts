@@ -68,7 +68,8 @@ export type MachineEvent =
   | { readonly type: 'uncovered' }
   | { readonly type: 'page'; readonly more: boolean }
   | { readonly type: 'hydrated' }
-  | { readonly type: 'published' }
+  /** `more`: too much was staged for one step; the pull goes on from where this publish ended. */
+  | { readonly type: 'published'; readonly more: boolean }
   /** Rows moved, or a mutation appeared: what was staged is merged again. */
   | { readonly type: 'moved' }
   | { readonly type: 'built'; readonly saved: boolean }
@@ -185,12 +186,13 @@ function advance(state: MachineState, event: WorkEvent, context: MachineContext)
       if (event.type === 'page' && event.more) return { state, effects: [{ type: 'pull', first: false }] }
       return { state: { ...state, phase: 'publishing' }, effects: [{ type: 'publish' }] }
     case 'hydrating:hydrated':
+      return pullAnew(state)
     case 'resetting:reset':
-      return { state: { ...state, phase: 'pulling' }, effects: [{ type: 'pull', first: true }] }
+      return pullAnew({ ...state, inFlight: false })
     case 'publishing:moved':
       return { state, effects: [{ type: 'publish' }] }
     case 'publishing:published':
-      return build(state, state.rounds)
+      return event.type === 'published' && event.more ? pullAnew(state) : build(state, state.rounds)
     case 'sending:freed':
       return build({ ...state, inFlight: false }, state.rounds)
     case 'building:built':
@@ -207,6 +209,10 @@ function advance(state: MachineState, event: WorkEvent, context: MachineContext)
     default:
       return stay(state)
   }
+}
+
+function pullAnew(state: MachineState): Step {
+  return { state: { ...state, phase: 'pulling' }, effects: [{ type: 'pull', first: true }] }
 }
 
 function build(state: MachineState, rounds: number): Step {
@@ -280,5 +286,6 @@ function fail(
 }
 
 function reset(state: MachineState, why: 'forked' | 'lost_history'): Step {
-  return { state: { ...state, phase: 'resetting', inFlight: false }, effects: [{ type: 'reset', why }] }
+  // A mutation in flight stays so until the reset is done: a reset that fails begins again with its refusal.
+  return { state: { ...state, phase: 'resetting' }, effects: [{ type: 'reset', why }] }
 }

@@ -1,7 +1,7 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import { MAX_WAIT_S } from '../protocol/limits.ts'
 import type { PullAnswer } from '../protocol/pull.ts'
-import type { WireRecord } from '../protocol/records.ts'
+import type { Cursor, WireRecord } from '../protocol/records.ts'
 import type { MachineEvent } from './machine.ts'
 import { reconcileRecords } from './reconcile.ts'
 import { clearStaging, stageRecords } from './staging.ts'
@@ -29,7 +29,9 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
   staging.generation = answer.generation
   staging.floor = answer.floor
   if (answer.records.length > 0) work.report({ type: 'pulled', records: answer.records.length })
-  return { type: 'page', more: answer.has_more }
+  // Past the atomic size nothing is gained by holding more in memory: publish, then go on from there (I6).
+  staging.more = answer.has_more && staging.records.size >= ATOMIC_ROWS
+  return { type: 'page', more: answer.has_more && !staging.more }
 }
 
 async function nextPage(work: Work, space: string, replica: string, signal: AbortSignal): Promise<PullAnswer> {
@@ -45,12 +47,15 @@ async function nextPage(work: Work, space: string, replica: string, signal: Abor
 export async function listenForNews(work: Work, signal: AbortSignal): Promise<void> {
   const { cursor, space, replica } = await work.store.state()
   if (cursor === null) return
+  let from = cursor
   for (;;) {
-    const answer = await work.provider.pull({ space, replica, cursor, wait: MAX_WAIT_S }, signal)
-    if (answer.next > cursor.version) {
+    const answer = await work.provider.pull({ space, replica, cursor: from, wait: MAX_WAIT_S }, signal)
+    if (answer.records.length > 0) {
+      // What lies between the stored cursor and this page were own writes: the page covers both.
       work.prefetched = { version: cursor.version, answer }
       return
     }
+    from = advanceCursor(from, answer.generation, { version: answer.next })
   }
 }
 
@@ -61,6 +66,12 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
   if (cursor === null) throw new TidemarkError('invariant', 'nothing is staged to publish')
   const state = await work.store.state()
   const records = [...staging.records.values()]
+  const { more } = staging
+  if (records.length === 0 && !more && isSameCursor(state.cursor, cursor)) {
+    clearStaging(staging)
+    work.imagesOnly = false
+    return { type: 'published', more }
+  }
   const last = {
     cursor,
     floor: staging.floor,
@@ -78,10 +89,13 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
     }
   }
   work.moves = 0
-  work.imagesOnly = false
+  if (!more) work.imagesOnly = false
   clearStaging(staging)
-  return { type: 'published' }
+  return { type: 'published', more }
 }
+
+const isSameCursor = (a: Cursor | null, b: Cursor): boolean =>
+  a !== null && a.epoch === b.epoch && a.generation === b.generation && a.version === b.version && a.high === b.high
 
 /** Merges these records with the rows they meet, and publishes both. */
 export async function publishRecords(

@@ -8,20 +8,19 @@ import { observeBatch } from './batch-size.ts'
 import type { MachineEvent } from './machine.ts'
 import { moved, reportPublished } from './pull.ts'
 import { reconcileAnswers, type AnsweredChange } from './reconcile.ts'
-import type { LocalRow } from './store.ts'
+import type { DirtyRows, LocalRow } from './store.ts'
 import { advanceCursor, ATOMIC_BYTES, ATOMIC_ROWS, PUSH_CHUNK_BYTES, tablesByName, withGeneration, type Work } from './work.ts'
 
 /** Reads the dirty rows and keeps them as the mutation in flight. */
 export async function buildMutation(work: Work, force: boolean, signal: AbortSignal): Promise<MachineEvent> {
-  await tellSchema(work, signal)
-  const state = await work.store.state()
   const pending = Object.values((await work.store.counts()).pending).reduce((sum, count) => sum + count, 0)
+  await tellSchema(work, pending > 0, signal)
+  const state = await work.store.state()
   // Past the atomic size, the first upload for one, chunks of the batch size go one after the other.
   const chunked = pending > ATOMIC_ROWS
   const rows = Math.min(work.rowLimit, chunked ? Math.max(1, work.batch.rows) : ATOMIC_ROWS)
   const bytes = chunked ? PUSH_CHUNK_BYTES : ATOMIC_BYTES
-  const dirty = await work.store.readDirty({ rows, bytes })
-  if (dirty.refused > 0) work.report({ type: 'quarantined', count: dirty.refused })
+  const dirty = await readDirty(work, { rows, bytes })
   work.more = dirty.more
   if (dirty.rows.length === 0) return { type: 'built', saved: false }
   const changes = dirty.rows.map(changeOf)
@@ -37,12 +36,28 @@ export async function buildMutation(work: Work, force: boolean, signal: AbortSig
   return { type: 'built', saved: true }
 }
 
+/** A page of rows that only went to the quarantine is no reason to stop before the others (I9). */
+async function readDirty(work: Work, limit: { readonly rows: number; readonly bytes: number }): Promise<DirtyRows> {
+  for (;;) {
+    const dirty = await work.store.readDirty(limit)
+    if (dirty.refused > 0) work.report({ type: 'quarantined', count: dirty.refused })
+    if (dirty.rows.length > 0 || !dirty.more) return dirty
+  }
+}
+
 /** The first rows of a new or changed table are preceded by what the table looks like. */
-async function tellSchema(work: Work, signal: AbortSignal): Promise<void> {
+async function tellSchema(work: Work, needed: boolean, signal: AbortSignal): Promise<void> {
   const schema = await work.store.schema()
   const state = await work.store.state()
   if (schema.tables.length === 0 || schema.fingerprint === state.publishedSchema) return
-  await work.provider.putSchema({ space: state.space, replica: state.replica, tables: [...schema.tables] }, signal)
+  const request = { space: state.space, replica: state.replica, tables: [...schema.tables] }
+  try {
+    await work.provider.putSchema(request, signal)
+  } catch (thrown) {
+    // A token that may only read has nothing to tell; with local changes to send it is a reason to stop.
+    if (!needed && thrown instanceof TidemarkError && thrown.code === 'forbidden') return
+    throw thrown
+  }
   await work.store.savePublishedSchema(schema.fingerprint)
 }
 
@@ -96,8 +111,10 @@ export async function sendMutation(work: Work, signal: AbortSignal): Promise<Mac
   for (const [index, body] of mutation.parts.entries()) {
     const begun = work.clock.now()
     answer = await work.provider.push(body, signal)
-    const rows = Math.max(1, Math.ceil(count / mutation.parts.length))
-    work.batch = observeBatch(work.batch, { rows, bytes: body.length, ms: work.clock.now() - begun, ok: true })
+    if (count > 0) {
+      const rows = Math.ceil(count / mutation.parts.length)
+      work.batch = observeBatch(work.batch, { rows, bytes: body.length, ms: work.clock.now() - begun, ok: true })
+    }
     if (mutation.parts.length > 1) work.report({ type: 'progress', task: 'push', done: index + 1, total: mutation.parts.length })
   }
   if (answer === null) throw new TidemarkError('invariant', 'a mutation without parts')

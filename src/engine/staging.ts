@@ -7,14 +7,17 @@ export interface Staging {
   cursor: Cursor | null
   generation: Generation | null
   floor: number
+  /** The cloud has more pages than one publish takes. */
+  more: boolean
   readonly records: Map<string, WireRecord>
 }
 
-export const createStaging = (): Staging => ({ cursor: null, generation: null, floor: 0, records: new Map() })
+export const createStaging = (): Staging => ({ cursor: null, generation: null, floor: 0, more: false, records: new Map() })
 
 export function clearStaging(staging: Staging): void {
   staging.cursor = null
   staging.generation = null
+  staging.more = false
   staging.records.clear()
 }
 
