@@ -1,0 +1,35 @@
+import { TidemarkError } from '../../kernel/errors.ts'
+import type { Logger } from '../../kernel/logger.ts'
+
+/**
+ * Runs `work`; what it throws is a `TidemarkError` afterwards. Anything unexpected is logged by its kind and the
+ * places it came through, never by its message, which may quote a row.
+ */
+export async function reportFailure<T>(logger: Logger, route: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work()
+  } catch (thrown) {
+    if (thrown instanceof TidemarkError) throw thrown
+    logger.error('A request failed for an unexpected reason', { route, ...describeFailure(thrown) })
+    throw new TidemarkError('internal', undefined, { cause: thrown })
+  }
+}
+
+/** What may be logged of any thrown thing. */
+export function describeFailure(thrown: unknown): {
+  readonly kind: string
+  readonly code: string | null
+  readonly at: string
+} {
+  if (!(thrown instanceof Error)) return { kind: typeof thrown, code: null, at: '' }
+  const code: unknown = Reflect.get(thrown, 'code')
+  const frames = (thrown.stack ?? '').split('\n').filter((line) => line.startsWith('    at '))
+  return {
+    kind: thrown.name,
+    code: typeof code === 'string' ? code : null,
+    at: frames
+      .slice(0, 4)
+      .map((line) => line.trim())
+      .join(' '),
+  }
+}

@@ -1,0 +1,204 @@
+import { hash } from 'node:crypto'
+
+import type { Clock } from '../../kernel/clock.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
+import { utf8Bytes } from '../../kernel/keys.ts'
+import { silentLogger, type Logger } from '../../kernel/logger.ts'
+import type { Random } from '../../kernel/random.ts'
+import { HydrateQuery, PullRequest, ReadRequest } from '../../protocol/pull.ts'
+import { PushRequest } from '../../protocol/push.ts'
+import { Id } from '../../protocol/records.ts'
+import { SchemaRequest } from '../../protocol/schema.ts'
+import { DeviceInput, DeviceRename, SpaceQuery } from '../../protocol/status.ts'
+import type { Directory, Grant } from '../directory.ts'
+import type { Log } from '../log/log.ts'
+import { admitRequest, requireSpace, type Admission, type Credentials } from './access.ts'
+import { readBatch, writeBatch } from './batch.ts'
+import { checkChanges } from './changes.ts'
+import { checkTexts, compileCheck } from './check.ts'
+import type { ApiRoute } from './contract.ts'
+import { deregisterDevice, registerDevice, renameDevice } from './devices.ts'
+import { reportFailure } from './failures.ts'
+import { readPlace, startHydrateLines } from './hydrate.ts'
+import { bodyText, parseJson } from './json.ts'
+import { HANDLER_LIMITS, type HandlerLimits } from './limits.ts'
+import { createPolls } from './polls.ts'
+import { createSpaces } from './spaces.ts'
+
+export interface HandlerOptions {
+  readonly log: Log
+  readonly directory: Directory
+  readonly clock: Clock
+  readonly random: Random
+  readonly logger?: Logger
+  readonly limits?: Partial<HandlerLimits>
+  /** The grant of requests without a token. Only for a cloud that nothing but its own machine can reach. */
+  readonly open?: Grant
+}
+
+/** What a request carries besides its credentials. */
+export interface RequestInput {
+  /** The part of the path after `/sync/devices/`. */
+  readonly id?: string | undefined
+  readonly query?: { readonly [name: string]: string | readonly string[] | undefined } | undefined
+  /** The header `tidemark-resume`. */
+  readonly resume?: string | undefined
+  /** The exact bytes of the body after decompression, or their text. */
+  readonly body?: Uint8Array | string | undefined
+  /** Aborts when nobody waits for the answer any more. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface CloudRequest extends Credentials, RequestInput {
+  readonly route: ApiRoute
+}
+
+export type CloudAnswer =
+  | { readonly kind: 'json'; readonly value: object }
+  /** Lines of JSON, some in each text, every one ended by a line feed. */
+  | { readonly kind: 'lines'; readonly lines: AsyncIterable<string> }
+
+/**
+ * The cloud without a transport. Every method rejects with a `TidemarkError` only; what else is thrown inside
+ * is logged and becomes `internal`.
+ */
+export interface Handler {
+  /** I12: authorisation, before the body is read. */
+  admit(route: ApiRoute, credentials: Credentials): Promise<Admission>
+  answer(admission: Admission, input: RequestInput): Promise<CloudAnswer>
+  /** Both in one. */
+  handle(request: CloudRequest): Promise<CloudAnswer>
+  /** Answers waiting pulls, ends hydrates; requests that come later are still answered, but none waits. */
+  stop(): void
+}
+
+const checkPush = compileCheck(PushRequest)
+const checkPull = compileCheck(PullRequest)
+const checkRead = compileCheck(ReadRequest)
+const checkHydrate = compileCheck(HydrateQuery)
+const checkSchema = compileCheck(SchemaRequest)
+const checkSpace = compileCheck(SpaceQuery)
+const checkDevice = compileCheck(DeviceInput)
+const checkRename = compileCheck(DeviceRename)
+const checkId = compileCheck(Id)
+
+type Answers = {
+  readonly [R in ApiRoute]: (admission: Admission, input: RequestInput) => Promise<CloudAnswer>
+}
+
+export function createHandler(options: HandlerOptions): Handler {
+  const { log, directory, clock } = options
+  const logger = options.logger ?? silentLogger
+  const limits = { ...HANDLER_LIMITS, ...options.limits }
+  const open = options.open ?? null
+  const spaces = createSpaces(directory, log)
+  const polls = createPolls({ log, clock, random: options.random, limits })
+  let stopped = false
+
+  const recheck = (admission: Admission) => async (): Promise<void> => {
+    await admitRequest(directory, open, admission.route, admission.credentials)
+  }
+
+  const answers: Answers = {
+    async push({ grant }, { body }) {
+      const text = bodyText(body)
+      const request = checkPush(parseJson(text))
+      requireSpace(grant, request.space)
+      checkChanges(request.changes, typeof body === 'object' ? body.byteLength : utf8Bytes(text))
+      const space = await spaces.open(grant, request.space)
+      return json(await log.push(space, { request, hash: hash('sha256', body ?? '', 'hex') }))
+    },
+
+    async pull(admission, { body, signal }) {
+      const request = checkPull(parseJson(bodyText(body)))
+      checkTexts(request.tables)
+      const space = await spaces.find(admission.grant, request.space)
+      const { tokenId } = admission.grant
+      return json(await polls.pull({ space, request, tokenId, signal, recheck: recheck(admission) }))
+    },
+
+    async read({ grant }, { body }) {
+      const request = checkRead(parseJson(bodyText(body)))
+      checkTexts(request.records, '/records')
+      return json(await log.read(await spaces.find(grant, request.space), request))
+    },
+
+    async hydrate(admission, { query, resume, signal }) {
+      const { tables } = query ?? {}
+      const asked = checkHydrate({ ...query, ...(typeof tables === 'string' ? { tables: [tables] } : {}) })
+      checkTexts(asked.tables)
+      const place = resume === undefined ? undefined : readPlace(resume)
+      const space = await spaces.open(admission.grant, asked.space)
+      const lines = await startHydrateLines({
+        log,
+        space,
+        query: asked,
+        resume: place,
+        page: limits.hydratePage,
+        signal,
+        async recheck() {
+          if (stopped) throw new TidemarkError('unavailable')
+          await recheck(admission)()
+        },
+      })
+      return { kind: 'lines', lines }
+    },
+
+    async batch({ grant }, { body }) {
+      requireSpace(grant, grant.defaultSpace)
+      const tables = readBatch(bodyText(body))
+      const space = await spaces.open(grant, grant.defaultSpace)
+      return json(await writeBatch(log, clock, space, tables))
+    },
+
+    async status({ grant }, { query }) {
+      const { space } = checkSpace({ ...query })
+      return json({ space, ...(await log.status(await spaces.find(grant, space))) })
+    },
+
+    async schema({ grant }, { query }) {
+      const { space } = checkSpace({ ...query })
+      return json(await log.readSchema(await spaces.find(grant, space)))
+    },
+
+    async putSchema({ grant }, { body }) {
+      const request = checkSchema(parseJson(bodyText(body)))
+      checkTexts(request.tables, '/tables')
+      return json(await log.putSchema(await spaces.open(grant, request.space), request.tables))
+    },
+
+    devices: async ({ grant }) => json({ devices: await directory.listDevices(grant.account) }),
+
+    async registerDevice({ grant }, { body }) {
+      const input = checkDevice(parseJson(bodyText(body)))
+      checkTexts(input)
+      return json(await registerDevice(directory, grant, input))
+    },
+
+    async renameDevice({ grant }, { id, body }) {
+      const { name } = checkRename(parseJson(bodyText(body)))
+      checkTexts(name, '/name')
+      return json(await renameDevice(directory, grant, checkId(id), name))
+    },
+
+    deregisterDevice: async ({ grant }, { id }) =>
+      json(await deregisterDevice(directory, grant, checkId(id))),
+  }
+
+  const admit: Handler['admit'] = (route, credentials) =>
+    reportFailure(logger, route, () => admitRequest(directory, open, route, credentials))
+  const answer: Handler['answer'] = (admission, input) =>
+    reportFailure(logger, admission.route, () => answers[admission.route](admission, input))
+
+  return {
+    admit,
+    answer,
+    handle: async (request) => answer(await admit(request.route, request), request),
+    stop() {
+      stopped = true
+      polls.stop()
+    },
+  }
+}
+
+const json = (value: object): CloudAnswer => ({ kind: 'json', value })

@@ -1,0 +1,21 @@
+/** What the handler allows; counts unless named otherwise. */
+export interface HandlerLimits {
+  /** Long polls that one token may hold open at the same time. */
+  readonly pollsPerToken: number
+  /** Long polls of all tokens together. */
+  readonly polls: number
+  /** Records of one page of a hydrate. */
+  readonly hydratePage: number
+}
+
+export const HANDLER_LIMITS: HandlerLimits = { pollsPerToken: 256, polls: 20_000, hydratePage: 1_000 }
+
+/** Levels of nesting in a request: a value may have 32 (`MAX_VALUE_DEPTH`), the message around it less than 16. */
+export const MAX_JSON_DEPTH = 48
+/**
+ * Openings and commas of a request. One costs up to 80 bytes of memory once parsed, so that 32 MiB of `[],` would
+ * otherwise become a gigabyte. 20,000 rows of 100 columns have 2 million.
+ */
+export const MAX_JSON_PARTS = 4_000_000
+/** Characters of a bearer token; ours have 43 and a prefix. */
+export const MAX_TOKEN_CHARS = 512

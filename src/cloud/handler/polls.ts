@@ -1,0 +1,94 @@
+import type { Clock } from '../../kernel/clock.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
+import type { Random } from '../../kernel/random.ts'
+import type { PullAnswer, PullRequest } from '../../protocol/pull.ts'
+import type { Log } from '../log/log.ts'
+import type { HandlerLimits } from './limits.ts'
+import { createWakeUps, type WakeUps } from './wake-ups.ts'
+
+export interface Poll {
+  readonly space: string
+  readonly request: PullRequest
+  /** Whose poll it is, for the bound on open ones. */
+  readonly tokenId: string
+  readonly signal: AbortSignal | undefined
+  /** Throws when the credentials no longer hold: a token revoked while the poll waited stops at once (I12). */
+  recheck(): Promise<void>
+}
+
+export interface Polls {
+  /** One answer of pull, held back while it is empty, for at most `request.wait` seconds. */
+  pull(poll: Poll): Promise<PullAnswer>
+  /** Answers every poll that waits, and lets none wait any more. */
+  stop(): void
+}
+
+/** Wake-ups for nothing (the replica's own writes, other tables) are read ever less often, up to this. */
+const MAX_PAUSE_MS = 100
+const PAUSE_STEP_MS = 5
+
+/** Waiting polls: each costs a timer and a place in a map, no query until there is a commit. */
+export function createPolls(deps: {
+  readonly log: Log
+  readonly clock: Clock
+  readonly random: Random
+  readonly limits: HandlerLimits
+}): Polls {
+  const { log, clock } = deps
+  const wakeUps = createWakeUps(log, clock)
+  const openByToken = new Map<string, number>()
+  let open = 0
+
+  function enter(tokenId: string): () => void {
+    const own = openByToken.get(tokenId) ?? 0
+    if (own >= deps.limits.pollsPerToken || open >= deps.limits.polls) {
+      throw new TidemarkError('rate_limited', 'Too many pulls wait at the same time', {
+        retryAfterMs: 1_000 + Math.round(1_000 * deps.random.next()),
+      })
+    }
+    open++
+    openByToken.set(tokenId, own + 1)
+    return () => {
+      open--
+      const left = (openByToken.get(tokenId) ?? 1) - 1
+      if (left === 0) openByToken.delete(tokenId)
+      else openByToken.set(tokenId, left)
+    }
+  }
+
+  return {
+    async pull(poll) {
+      const { request } = poll
+      if ((request.wait ?? 0) === 0 || wakeUps.stopped) return log.pull(poll.space, request)
+      const leave = enter(poll.tokenId)
+      try {
+        return await pullWaiting(log, clock, wakeUps, poll)
+      } finally {
+        leave()
+      }
+    },
+    stop: () => wakeUps.stop(),
+  }
+}
+
+async function pullWaiting(log: Log, clock: Clock, wakeUps: WakeUps, poll: Poll): Promise<PullAnswer> {
+  const deadline = clock.now() + (poll.request.wait ?? 0) * 1_000
+  // Watching begins before the first read, or a commit between the two would be slept through.
+  const watch = wakeUps.watch(poll.space, poll.signal)
+  try {
+    for (let round = 0; ; round++) {
+      watch.reset()
+      const answer = await log.pull(poll.space, poll.request)
+      if (answer.records.length > 0 || answer.has_more) return answer
+      const left = deadline - clock.now()
+      if (left <= 0 || wakeUps.stopped) return answer
+      const cause = await watch.wait(left)
+      if (cause === 'aborted') throw new TidemarkError('aborted')
+      if (cause === 'stopped') return answer
+      if (round > 0) await watch.pause(Math.min(MAX_PAUSE_MS, round * PAUSE_STEP_MS))
+      await poll.recheck()
+    }
+  } finally {
+    watch.close()
+  }
+}
