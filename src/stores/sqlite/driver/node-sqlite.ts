@@ -1,0 +1,150 @@
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
+import { DatabaseSync, type StatementSync } from 'node:sqlite'
+
+import { TidemarkError } from '../../../kernel/errors.ts'
+import {
+  BUSY_MS,
+  type Connection,
+  type Driver,
+  type OpenOptions,
+  type RunResult,
+  type SqlRow,
+  type SqlValue,
+  type Statement,
+} from './driver.ts'
+import { SqliteFailure } from './failure.ts'
+import { resultName } from './result-codes.ts'
+
+/** The SQLite that is part of Node.js: no native package is needed. */
+export const nodeSqlite: Driver = {
+  name: 'node-sqlite',
+  open: (file, options = {}) => guard(() => openDatabase(file, options)),
+}
+
+function openDatabase(file: string, options: OpenOptions): Connection {
+  const memory = file === ':memory:'
+  if (!memory && !(options.create === true ? existsSync(dirname(file)) : existsSync(file))) {
+    throw new TidemarkError('file_not_found', undefined, { details: { file } })
+  }
+  const database = new DatabaseSync(file, { readOnly: options.readonly === true, enableForeignKeyConstraints: false })
+  try {
+    // Since Node 24.12 on by default; before that the method or the flag itself may be missing.
+    database.enableDefensive?.(true)
+    options.setup?.(database)
+    const busyMs = Math.trunc(options.busyMs ?? BUSY_MS)
+    database.exec(`PRAGMA busy_timeout = ${busyMs}; PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF`)
+    const connection = new NodeConnection(file, database)
+    refuseTruncation(connection)
+    connection.value('PRAGMA schema_version')
+    return connection
+  } catch (error) {
+    database.close()
+    throw error
+  }
+}
+
+/** A library that cuts text at NUL would change values unseen (I10). */
+function refuseTruncation(connection: Connection): void {
+  if (connection.value("SELECT 'a' || char(0) || 'b'") === 'a\0b') return
+  throw new TidemarkError('node_too_old', 'This version of Node.js cuts text at NUL characters', {
+    details: { driver: 'node-sqlite' },
+  })
+}
+
+class NodeConnection implements Connection {
+  readonly driver = 'node-sqlite'
+  readonly file: string
+  readonly native: DatabaseSync
+
+  constructor(file: string, database: DatabaseSync) {
+    this.file = file
+    this.native = database
+  }
+
+  get inTransaction(): boolean {
+    return this.native.isTransaction
+  }
+
+  prepare(sql: string): Statement {
+    return guard(() => {
+      const statement = this.native.prepare(sql)
+      statement.setReadBigInts(true)
+      statement.setReturnArrays(true)
+      return new NodeStatement(sql, statement)
+    })
+  }
+
+  exec(sql: string): void {
+    guard(() => this.native.exec(sql))
+  }
+
+  value(sql: string): SqlValue {
+    return this.prepare(sql).get()?.[0] ?? null
+  }
+
+  close(): void {
+    if (this.native.isOpen) this.native.close()
+  }
+}
+
+class NodeStatement implements Statement {
+  readonly sql: string
+  readonly columns: readonly string[]
+  readonly #statement: StatementSync
+
+  constructor(sql: string, statement: StatementSync) {
+    this.sql = sql
+    this.#statement = statement
+    this.columns = statement.columns().map((column) => column.name)
+  }
+
+  run(...parameters: readonly SqlValue[]): RunResult {
+    try {
+      const result = this.#statement.run(...parameters)
+      return { changes: Number(result.changes), lastRowid: BigInt(result.lastInsertRowid) }
+    } catch (error) {
+      throw toFailure(error)
+    }
+  }
+
+  get(...parameters: readonly SqlValue[]): SqlRow | undefined {
+    try {
+      return asRow(this.#statement.get(...parameters))
+    } catch (error) {
+      throw toFailure(error)
+    }
+  }
+
+  all(...parameters: readonly SqlValue[]): SqlRow[] {
+    try {
+      return this.#statement.all(...parameters).map((row) => asRow(row) as SqlRow)
+    } catch (error) {
+      throw toFailure(error)
+    }
+  }
+
+  *iterate(...parameters: readonly SqlValue[]): IterableIterator<SqlRow> {
+    try {
+      for (const row of this.#statement.iterate(...parameters)) yield asRow(row) as SqlRow
+    } catch (error) {
+      throw toFailure(error)
+    }
+  }
+}
+
+/** `setReturnArrays` makes every row an array, which the types of the library do not say. */
+const asRow = (row: unknown): SqlRow | undefined => row as SqlRow | undefined
+
+function guard<T>(work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    throw toFailure(error)
+  }
+}
+
+function toFailure(error: unknown): unknown {
+  if (!(error instanceof Error) || !('errcode' in error) || typeof error.errcode !== 'number') return error
+  return new SqliteFailure(resultName(error.errcode), error.message)
+}
