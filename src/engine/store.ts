@@ -15,8 +15,13 @@ import type { InboxDraft, InboxEntry, QuarantineEntry } from './inbox.ts'
  * - The application may write at any time between two calls, in this process or another. Every such write
  *   leaves a mark in its own transaction, whoever made it; the engine's own writes leave none.
  * - A row is *dirty* when it is marked and differs from its agreed image. A mark whose row equals the image is
- *   removed whenever it is met.
- * - Methods reject with a `TidemarkError`: `database_locked`, `disk_full`, `not_a_database`, `invariant`.
+ *   removed whenever it is met; but while a mutation is in flight every marked row counts as dirty and keeps its
+ *   mark, because only the answer tells what the image is (an edit taken back meanwhile must be sent).
+ * - A row *waits* while an inbox entry or the quarantine holds it and the application has not changed it since: it
+ *   is not pushed, and no record is applied over it. One change makes it an ordinary dirty row again.
+ * - Two keys are compared by the code units of their canonical texts.
+ * - Methods reject with a `TidemarkError`: `database_locked`, `disk_full`, `not_a_database`, `invariant`; with
+ *   `aborted` once the store is closed.
  * - Records of tables that `schema()` does not list are skipped by `publish`, silently: their tables are not
  *   covered (`ReplicaState.covered`) and are hydrated when they appear.
  */
@@ -29,36 +34,57 @@ export interface Store extends AsyncDisposable {
   /**
    * Dirty rows that may be pushed, in one read snapshot: parked and held rows are left out unless they
    * changed since. The rows found first by (table, mark order), until a limit is passed; `more` tells that there
-   * are others. Limits are counts of rows and of bytes of encoded fields.
+   * are others. Limits are counts of rows and of bytes of encoded fields: never more rows than asked for; the row
+   * that passes the bytes is the last, so that a row alone is always answered. `more` is exact. The order of marks
+   * is the store's own; a row that is sent and agreed makes room for those behind it.
    */
   readDirty(limit: { readonly rows: number; readonly bytes: number }): Promise<DirtyRows>
 
-  /** Those of the named rows that are dirty or held, in one snapshot. The others need no merge. */
+  /**
+   * Those of the named rows that are dirty or held, in one snapshot. The others need no merge; rows of tables that
+   * `schema()` does not list are left out.
+   */
   readTouched(rows: readonly RowKey[]): Promise<readonly LocalRow[]>
 
-  /** Keeps the mutation as in flight. Rejects with `invariant` when there is one. */
+  /** Keeps the mutation as in flight. Rejects with `invariant` when there is one, or its number is not the next. */
   saveMutation(mutation: Mutation): Promise<void>
-  /** Takes the mutation off again, after a definite refusal: its rows stay dirty, its number is used again. */
+  /**
+   * Takes the mutation off again, after a definite refusal: its rows stay dirty, its number is used again
+   * (`ReplicaState.mutation` goes back by one). Rejects with `invariant` when it is not the one in flight.
+   */
   freeMutation(number: number): Promise<void>
 
   /** Applies what came from the cloud. See `Publication`. */
   publish(publication: Publication): Promise<PublishResult>
 
-  /** A hydrate begins: nothing is applied yet. `sweep` makes the end delete what the cloud no longer has. */
+  /**
+   * A hydrate begins, in place of one under way: nothing is applied yet. `sweep` makes the end delete what the
+   * cloud no longer has. With `tables: null` it is about the tables that there are now, not later ones.
+   */
   startHydrate(hydrate: HydrateState): Promise<void>
   /**
    * The hydrate is whole: its tables are covered now. With `cursor`, that is the cursor. With `sweep`, rows that
-   * were agreed live at or below the hydrate's head, did not come, and are not dirty are deleted; dirty ones stay.
+   * were agreed live at or below the hydrate's head, did not come, and are not dirty are deleted; dirty and held ones
+   * stay, and parked records at or below it that did not come go. A record that came and was known already counts as
+   * come. Rejects with `invariant` when no hydrate is under way.
    */
   finishHydrate(cursor: Cursor | null): Promise<{ readonly deleted: number }>
 
   /** The generation and highest version of an answer that changed nothing else. */
   saveCursor(cursor: Cursor, generations: readonly Generation[]): Promise<void>
-  /** Another identity: mutation numbers start anew, a mutation in flight is dropped, its rows stay dirty. */
+  /**
+   * Another identity: mutation numbers start anew, a mutation in flight is dropped, its rows stay dirty. The cloud
+   * may have taken the dropped mutation all the same: what the application changed back since (the row equals its
+   * image again) stays dirty too, or the record of the dropped push would undo it.
+   */
   adopt(replica: string): Promise<void>
   /**
    * The cloud lost history above `common`: every row and tombstone with a higher version is offered again
-   * (`LocalRow.was`), `cursor` is where to go on. Nothing local is deleted.
+   * (`LocalRow.was`), `cursor` is where to go on. Nothing local is deleted. An offered row is dirty, changed in every
+   * column, with `common` as its base and `agreed` as it was; where the application has not changed it, `at` is the
+   * time of the record it agreed on, or 1, never later: a lost value is older than any edit made since. A parked
+   * record above `common` is offered too, with the record's own fields, unless a dirty row stands at its key; it
+   * stays parked. Rows held for the inbox are dirty again, since the record they met may be lost.
    */
   rebase(cursor: Cursor, common: number, generations: readonly Generation[]): Promise<{ readonly offered: number }>
   /** Remembers that the cloud has been told this schema. */
@@ -66,23 +92,34 @@ export interface Store extends AsyncDisposable {
 
   /** Dirty and other counts for the status; cheap enough for every second. */
   counts(): Promise<StoreCounts>
+  /** By table and key. */
   listParked(limit: number): Promise<readonly ParkedRow[]>
 
+  /** The newest first. */
   listInbox(filter: { readonly open?: boolean; readonly limit?: number }): Promise<readonly InboxEntry[]>
   readInbox(id: string): Promise<InboxEntry | null>
   /**
    * Closes an inbox entry. `edit` is written as an edit of the application's would be (it becomes dirty);
-   * `agree` makes a held row agree on that record first.
+   * `agree` makes a held row agree on that record first, unless the row has agreed on a newer one or the record is of
+   * a lost history. When the entry `waits`, its row no longer does: what differs from the image is dirty, with its
+   * time. Columns that `edit` lacks keep their value or get their default, columns the table lacks are left out; no
+   * foreign key action runs. Rejects with `not_found` (no such entry) and `unprocessable` (the edit breaks a
+   * constraint of the table, or the table is gone).
    */
   settleInbox(id: string, settlement: Settlement): Promise<void>
 
+  /** The newest first; one entry for a row. */
   listQuarantine(limit: number): Promise<readonly QuarantineEntry[]>
-  /** Marks the row again, so that it is sent with the next push. False when there is no such entry. */
+  /** Marks the row again, so that it is sent with the next push; the entry goes. False when there is no such entry. */
   retryQuarantine(id: string): Promise<boolean>
-  /** Gives the local change up: the row becomes `record`, or goes when the cloud has none. False when there is no such entry. */
+  /**
+   * Gives the local change up: the row becomes `record`, or goes when the cloud has none; the entry goes. A row that
+   * the application changed again since is in the outbox: there only the entry goes. False when there is no such entry.
+   * Rejects with `invariant` while a mutation is in flight, or when `record` is older than what the row agreed on.
+   */
   dropQuarantine(id: string, record: WireRecord | null): Promise<boolean>
 
-  /** Calls `changed` soon after a committed write of the application, in this process or another. */
+  /** Calls `changed` soon after a committed write of the application, in this process or another. It may come twice or for nothing. */
   watch(changed: () => void): () => void
 }
 
@@ -131,14 +168,20 @@ export interface LocalRow extends RowKey {
   /** The version agreed on; 0 when none was. */
   readonly base: number
   readonly agreed: 'none' | 'live' | 'deleted'
-  /** Columns that differ from the agreed image: all of a row that was not agreed live; none of a deleted row. */
+  /**
+   * Columns that differ from the agreed image: all of a row that was not agreed live, or is offered again; none of a
+   * deleted row. A column that the agreed record lacks is changed when its value is not the column's default.
+   */
   readonly changed: readonly string[]
   readonly dirty: boolean
-  /** Waits in the inbox for a person: not pushed, not merged. */
+  /** Waits in the inbox or the quarantine for a person: not pushed, not merged. Never together with `dirty`. */
   readonly held: boolean
-  /** When the application last changed it; 0 when it is not dirty. */
+  /** When the application last changed it; 0 when it is neither dirty nor held. */
   readonly at: Hlc
-  /** Canonical unique values of the indexes that the change touches; all of them for a row not agreed live. */
+  /**
+   * Canonical unique values of the indexes that the change touches; all of them for a row not agreed live or offered
+   * again; none for a deleted row, whose claims the cloud frees by itself.
+   */
   readonly claims: Claims
   /** The version it had in a lost history. */
   readonly was: number | null
@@ -161,9 +204,26 @@ export interface Mutation {
 /**
  * One transaction of applying. The order: acknowledge, check, apply, cursor.
  *
- * Refused whole with `moved` when a row named in `merged` no longer is as it was read, or when any other record's
- * row has become dirty; with `stale` when a mutation is in flight that `acknowledge` does not settle.
- * Records that are not newer than the row's agreed version are skipped.
+ * Refused whole with `moved` when a row named in `merged` no longer is as it was read (compared as it stands before
+ * the acknowledgement), or when any other record's row has become dirty or held (after it); with `stale` when a
+ * mutation is in flight that `acknowledge` does not settle, or it settles one that is not in flight.
+ *
+ * Records that are not newer than the row's agreed version, or than its parked record, are skipped; not so the
+ * `current` of a row that this publication acknowledges, and what `merged` decides is always done. Of several records
+ * of one key the newest counts; a key in `merged` has its record there.
+ *
+ * - *Agreeing.* The image is what the record holds, columns the table lacks included: they come back when the column
+ *   appears. A column that the record lacks gets the column's default, and that is no edit.
+ * - *Parking.* A record that the table's constraints refuse is parked. It takes the place of the row's own older parked
+ *   record. The row of before stays visible where it can, agreed at the version it had, so that nothing claims to
+ *   know the record; where it cannot, it leaves the table without a mark. A row that was `take`n leaves the table;
+ *   one that was to be `keep`t stays as it was, dirty. A row whose key has a parked record gives way to any other.
+ * - *Unique values.* Blockers within the publication change places whatever the order. A blocker that is not
+ *   agreed (dirty, held, refused) parks the record. Of two agreed rows the smaller key stands, the other is parked.
+ * - *Retry.* Every publication, an empty one too, tries the parked records again, except where their key is dirty or
+ *   held.
+ * - *References* are not enforced and nothing cascades. What points nowhere after a publication without `place`, or
+ *   after `finishHydrate`, is noted once (`integrity`); the note is resolved by the store when it no longer holds.
  */
 export interface Publication {
   readonly acknowledge?: Acknowledgement
@@ -177,7 +237,10 @@ export interface Publication {
   /** Part of the hydrate under way: where it goes on after this. */
   readonly place?: HydratePlace
   readonly notes: readonly InboxDraft[]
-  /** Only the images change, no row: local differences become edits (`--overwrite` after a restore). */
+  /**
+   * Only the images change, no row: local differences become edits (`--overwrite` after a restore), of held rows too.
+   * Nothing is `moved`. A parked record is no row: it becomes the newer record, or goes with a deleted one.
+   */
   readonly imagesOnly?: boolean
 }
 
@@ -186,9 +249,12 @@ export interface MergedRow {
   /** The row as it was read: the guard, compared with the row as it is. */
   readonly read: LocalRow
   /**
-   * - `take`: the row becomes the record; the local change is in the notes.
-   * - `keep`: the row becomes `fields`, the image the record: what differs stays dirty with its time.
-   * - `rekey`: the row moves to a fresh integer key, declared references follow it; the record takes its place.
+   * - `take`: the row becomes the record (goes, when that is null); the local change is in the notes.
+   * - `keep`: the row becomes `fields`, the image the record (none, when that is null): what differs stays dirty with
+   *   its time. Columns that `fields` lacks stay as they are.
+   * - `rekey`: the row moves to a fresh integer key, declared references follow it; the record takes its place. The
+   *   references that follow are those this replica wrote: unsent ones, and those acknowledged from here; what came
+   *   from the cloud points to the cloud's row. The note of kind `rekeyed` gets the row with its fresh key as `local`.
    * - `hold`: row and image stay; the row is held until its inbox entry is settled.
    */
   readonly decision:
@@ -211,9 +277,11 @@ export interface Acknowledgement {
 export interface AcknowledgedRow {
   readonly change: Change
   /**
-   * - `ok`: the image becomes what was pushed, at `version`; the mark goes only if the row still equals it.
+   * - `ok`: the image becomes what was pushed, at `version`; the mark goes only if the row still equals it, and a row
+   *   that differs is marked. The row is held no longer, an entry in the quarantine and an older parked record go.
    * - `left`: stays dirty as it is (a conflict that `merged` decides, or a later round).
-   * - `refused`: into the quarantine with the reason; no longer dirty until it changes again.
+   * - `refused`: into the quarantine with the reason; no longer dirty until it changes again. A row that changed
+   *   while in flight stays dirty.
    */
   readonly outcome:
     | { readonly kind: 'ok'; readonly version: number }
@@ -224,7 +292,9 @@ export interface AcknowledgedRow {
 export type PublishResult =
   | {
       readonly status: 'done'
+      /** Records and decisions of this publication that took effect in the table. */
       readonly applied: number
+      /** Records of this publication that were parked. */
       readonly parked: number
       /** Inbox entries written, the store's own findings included. */
       readonly notes: number
