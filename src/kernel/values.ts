@@ -1,3 +1,7 @@
+import { base64ToBytes, bytesToBase64, isCanonicalBase64 } from './base64.ts'
+import { INT64_MAX, INT64_MIN, jsFormFault } from './js-forms.ts'
+import { isPlainText, stringToWtf8 } from './wtf8.ts'
+
 /**
  * Typed values in the one form that store, engine, wire and cloud share.
  *
@@ -9,7 +13,8 @@
  *   {"$bytes":"AAE="}             a blob, base64
  *   {"$text":"/w=="}              text that is not well-formed Unicode or holds NUL, as base64 of its bytes
  *   {"$date":"2026-01-29T14:30:00.000Z"}  a date (browser stores)
- *   {"$object":{…}}               a plain object whose own keys start with `$`
+ *   {"$object":{…}}               a plain object of which a key starts with `$`
+ *   {"$js":["bigint","7"]}        what only JavaScript has (`kernel/js-forms.ts`)
  *
  * Every value has exactly one encoding, so that equality of values is equality of encodings (I10). A plain
  * integral number is an INTEGER; REAL 1.0 is `{"$real":"1"}`. The engine and the cloud never decode.
@@ -29,7 +34,9 @@ export type Fields = { readonly [column: string]: Encoded }
 export function sameValue(a: Encoded | undefined, b: Encoded | undefined): boolean {
   if (a === b) return true
   if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) return false
-  return canonicalJson(a) === canonicalJson(b)
+  if (!isArray(a) && !isArray(b)) return sameFields(a, b)
+  if (!isArray(a) || !isArray(b) || a.length !== b.length) return false
+  return a.every((item, at) => sameValue(item, b[at]))
 }
 
 /** True when both sides have the same columns with the same values. */
@@ -54,9 +61,6 @@ export function canonicalJson(value: Encoded): string {
 
 const isArray = (value: Encoded): value is readonly Encoded[] => Array.isArray(value)
 
-const INT64_MIN = -(2n ** 63n)
-const INT64_MAX = 2n ** 63n - 1n
-
 /** Encodes a 64-bit integer. Throws `RangeError` outside int64. */
 export function encodeInt(value: bigint): Encoded {
   if (value >= -9007199254740991n && value <= 9007199254740991n) return Number(value)
@@ -76,13 +80,19 @@ export function encodeText(value: string): Encoded {
   return { $text: bytesToBase64(stringToWtf8(value)) }
 }
 
+/** Encodes text given as its bytes: UTF-8 as a rule, but SQLite takes and gives back any bytes as text. */
+export function encodeTextBytes(bytes: Uint8Array): Encoded {
+  return isPlainText(bytes) ? UTF8.decode(bytes) : { $text: bytesToBase64(bytes) }
+}
+
+const UTF8 = new TextDecoder('utf-8', { ignoreBOM: true })
+
 /** Encodes a blob. */
 export function encodeBytes(value: Uint8Array): Encoded {
   return { $bytes: bytesToBase64(value) }
 }
 
-const TAGS = new Set(['$int', '$real', '$bytes', '$text', '$date', '$object'])
-const BASE64 = /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/
+const TAGS = new Set(['$int', '$real', '$bytes', '$text', '$date', '$object', '$js'])
 /** Nesting past which a value is refused: deep JSON costs stack in every reader. */
 export const MAX_VALUE_DEPTH = 32
 
@@ -97,14 +107,22 @@ export function encodingFault(value: unknown, depth = 0): string | null {
   if (typeof value === 'number') return numberFault(value)
   if (typeof value !== 'object') return 'not a JSON value'
   if (Array.isArray(value)) return firstFault(value, depth)
+  if (!isPlainObject(value)) return 'not a JSON value'
   const keys = Object.keys(value)
   if (keys.some((key) => textFault(key) !== null)) return 'a key is not well-formed text'
   const [only] = keys
   if (only !== undefined && keys.some((key) => key.startsWith('$'))) {
     if (keys.length !== 1 || !TAGS.has(only)) return 'an object key starts with $ (use {"$object":…})'
-    return tagFault(only, (value as Record<string, unknown>)[only], depth)
+    return tagFault(only, value[only], depth)
   }
   return firstFault(Object.values(value), depth)
+}
+
+/** True for objects as literals and `JSON.parse` make them; a `Date` or a `Map` is none. */
+export function isPlainObject(value: object): value is { readonly [key: string]: unknown } {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  // Not compared with `Object.prototype`: each frame of a browser has its own.
+  return prototype === null || Object.getPrototypeOf(prototype) === null
 }
 
 function firstFault(values: readonly unknown[], depth: number): string | null {
@@ -121,23 +139,26 @@ function textFault(value: string): string | null {
 }
 
 function numberFault(value: number): string | null {
-  if (!Number.isFinite(value) || Object.is(value, -0)) return 'a number that JSON cannot carry (use {"$real":…})'
-  if (Number.isInteger(value) && !Number.isSafeInteger(value)) return 'an integer past 2^53 (use {"$int":…} or {"$real":…})'
+  if (!Number.isFinite(value) || Object.is(value, -0))
+    return 'a number that JSON cannot carry (use {"$real":…})'
+  if (Number.isInteger(value) && !Number.isSafeInteger(value))
+    return 'an integer past 2^53 (use {"$int":…} or {"$real":…})'
   return null
 }
 
 function tagFault(tag: string, body: unknown, depth: number): string | null {
   if (tag === '$object') {
-    if (typeof body !== 'object' || body === null || Array.isArray(body)) return '$object holds no object'
+    if (typeof body !== 'object' || body === null || !isPlainObject(body)) return '$object holds no object'
     if (!Object.keys(body).some((key) => key.startsWith('$'))) return '$object without a key that needs it'
     if (Object.keys(body).some((key) => textFault(key) !== null)) return 'a key is not well-formed text'
     return firstFault(Object.values(body), depth)
   }
+  if (tag === '$js') return jsFormFault(body)
   if (typeof body !== 'string') return `${tag} holds no string`
   if (tag === '$int') return intFault(body)
   if (tag === '$real') return realFault(body)
   if (tag === '$date') return isCanonicalDate(body) ? null : '$date is not an ISO instant in UTC'
-  if (!BASE64.test(body) || bytesToBase64(base64ToBytes(body)) !== body) return `${tag} is not canonical base64`
+  if (!isCanonicalBase64(body)) return `${tag} is not canonical base64`
   if (tag === '$text' && isPlainText(base64ToBytes(body))) return '$text holds text that is plain'
   return null
 }
@@ -160,44 +181,4 @@ function isCanonicalDate(body: string): boolean {
   if (body === 'Invalid Date') return true
   const time = Date.parse(body)
   return Number.isFinite(time) && new Date(time).toISOString() === body
-}
-
-function isPlainText(bytes: Uint8Array): boolean {
-  if (bytes.includes(0)) return false
-  try {
-    new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes)
-    return true
-  } catch {
-    return false
-  }
-}
-
-/** Base64 with padding; platform-neutral. */
-export function bytesToBase64(bytes: Uint8Array): string {
-  let binary = ''
-  for (let start = 0; start < bytes.length; start += 0x8000) {
-    binary += String.fromCharCode(...bytes.subarray(start, start + 0x8000))
-  }
-  return btoa(binary)
-}
-
-/** The reverse of `bytesToBase64`. Throws when the text is not base64. */
-export function base64ToBytes(text: string): Uint8Array {
-  const binary = atob(text)
-  const bytes = new Uint8Array(binary.length)
-  for (let at = 0; at < binary.length; at++) bytes[at] = binary.charCodeAt(at)
-  return bytes
-}
-
-/** UTF-8 that carries lone surrogates as three bytes each (WTF-8), so that no string is changed. */
-function stringToWtf8(value: string): Uint8Array {
-  const bytes: number[] = []
-  for (const char of value) {
-    const point = char.codePointAt(0) as number
-    if (point < 0x80) bytes.push(point)
-    else if (point < 0x800) bytes.push(0xc0 | (point >> 6), 0x80 | (point & 63))
-    else if (point < 0x10000) bytes.push(0xe0 | (point >> 12), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63))
-    else bytes.push(0xf0 | (point >> 18), 0x80 | ((point >> 12) & 63), 0x80 | ((point >> 6) & 63), 0x80 | (point & 63))
-  }
-  return Uint8Array.from(bytes)
 }
