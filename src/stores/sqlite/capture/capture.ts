@@ -29,7 +29,11 @@ export type CaptureState =
   | 'absent'
 
 /** Marks and triggers for every shape that has none or broken ones; nothing for whole ones. In one transaction. */
-export declare function installCapture(connection: Connection, shapes: Iterable<Shape>, options?: CaptureOptions): readonly CaptureOutcome[]
+export declare function installCapture(
+  connection: Connection,
+  shapes: Iterable<Shape>,
+  options?: CaptureOptions,
+): readonly CaptureOutcome[]
 
 export interface CaptureOutcome extends CapturedTable {
   /** What was found before. `broken`, and `absent` of a table with rows: compare the whole table. */
@@ -37,13 +41,19 @@ export interface CaptureOutcome extends CapturedTable {
 }
 
 /** Compares without writing. */
-export declare function verifyCapture(connection: Connection, shapes: Iterable<Shape>, options?: CaptureOptions): readonly CaptureOutcome[]
+export declare function verifyCapture(
+  connection: Connection,
+  shapes: Iterable<Shape>,
+  options?: CaptureOptions,
+): readonly CaptureOutcome[]
 
 /** Stops capture of one table: triggers and mark table go, its number is forgotten. */
 export declare function dropCapture(connection: Connection, table: string): void
 
 /** Names in use, also of tables that are gone. */
-export declare function listCaptured(connection: Connection): readonly { readonly number: number; readonly name: string }[]
+export declare function listCaptured(
+  connection: Connection,
+): readonly { readonly number: number; readonly name: string }[]
 
 /** Inside a transaction of the store: triggers stay silent until `setApplying(connection, false)`. */
 export declare function setApplying(connection: Connection, on: boolean): void

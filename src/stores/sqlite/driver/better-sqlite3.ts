@@ -27,7 +27,10 @@ function openDatabase(file: string, options: OpenOptions): Connection {
   if (!memory && !(options.create === true ? existsSync(dirname(file)) : existsSync(file))) {
     throw new TidemarkError('file_not_found', undefined, { details: { file } })
   }
-  const database = new Database(file, { readonly: options.readonly === true, timeout: options.busyMs ?? BUSY_MS })
+  const database = new Database(file, {
+    readonly: options.readonly === true,
+    timeout: options.busyMs ?? BUSY_MS,
+  })
   try {
     database.defaultSafeIntegers(true)
     options.setup?.(database)

@@ -15,7 +15,9 @@ export class SqliteFailure extends TidemarkError {
   constructor(sqlite: string, message: string) {
     const constraint = constraintKind(sqlite)
     const names = constraint === null ? [] : constraintNames(constraint, message)
-    super(codeOf(sqlite), sentence(sqlite, constraint, names, message), { details: { sqlite, constraint, names } })
+    super(codeOf(sqlite), sentence(sqlite, constraint, names, message), {
+      details: { sqlite, constraint, names },
+    })
     this.name = 'SqliteFailure'
     this.sqlite = sqlite
     this.constraint = constraint
@@ -59,10 +61,17 @@ const CODES: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['SQLITE_CONSTRAINT', 'unprocessable'],
 ]
 
-const codeOf = (sqlite: string): ErrorCode => CODES.find(([prefix]) => sqlite.startsWith(prefix))?.[1] ?? 'invariant'
+const codeOf = (sqlite: string): ErrorCode =>
+  CODES.find(([prefix]) => sqlite.startsWith(prefix))?.[1] ?? 'invariant'
 
-function sentence(sqlite: string, constraint: ConstraintKind | null, names: readonly string[], message: string): string {
-  if (constraint !== null) return `${constraint} constraint failed${names.length === 0 ? '' : `: ${names.join(', ')}`}`
+function sentence(
+  sqlite: string,
+  constraint: ConstraintKind | null,
+  names: readonly string[],
+  message: string,
+): string {
+  if (constraint !== null)
+    return `${constraint} constraint failed${names.length === 0 ? '' : `: ${names.join(', ')}`}`
   return `${sqlite}${isSchemaMessage(message) ? `: ${message}` : ''}`
 }
 

@@ -27,13 +27,18 @@ function openDatabase(file: string, options: OpenOptions): Connection {
   if (!memory && !(options.create === true ? existsSync(dirname(file)) : existsSync(file))) {
     throw new TidemarkError('file_not_found', undefined, { details: { file } })
   }
-  const database = new DatabaseSync(file, { readOnly: options.readonly === true, enableForeignKeyConstraints: false })
+  const database = new DatabaseSync(file, {
+    readOnly: options.readonly === true,
+    enableForeignKeyConstraints: false,
+  })
   try {
     // Since Node 24.12 on by default; before that the method or the flag itself may be missing.
     database.enableDefensive?.(true)
     options.setup?.(database)
     const busyMs = Math.trunc(options.busyMs ?? BUSY_MS)
-    database.exec(`PRAGMA busy_timeout = ${busyMs}; PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF`)
+    database.exec(
+      `PRAGMA busy_timeout = ${busyMs}; PRAGMA foreign_keys = OFF; PRAGMA recursive_triggers = OFF`,
+    )
     const connection = new NodeConnection(file, database)
     refuseTruncation(connection)
     connection.value('PRAGMA schema_version')
@@ -118,7 +123,7 @@ class NodeStatement implements Statement {
 
   all(...parameters: readonly SqlValue[]): SqlRow[] {
     try {
-      return this.#statement.all(...parameters).map((row) => asRow(row) as SqlRow)
+      return asRows(this.#statement.all(...parameters))
     } catch (error) {
       throw toFailure(error)
     }
@@ -135,6 +140,7 @@ class NodeStatement implements Statement {
 
 /** `setReturnArrays` makes every row an array, which the types of the library do not say. */
 const asRow = (row: unknown): SqlRow | undefined => row as SqlRow | undefined
+const asRows = (rows: unknown): SqlRow[] => rows as SqlRow[]
 
 function guard<T>(work: () => T): T {
   try {
