@@ -2,6 +2,8 @@
  * The one table of errors: what a code means, its HTTP status, whether the same request may be sent again,
  * and what a person can do. `docs/errors.md` is generated from it. Messages never hold row values.
  */
+// One line a row: it is read as a table.
+// oxfmt-ignore
 export const ERRORS = {
   // request
   bad_request: { status: 400, retry: false, title: 'The request does not fit its schema', hint: 'Compare it with the API page; the details name the field.' },
@@ -70,7 +72,11 @@ export class TidemarkError extends Error {
   constructor(
     code: ErrorCode,
     message?: string,
-    options: { readonly details?: ErrorDetails; readonly cause?: unknown; readonly retryAfterMs?: number } = {},
+    options: {
+      readonly details?: ErrorDetails
+      readonly cause?: unknown
+      readonly retryAfterMs?: number
+    } = {},
   ) {
     super(message ?? ERRORS[code].title, options.cause === undefined ? {} : { cause: options.cause })
     this.name = 'TidemarkError'
@@ -96,7 +102,8 @@ export class TidemarkError extends Error {
   }
 }
 
-export const isErrorCode = (code: unknown): code is ErrorCode => typeof code === 'string' && Object.hasOwn(ERRORS, code)
+export const isErrorCode = (code: unknown): code is ErrorCode =>
+  typeof code === 'string' && Object.hasOwn(ERRORS, code)
 
 /** Any thrown thing as a `TidemarkError`; what is not one becomes `fallback` with the thing as its cause. */
 export function toTidemarkError(thrown: unknown, fallback: ErrorCode = 'internal'): TidemarkError {
