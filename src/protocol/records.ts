@@ -87,5 +87,8 @@ export type Change = Static<typeof Change>
 
 /** The version and time at which `field` of `record` was last set. */
 export function fieldVersion(record: WireRecord, field: string): FieldVersion {
-  return record.fieldVersions?.[field] ?? record.since ?? [record.version, record.hlc]
+  const own = record.fieldVersions
+  // A column may be called `constructor`.
+  const known = own !== undefined && Object.hasOwn(own, field) ? own[field] : undefined
+  return known ?? record.since ?? [record.version, record.hlc]
 }

@@ -105,16 +105,89 @@ export const SchemaAnswer = Type.Object({ schema: Version, tables: Type.Array(Sc
 export type SchemaAnswer = Static<typeof SchemaAnswer>
 
 /**
- * The schema of a space when one replica tells its own: tables and columns that are new are added, tables
- * told are replaced but keep the columns only others know. Nothing is ever taken away.
+ * The schema of a space when one replica tells its own: tables and columns that are new are added. A table
+ * told replaces what was known of it, but keeps the columns that only others know, with the indexes, foreign
+ * keys and checks that name them: an older version of an application takes nothing away from a newer one.
  */
-export function joinSchemas(known: readonly SchemaTable[], told: readonly SchemaTable[]): readonly SchemaTable[] {
+export function joinSchemas(
+  known: readonly SchemaTable[],
+  told: readonly SchemaTable[],
+): readonly SchemaTable[] {
   const tables = new Map(known.map((table) => [table.name, table]))
   for (const table of told) {
     const before = tables.get(table.name)
-    const names = new Set(table.columns.map((column) => column.name))
-    const others = before?.columns.filter((column) => !names.has(column.name)) ?? []
-    tables.set(table.name, others.length === 0 ? table : { ...table, columns: [...table.columns, ...others] })
+    tables.set(table.name, before === undefined ? table : joinTables(before, table))
   }
   return [...tables.values()].sort((a, b) => (a.name < b.name ? -1 : 1))
 }
+
+function joinTables(known: SchemaTable, told: SchemaTable): SchemaTable {
+  const names = new Set(told.columns.map((column) => column.name))
+  const others = known.columns.filter((column) => !names.has(column.name))
+  if (others.length === 0) return told
+  const unknown = others.map((column) => column.name)
+  const keep = <Part>(part: PartKind<Part>): Part[] => {
+    const mine = part.of(told)
+    const ids = new Set(mine.map(part.id))
+    const theirs = part.of(known).filter((item) => !ids.has(part.id(item)))
+    return [...mine, ...theirs.filter((item) => part.texts(item).some((text) => namesAny(text, unknown)))]
+  }
+  const indexes = keep(INDEXES)
+  const checks = keep(CHECKS)
+  return {
+    ...told,
+    columns: [...told.columns, ...others],
+    unique: keep(UNIQUE),
+    foreignKeys: keep(FOREIGN_KEYS),
+    ...(indexes.length > 0 ? { indexes } : {}),
+    ...(checks.length > 0 ? { checks } : {}),
+  }
+}
+
+/** A kind of part that a table has: where it is kept, what tells two apart, and the texts that name columns. */
+interface PartKind<Part> {
+  of(table: SchemaTable): readonly Part[]
+  id(part: Part): string
+  texts(part: Part): readonly string[]
+}
+
+type SchemaIndex = NonNullable<SchemaTable['indexes']>[number]
+
+const indexTexts = (index: Pick<SchemaUnique, 'terms' | 'where'>) => [
+  ...index.terms.map((term) => term.column ?? term.expression ?? ''),
+  index.where ?? '',
+]
+const UNIQUE: PartKind<SchemaUnique> = {
+  of: (table) => table.unique,
+  id: (unique) => unique.claim,
+  texts: indexTexts,
+}
+const INDEXES: PartKind<SchemaIndex> = {
+  of: (table) => table.indexes ?? [],
+  id: (index) => index.name,
+  texts: indexTexts,
+}
+const FOREIGN_KEYS: PartKind<SchemaForeignKey> = {
+  of: (table) => table.foreignKeys,
+  id: (key) => JSON.stringify([key.columns, key.table, key.references]),
+  texts: (key) => key.columns,
+}
+const CHECKS: PartKind<string> = {
+  of: (table) => table.checks ?? [],
+  id: (check) => check,
+  texts: (check) => [check],
+}
+
+/** True when the text holds one of the names as a word, whatever its case; expressions are not parsed. */
+function namesAny(text: string, names: readonly string[]): boolean {
+  const lower = text.toLowerCase()
+  return names.some((name) => {
+    const word = name.toLowerCase()
+    for (let at = lower.indexOf(word); at >= 0; at = lower.indexOf(word, at + 1)) {
+      if (!isWordUnit(lower, at - 1) && !isWordUnit(lower, at + word.length)) return true
+    }
+    return false
+  })
+}
+
+const isWordUnit = (text: string, at: number) => /[\w$\u0080-\uffff]/.test(text.charAt(at))
