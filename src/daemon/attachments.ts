@@ -62,15 +62,21 @@ export function canonicalPath(file: string): string {
 }
 
 /** A short name for a file's own lock, status and socket. */
-export const fileTag = (file: string): string => createHash('sha256').update(canonicalPath(file)).digest('hex').slice(0, 16)
+export const fileTag = (file: string): string =>
+  createHash('sha256').update(canonicalPath(file)).digest('hex').slice(0, 16)
 
 const listPath = (folders: Folders): string => join(folders.data, 'attachments.json')
-const statusPath = (folders: Folders, file: string): string => join(folders.data, 'status', `${fileTag(file)}.json`)
+const statusPath = (folders: Folders, file: string): string =>
+  join(folders.data, 'status', `${fileTag(file)}.json`)
 
 function parseList(text: string | null): readonly Attachment[] {
   return text === null ? [] : (JSON.parse(text) as readonly Attachment[])
 }
 
 function changeList(folders: Folders, change: (list: readonly Attachment[]) => readonly Attachment[]): void {
-  changePrivateFile(listPath(folders), systemClock.now, (text) => `${JSON.stringify(change(parseList(text)), null, 2)}\n`)
+  changePrivateFile(
+    listPath(folders),
+    systemClock.now,
+    (text) => `${JSON.stringify(change(parseList(text)), null, 2)}\n`,
+  )
 }

@@ -2,7 +2,15 @@ import { TidemarkError } from '../kernel/errors.ts'
 import { systemClock } from '../kernel/clock.ts'
 import type { Environment, Folders } from './folders.ts'
 import { changePrivateFile, readPrivateFile } from './private-file.ts'
-import { isSettingName, parseSetting, readVariable, SETTINGS, type SettingName, type SettingRead, type SettingValue } from './settings.ts'
+import {
+  isSettingName,
+  parseSetting,
+  readVariable,
+  SETTINGS,
+  type SettingName,
+  type SettingRead,
+  type SettingValue,
+} from './settings.ts'
 
 /**
  * The configuration: flags over environment over file over defaults. The file has origin 000's shape, lines
@@ -24,7 +32,8 @@ export interface Config {
 /** Opens the configuration of a profile. Throws `config_invalid` with file and place when it cannot be read. */
 export function openConfig(folders: Folders, env: Environment, chosen?: string): Config {
   const file = parseFile(folders.config, readPrivateFile(folders.config))
-  const profile = chosen ?? env['TIDEMARK_PROFILE'] ?? env['CLANKERS_PROFILE'] ?? file.active_profile ?? 'default'
+  const profile =
+    chosen ?? env['TIDEMARK_PROFILE'] ?? env['CLANKERS_PROFILE'] ?? file.active_profile ?? 'default'
   const pathOf = (name: SettingName) => (SETTINGS[name].kind === 'secret' ? folders.secrets : folders.config)
   return {
     profile,
@@ -59,7 +68,10 @@ export function decideSync(config: Config): { readonly on: boolean; readonly rul
 /** The setting's name, or `bad_usage` with the names there are. */
 export function requireSetting(name: string): SettingName {
   if (isSettingName(name)) return name
-  throw new TidemarkError('bad_usage', `there is no setting of this name; there are ${Object.keys(SETTINGS).join(', ')}`)
+  throw new TidemarkError(
+    'bad_usage',
+    `there is no setting of this name; there are ${Object.keys(SETTINGS).join(', ')}`,
+  )
 }
 
 function change(path: string, profile: string, name: SettingName, value: SettingValue | undefined): void {
@@ -67,7 +79,11 @@ function change(path: string, profile: string, name: SettingName, value: Setting
     const file = parseFile(path, text)
     const { [name]: _, ...rest } = file.profiles?.[profile] ?? {}
     const settings = value === undefined ? rest : { ...rest, [name]: value }
-    const next = { ...file, profiles: { ...file.profiles, [profile]: settings }, active_profile: file.active_profile ?? 'default' }
+    const next = {
+      ...file,
+      profiles: { ...file.profiles, [profile]: settings },
+      active_profile: file.active_profile ?? 'default',
+    }
     return `${JSON.stringify(next, null, 2)}\n`
   })
 }
@@ -84,7 +100,10 @@ function parseFile(path: string, text: string | null): ConfigFile {
     throw invalid(path, line === undefined ? 'it is not JSON' : `it is not JSON at line ${line}`, line)
   }
   if (!isObject(file)) throw invalid(path, 'it holds no object')
-  if (file['profiles'] !== undefined && (!isObject(file['profiles']) || !Object.values(file['profiles']).every(isObject))) {
+  if (
+    file['profiles'] !== undefined &&
+    (!isObject(file['profiles']) || !Object.values(file['profiles']).every(isObject))
+  ) {
     throw invalid(path, 'profiles is not an object of objects')
   }
   if (file['active_profile'] !== undefined && typeof file['active_profile'] !== 'string') {

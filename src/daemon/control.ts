@@ -18,7 +18,8 @@ const MAX_SOCKET_PATH = 100
 
 /** Where the socket of a lock name lies. */
 export function socketPath(folder: string, name: string): string {
-  if (process.platform === 'win32') return `\\\\.\\pipe\\tidemark-${createHash('sha256').update(folder).digest('hex').slice(0, 8)}-${name}`
+  if (process.platform === 'win32')
+    return `\\\\.\\pipe\\tidemark-${createHash('sha256').update(folder).digest('hex').slice(0, 8)}-${name}`
   const path = join(folder, `${name}.sock`)
   if (path.length <= MAX_SOCKET_PATH) return path
   // The temporary folder is shared: the name cannot be guessed without the folder's path, and the mode is 0600.
@@ -27,7 +28,10 @@ export function socketPath(folder: string, name: string): string {
 }
 
 /** Serves commands until closed. The holder of the lock calls this, so an old socket is a dead one's. */
-export function serveControl(path: string, answer: (request: ControlRequest) => Promise<unknown>): Promise<Server> {
+export function serveControl(
+  path: string,
+  answer: (request: ControlRequest) => Promise<unknown>,
+): Promise<Server> {
   if (process.platform !== 'win32') rmSync(path, { force: true })
   const server = createServer((socket) => {
     let text = ''
@@ -57,10 +61,17 @@ export function serveControl(path: string, answer: (request: ControlRequest) => 
   })
 }
 
-async function answerLine(line: string, answer: (request: ControlRequest) => Promise<unknown>): Promise<unknown> {
+async function answerLine(
+  line: string,
+  answer: (request: ControlRequest) => Promise<unknown>,
+): Promise<unknown> {
   const request: unknown = JSON.parse(line)
-  const command = typeof request === 'object' && request !== null ? (request as { readonly command?: unknown }).command : null
-  if (command === 'status' || command === 'now' || command === 'pause' || command === 'resume') return answer({ command })
+  const command =
+    typeof request === 'object' && request !== null
+      ? (request as { readonly command?: unknown }).command
+      : null
+  if (command === 'status' || command === 'now' || command === 'pause' || command === 'resume')
+    return answer({ command })
   throw new TidemarkError('bad_usage', 'the running process does not know this command')
 }
 
@@ -75,7 +86,10 @@ export function askControl(path: string, request: ControlRequest): Promise<unkno
     socket.on('data', (chunk: string) => (text += chunk))
     socket.once('end', () => {
       try {
-        const answer = JSON.parse(text) as { readonly result?: unknown; readonly error?: { readonly code?: unknown; readonly message?: string } }
+        const answer = JSON.parse(text) as {
+          readonly result?: unknown
+          readonly error?: { readonly code?: unknown; readonly message?: string }
+        }
         if (answer.error === undefined) return resolve(answer.result ?? null)
         const code = isErrorCode(answer.error.code) ? answer.error.code : 'internal'
         reject(new TidemarkError(code, answer.error.message))

@@ -20,14 +20,20 @@ export function takeLock(folder: string, name: string): ProcessLock {
   const lock = new Database(path, { timeout: 0 })
   const note = new Database(`${path}.pid`, { timeout: 1_000 })
   try {
-    note.exec('CREATE TABLE IF NOT EXISTS holder (one INTEGER PRIMARY KEY CHECK (one = 1), pid INTEGER NOT NULL)')
+    note.exec(
+      'CREATE TABLE IF NOT EXISTS holder (one INTEGER PRIMARY KEY CHECK (one = 1), pid INTEGER NOT NULL)',
+    )
     try {
       lock.exec('BEGIN EXCLUSIVE')
     } catch {
       const pid = note.prepare('SELECT pid FROM holder').pluck().get()
-      throw new TidemarkError('in_use', `process ${String(pid ?? 'unknown')} is already at work here`, { details: { pid } })
+      throw new TidemarkError('in_use', `process ${String(pid ?? 'unknown')} is already at work here`, {
+        details: { pid },
+      })
     }
-    note.prepare('INSERT INTO holder VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET pid = excluded.pid').run(process.pid)
+    note
+      .prepare('INSERT INTO holder VALUES (1, ?) ON CONFLICT (one) DO UPDATE SET pid = excluded.pid')
+      .run(process.pid)
   } catch (error) {
     lock.close()
     throw error

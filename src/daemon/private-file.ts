@@ -1,4 +1,14 @@
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, statSync, writeSync } from 'node:fs'
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs'
 import { dirname } from 'node:path'
 
 import { TidemarkError } from '../kernel/errors.ts'
@@ -33,11 +43,16 @@ const LOCK_TRIES = 200
 const LOCK_PAUSE_MS = 10
 
 /** Reads, changes and writes a file while no other process does: two changes at once are both kept. */
-export function changePrivateFile(path: string, now: () => number, change: (text: string | null) => string): void {
+export function changePrivateFile(
+  path: string,
+  now: () => number,
+  change: (text: string | null) => string,
+): void {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const lock = `${path}.lock`
   for (let attempt = 0; !tryLock(lock, now); attempt++) {
-    if (attempt >= LOCK_TRIES) throw new TidemarkError('in_use', 'another process keeps changing the same file')
+    if (attempt >= LOCK_TRIES)
+      throw new TidemarkError('in_use', 'another process keeps changing the same file')
     Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_PAUSE_MS)
   }
   try {

@@ -83,7 +83,8 @@ function parseUrl(name: SettingName, text: string): string {
     throw refused(name, 'a URL such as https://cloud.example')
   }
   if (url.protocol !== 'https:' && url.protocol !== 'http:') throw refused(name, 'a URL with http or https')
-  if (url.username !== '' || url.password !== '') throw refused(name, 'a URL without a user or password; set token instead')
+  if (url.username !== '' || url.password !== '')
+    throw refused(name, 'a URL without a user or password; set token instead')
   return text.replace(/\/+$/, '')
 }
 
@@ -102,7 +103,8 @@ const refused = (name: SettingName, wanted: string): TidemarkError =>
 export function readVariable(name: SettingName, env: Environment): SettingRead | null {
   for (const variable of SETTINGS[name].variables) {
     const text = env[variable]
-    if (text !== undefined && text !== '') return { value: parseSetting(name, text), origin: 'environment', variable }
+    if (text !== undefined && text !== '')
+      return { value: parseSetting(name, text), origin: 'environment', variable }
   }
   return null
 }

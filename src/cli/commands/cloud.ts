@@ -1,0 +1,109 @@
+import { join } from 'node:path'
+
+import { startCloud } from '../../cloud/index.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
+import { SCOPES, type Scope } from '../../protocol/routes.ts'
+import { openDirectory } from './directory.ts'
+import type { CliContext } from '../context.ts'
+import { untilStopped } from '../stopping.ts'
+
+export interface CloudOptions {
+  readonly data?: string
+  readonly host: string
+  readonly port: number
+  readonly insecureLoopback?: boolean
+  readonly tlsKey?: string
+  readonly tlsCert?: string
+}
+
+/** Where the cloud keeps its file unless told otherwise. */
+export const cloudFolder = (context: CliContext, data: string | undefined): string =>
+  data ?? join(context.folders.data, 'cloud')
+
+/** tidemark cloud: serves until Ctrl-C. */
+export async function runCloud(context: CliContext, options: CloudOptions): Promise<void> {
+  const { output } = context
+  if ((options.tlsKey === undefined) !== (options.tlsCert === undefined)) {
+    throw new TidemarkError('bad_usage', '--tls-key and --tls-cert are given together')
+  }
+  const tls =
+    options.tlsKey === undefined || options.tlsCert === undefined
+      ? {}
+      : { tls: { keyFile: options.tlsKey, certFile: options.tlsCert } }
+  const cloud = await startCloud({
+    data: cloudFolder(context, options.data),
+    host: options.host,
+    port: options.port,
+    insecureLoopback: options.insecureLoopback === true,
+    ...tls,
+  })
+  output.result({ url: cloud.url, pid: process.pid }, [
+    `Tidemark cloud at ${cloud.url} (API page: ${cloud.url}/)`,
+  ])
+  if (options.insecureLoopback === true)
+    output.warn('Anyone on this machine can read and write: --insecure-loopback is for trying out.')
+  else output.say('Make a token in another terminal: tidemark cloud token create')
+  await untilStopped(context.signal)
+  output.say('Stopping …')
+  await cloud.close()
+}
+
+export interface TokenOptions {
+  readonly data?: string
+  readonly account: string
+  readonly name: string
+  readonly scopes: string
+  readonly spaces?: string
+  readonly defaultSpace: string
+  readonly days?: number
+}
+
+/** tidemark cloud token create: prints the secret, once. */
+export async function createToken(context: CliContext, options: TokenOptions): Promise<void> {
+  await using directory = openDirectory(cloudFolder(context, options.data), context)
+  const scopes = options.scopes.split(',').map((scope) => scope.trim())
+  const unknown = scopes.find((scope) => !(SCOPES as readonly string[]).includes(scope))
+  if (unknown !== undefined)
+    throw new TidemarkError('bad_usage', `there is no scope of that name; there are ${SCOPES.join(', ')}`)
+  const { token, info } = await directory.createToken({
+    account: options.account,
+    name: options.name,
+    scopes: scopes as Scope[],
+    spaces: options.spaces === undefined ? null : options.spaces.split(',').map((space) => space.trim()),
+    defaultSpace: options.defaultSpace,
+    ...(options.days === undefined ? {} : { expiresAt: context.clock.now() + options.days * 86_400_000 }),
+  })
+  context.output.result({ token, ...info }, [token])
+  context.output.warn('Keep it safe: it is shown this once. On a device: tidemark config set token TOKEN')
+}
+
+/** tidemark cloud token list */
+export async function listTokens(context: CliContext, options: { readonly data?: string }): Promise<void> {
+  await using directory = openDirectory(cloudFolder(context, options.data), context)
+  const tokens = await directory.listTokens()
+  const lines = tokens.map((token) => {
+    const state =
+      token.revokedAt !== null
+        ? 'revoked'
+        : (token.expiresAt ?? Infinity) < context.clock.now()
+          ? 'expired'
+          : 'active'
+    return `${token.id}  ${state.padEnd(8)} ${token.account}  ${token.scopes.join(',')}  ${token.spaces?.join(',') ?? 'all spaces'}  ${token.name}`
+  })
+  context.output.result(
+    { tokens },
+    lines.length === 0 ? ['There are no tokens. Create one: tidemark cloud token create'] : lines,
+  )
+}
+
+/** tidemark cloud token revoke ID */
+export async function revokeToken(
+  context: CliContext,
+  id: string,
+  options: { readonly data?: string },
+): Promise<void> {
+  await using directory = openDirectory(cloudFolder(context, options.data), context)
+  if (!(await directory.revokeToken(id)))
+    throw new TidemarkError('not_found', 'there is no token with this id; see tidemark cloud token list')
+  context.output.result({ revoked: id }, ['The token is revoked; requests with it are refused from now on.'])
+}

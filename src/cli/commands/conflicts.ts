@@ -1,0 +1,103 @@
+import { dismissEntry, resolveEntry, undoEntry } from '../../engine/conflicts.ts'
+import type { InboxEntry } from '../../engine/inbox.ts'
+import { encodingFault, type Fields } from '../../kernel/values.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
+import { openStoreOf } from '../../daemon/replica.ts'
+import type { CliContext } from '../context.ts'
+import { formatAgo } from '../progress.ts'
+import { requireFile } from './files.ts'
+
+/** tidemark conflicts list [FILE] [--all] */
+export async function listConflicts(
+  context: CliContext,
+  file: string | undefined,
+  options: { readonly all?: boolean },
+): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  const entries = await store.listInbox({ ...(options.all === true ? {} : { open: true }), limit: 1_000 })
+  const lines = entries.map(
+    (entry) =>
+      `${entry.id}  ${entry.kind.padEnd(9)} ${entry.table} ${entry.key}  ${describeChoice(entry)}  ${formatAgo(entry.at, context.clock.now())}`,
+  )
+  const shown = entries.map(({ local: _, remote: __, ...rest }) => rest)
+  context.output.result({ conflicts: shown }, lines.length === 0 ? ['The inbox is empty.'] : lines)
+}
+
+/** tidemark conflicts show ID: both values. */
+export async function showConflict(context: CliContext, id: string, file?: string): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  const entry = await store.readInbox(id)
+  if (entry === null)
+    throw new TidemarkError('not_found', 'there is no such conflict; see tidemark conflicts list')
+  const columns =
+    entry.columns.length > 0 ? entry.columns : Object.keys({ ...entry.local, ...entry.remote?.fields })
+  const cell = (fields: Fields | null | undefined, column: string) =>
+    fields === null || fields === undefined ? '(no row)' : JSON.stringify(fields[column] ?? null)
+  context.output.result(entry, [
+    `${entry.kind} in ${entry.table} ${entry.key} (${entry.status})`,
+    entry.reason,
+    `chosen: ${entry.chosen}, by ${entry.by}`,
+    ...columns.map(
+      (column) =>
+        `  ${column}: here ${cell(entry.local, column)}  cloud ${cell(entry.remote?.fields, column)}`,
+    ),
+    ...(entry.chosen === 'waits'
+      ? [`Decide: tidemark conflicts resolve ${entry.id} local|remote`]
+      : [`Put back what lost: tidemark conflicts undo ${entry.id}`]),
+  ])
+}
+
+/** tidemark conflicts resolve ID local|remote|JSON */
+export async function resolveConflictEntry(
+  context: CliContext,
+  id: string,
+  choice: string,
+  file?: string,
+): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  await resolveEntry(
+    store,
+    id,
+    choice === 'local' || choice === 'remote' ? choice : { row: parseRow(choice) },
+  )
+  context.output.result({ resolved: id, choice }, ['Resolved; the choice is sent with the next sync.'])
+}
+
+/** tidemark conflicts undo ID */
+export async function undoConflict(context: CliContext, id: string, file?: string): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  await undoEntry(store, id)
+  context.output.result({ undone: id }, ['Put back; it is sent with the next sync.'])
+}
+
+/** tidemark conflicts dismiss ID */
+export async function dismissConflict(context: CliContext, id: string, file?: string): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  await dismissEntry(store, id)
+  context.output.result({ dismissed: id }, ['Dismissed; nothing was changed.'])
+}
+
+function parseRow(text: string): Fields {
+  let row: unknown
+  try {
+    row = JSON.parse(text)
+  } catch {
+    throw new TidemarkError(
+      'bad_usage',
+      'the choice is local, remote, or a row as JSON such as {"name":"Ann"}',
+    )
+  }
+  if (typeof row !== 'object' || row === null || Array.isArray(row))
+    throw new TidemarkError('bad_usage', 'the row is not a JSON object')
+  for (const value of Object.values(row)) {
+    const fault = encodingFault(value)
+    if (fault !== null)
+      throw new TidemarkError('bad_usage', `the row holds a value that cannot be carried: ${fault}`)
+  }
+  return row as Fields
+}
+
+function describeChoice(entry: InboxEntry): string {
+  if (entry.status !== 'open') return entry.status
+  return entry.chosen === 'waits' ? 'waits for you' : `chose ${entry.chosen}`
+}

@@ -1,0 +1,60 @@
+import { TidemarkError } from '../../kernel/errors.ts'
+import { createProvider, openStoreOf } from '../../daemon/replica.ts'
+import { requireConnection, type CliContext } from '../context.ts'
+import { formatAgo } from '../progress.ts'
+import { requireFile } from './files.ts'
+
+/** tidemark quarantine list [FILE] */
+export async function listQuarantine(context: CliContext, file?: string): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  const entries = await store.listQuarantine(1_000)
+  const lines = entries.map(
+    (entry) =>
+      `${entry.id}  ${entry.op} ${entry.table} ${entry.key}: ${entry.message} (${entry.code})  ${formatAgo(entry.at, context.clock.now())}`,
+  )
+  context.output.result({ quarantine: entries }, lines.length === 0 ? ['The quarantine is empty.'] : lines)
+}
+
+/** tidemark quarantine show ID */
+export async function showQuarantine(context: CliContext, id: string, file?: string): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  const entry = (await store.listQuarantine(100_000)).find((one) => one.id === id)
+  if (entry === undefined) throw noEntry()
+  context.output.result(entry, [
+    `${entry.op} of ${entry.table} ${entry.key}`,
+    `${entry.message} (${entry.code})`,
+    `Send it again: tidemark quarantine retry ${id}    Give it up: tidemark quarantine drop ${id}`,
+  ])
+}
+
+/** tidemark quarantine retry ID */
+export async function retryQuarantine(context: CliContext, id: string, file?: string): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  if (!(await store.retryQuarantine(id))) throw noEntry()
+  context.output.result({ retried: id }, ['It is sent again with the next sync.'])
+}
+
+/** tidemark quarantine drop ID: the row becomes the cloud's. Asks first. */
+export async function dropQuarantine(
+  context: CliContext,
+  id: string,
+  options: { readonly yes?: boolean; readonly file?: string },
+): Promise<void> {
+  await using store = await openStoreOf(context.folders, requireFile(context, options.file))
+  const entry = (await store.listQuarantine(100_000)).find((one) => one.id === id)
+  if (entry === undefined) throw noEntry()
+  const question = `Give up the local change of ${entry.table} ${entry.key}? The row becomes the cloud's.`
+  if (options.yes !== true && !(await context.confirm(question)))
+    throw new TidemarkError('aborted', 'Nothing was changed; say --yes to drop without asking')
+  const provider = await createProvider(context, requireConnection(context.config))
+  const { space } = await store.state()
+  const { records } = await provider.read(
+    { space, records: [{ table: entry.table, key: entry.key }] },
+    context.signal,
+  )
+  if (!(await store.dropQuarantine(id, records[0] ?? null))) throw noEntry()
+  context.output.result({ dropped: id }, ['Given up; the row is as the cloud has it.'])
+}
+
+const noEntry = (): TidemarkError =>
+  new TidemarkError('not_found', 'there is no such entry; see tidemark quarantine list')

@@ -1,0 +1,249 @@
+import { TidemarkError } from '../../kernel/errors.ts'
+import type { EngineStatus } from '../../engine/status.ts'
+import type { StoreCounts } from '../../engine/store.ts'
+import {
+  fileTag,
+  findAttachment,
+  listAttachments,
+  readStatus,
+  type Attachment,
+} from '../../daemon/attachments.ts'
+import { decideSync } from '../../daemon/config.ts'
+import { askControl, socketPath } from '../../daemon/control.ts'
+import { openReplica, openStoreOf } from '../../daemon/replica.ts'
+import { runFolder, runReplica } from '../../daemon/runner.ts'
+import { requireConnection, type CliContext } from '../context.ts'
+import { formatAgo, formatCount } from '../progress.ts'
+
+/** One attachment as `sync status` tells it. */
+interface AttachmentReport {
+  readonly file: string
+  readonly space: string
+  readonly running: boolean
+  readonly state: string
+  readonly reason: string
+  readonly lastSyncAt: number | null
+  readonly counts: StoreCounts | null
+}
+
+/** The attachments a command is about: the named file, or all of the profile. */
+function chooseAttachments(context: CliContext, file: string | undefined): readonly Attachment[] {
+  if (file === undefined)
+    return listAttachments(context.folders).filter(({ profile }) => profile === context.config.profile)
+  const attachment = findAttachment(context.folders, file)
+  if (attachment === undefined) throw new TidemarkError('not_attached', undefined, { details: { file } })
+  return [attachment]
+}
+
+/** tidemark sync status: origin 000's lines (83-97), then a line for each file. */
+export async function showStatus(context: CliContext, file?: string): Promise<void> {
+  const { config, output, clock } = context
+  const decision = decideSync(config)
+  const endpoint = config.read('endpoint').value
+  const reports: AttachmentReport[] = []
+  for (const attachment of chooseAttachments(context, file))
+    reports.push(await reportAttachment(context, attachment))
+  const lastSyncAt = reports.reduce<number | null>(
+    (last, { lastSyncAt: at }) => (at === null ? last : Math.max(at, last ?? 0)),
+    null,
+  )
+  const pending = sumPending(reports)
+  const status =
+    !decision.on && reports.every(({ running }) => !running) ? 'Disabled' : overallStatus(reports, pending)
+  const lines = [
+    `Profile: ${config.profile}`,
+    `Endpoint: ${typeof endpoint === 'string' ? endpoint : '-'}`,
+    decision.on
+      ? `Sync: Enabled (last sync: ${formatAgo(lastSyncAt, clock.now())})`
+      : `Sync: Disabled (${decision.rule})`,
+    ...(Object.keys(pending).length === 0 ? [] : [`Records pending: ${describePending(pending)}`]),
+    `Status: ${status}`,
+    ...reports.flatMap((report) => describeReport(report, clock.now())),
+  ]
+  output.result(
+    {
+      profile: config.profile,
+      endpoint,
+      enabled: decision.on,
+      rule: decision.rule,
+      last_sync: lastSyncAt,
+      pending,
+      status,
+      files: reports,
+    },
+    lines,
+  )
+}
+
+async function reportAttachment(context: CliContext, { file, space }: Attachment): Promise<AttachmentReport> {
+  const live = (await askControl(socketPath(runFolder(context.folders), fileTag(file)), {
+    command: 'status',
+  })) as EngineStatus | null
+  if (live !== null) {
+    return {
+      file,
+      space,
+      running: true,
+      state: live.state,
+      reason: live.reason,
+      lastSyncAt: live.lastSyncAt,
+      counts: live.counts,
+    }
+  }
+  const last = readStatus(context.folders, file)
+  try {
+    await using store = await openStoreOf(context.folders, file)
+    const reason =
+      last === null ? 'Never synced yet.' : `Nothing runs for this file now; last seen ${last.state}.`
+    return {
+      file,
+      space,
+      running: false,
+      state: 'stopped',
+      reason,
+      lastSyncAt: last?.lastSyncAt ?? null,
+      counts: await store.counts(),
+    }
+  } catch (thrown) {
+    const reason = thrown instanceof Error ? thrown.message : 'The file cannot be opened.'
+    return {
+      file,
+      space,
+      running: false,
+      state: 'unreadable',
+      reason,
+      lastSyncAt: last?.lastSyncAt ?? null,
+      counts: null,
+    }
+  }
+}
+
+function describeReport(report: AttachmentReport, now: number): readonly string[] {
+  const counts = report.counts
+  const extras =
+    counts === null
+      ? []
+      : [
+          ['conflicts open', counts.openConflicts],
+          ['held', counts.held],
+          ['parked', counts.parked],
+          ['in quarantine', counts.quarantined],
+          ['rows without a key', counts.nullKeys],
+        ]
+          .filter(([, count]) => Number(count) > 0)
+          .map(([name, count]) => `${formatCount(Number(count))} ${String(name)}`)
+  return [
+    '',
+    `${report.file} ↔ ${report.space}: ${report.state}${report.running ? '' : ' (not running)'}, last sync ${formatAgo(report.lastSyncAt, now)}`,
+    ...(report.reason === '' ? [] : [`  ${report.reason}`]),
+    ...(counts === null || Object.keys(counts.pending).length === 0
+      ? []
+      : [`  pending: ${describePending(counts.pending)}`]),
+    ...(extras.length === 0 ? [] : [`  ${extras.join(', ')}`]),
+  ]
+}
+
+const describePending = (pending: StoreCounts['pending']): string =>
+  Object.entries(pending)
+    .map(([table, count]) => `${formatCount(count)} ${table}`)
+    .join(', ')
+
+function sumPending(reports: readonly AttachmentReport[]): { readonly [table: string]: number } {
+  const sum: { [table: string]: number } = {}
+  for (const { counts } of reports) {
+    for (const [table, count] of Object.entries(counts?.pending ?? {}))
+      if (count > 0) sum[table] = (sum[table] ?? 0) + count
+  }
+  return sum
+}
+
+function overallStatus(
+  reports: readonly AttachmentReport[],
+  pending: { readonly [table: string]: number },
+): string {
+  const worst =
+    reports.find(({ state }) => state === 'blocked' || state === 'unreadable') ??
+    reports.find(({ state }) => state === 'offline')
+  if (worst !== undefined) return `${worst.state === 'offline' ? 'Offline' : 'Blocked'}: ${worst.reason}`
+  if (Object.keys(pending).length > 0) return 'Pending'
+  return reports.some(({ lastSyncAt }) => lastSyncAt !== null) ? 'Synced' : 'Ready'
+}
+
+/** tidemark sync now: by the process that runs the file, else here. */
+export async function syncNow(context: CliContext, file?: string): Promise<void> {
+  const chosen = chooseAttachments(context, file)
+  if (chosen.length === 0) throw new TidemarkError('not_attached', 'No file is under sync in this profile')
+  const results: { readonly file: string; readonly result: unknown }[] = []
+  for (const attachment of chosen) {
+    const path = socketPath(runFolder(context.folders), fileTag(attachment.file))
+    let result = await askControl(path, { command: 'now' })
+    if (result === null) {
+      const connection = requireConnection(context.config, { endpoint: attachment.endpoint ?? undefined })
+      const open = () => openReplica({ ...context, file: attachment.file, connection })
+      await using running = await runReplica(context.folders, open, attachment.file, context.clock)
+      result = await running.syncNow(context.signal)
+    }
+    results.push({ file: attachment.file, result })
+  }
+  const lines = results.map(({ file: name, result }) => {
+    const { pushed, pulled, conflicts } = result as {
+      readonly pushed: number
+      readonly pulled: number
+      readonly conflicts: number
+    }
+    return `${name}: ${formatCount(pushed)} sent, ${formatCount(pulled)} received, ${formatCount(conflicts)} conflicts`
+  })
+  context.output.result({ files: results }, lines)
+}
+
+/** Keys told with `--verbose`, at most so many. */
+const MAX_KEYS = 1_000
+
+/** tidemark sync pending [--verbose] */
+export async function showPending(
+  context: CliContext,
+  file: string | undefined,
+  options: { readonly verbose?: boolean },
+): Promise<void> {
+  const files = []
+  for (const attachment of chooseAttachments(context, file)) {
+    await using store = await openStoreOf(context.folders, attachment.file)
+    const { pending } = await store.counts()
+    const keys =
+      options.verbose === true
+        ? (await store.readDirty({ rows: MAX_KEYS, bytes: Infinity })).rows.map((row) => ({
+            table: row.table,
+            key: row.key,
+            op: row.fields === null ? 'delete' : 'put',
+          }))
+        : undefined
+    files.push({ file: attachment.file, pending, ...(keys === undefined ? {} : { keys }) })
+  }
+  const lines = files.flatMap(({ file: name, pending, keys }) => [
+    `${name}: ${Object.keys(pending).length === 0 ? 'nothing pending' : describePending(pending)}`,
+    ...(keys ?? []).map(({ table, key, op }) => `  ${op.padEnd(6)} ${table} ${key}`),
+  ])
+  context.output.result({ files }, lines.length === 0 ? ['No file is under sync.'] : lines)
+}
+
+/** tidemark sync reset: the next sync reads and compares everything. Asks first. */
+export async function resetSync(
+  context: CliContext,
+  file: string | undefined,
+  options: { readonly yes?: boolean },
+): Promise<void> {
+  const chosen = chooseAttachments(context, file)
+  if (chosen.length === 0) throw new TidemarkError('not_attached', 'No file is under sync in this profile')
+  const question = `Read the whole space again with the next sync of ${chosen.length} file(s)? Local changes are kept.`
+  if (options.yes !== true && !(await context.confirm(question)))
+    throw new TidemarkError('aborted', 'Nothing was reset; say --yes to do it without asking')
+  for (const { file: name } of chosen) {
+    await using store = await openStoreOf(context.folders, name, { lock: true })
+    const state = await store.state()
+    if (state.cursor !== null)
+      await store.startHydrate({ cursor: state.cursor, tables: null, place: null, sweep: true })
+  }
+  context.output.result({ reset: chosen.map(({ file: name }) => name) }, [
+    'Done: the next sync reads everything again.',
+  ])
+}

@@ -1,0 +1,170 @@
+import { existsSync, mkdirSync } from 'node:fs'
+import { basename, extname, join, relative, resolve } from 'node:path'
+
+import { startCloud } from '../../cloud/index.ts'
+import { findAttachment } from '../../daemon/attachments.ts'
+import { compareFiles } from '../../daemon/compare.ts'
+import { attachFile, cloneSpace, openReplica, planAttach } from '../../daemon/replica.ts'
+import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
+import type { CliContext, Connection } from '../context.ts'
+import { formatCount } from '../progress.ts'
+import { makeSample } from '../sample.ts'
+import { untilStopped } from '../stopping.ts'
+import { describePlan, spaceOfFile, syncWithProgress } from './attach.ts'
+import { openDirectory } from './directory.ts'
+
+export interface UpOptions {
+  readonly sample?: boolean
+  readonly file?: string
+  readonly port: number
+  readonly untilEqual?: boolean
+  readonly yes?: boolean
+}
+
+/** Rounds of both files that `--until-equal` gives them. */
+const MAX_ROUNDS = 50
+
+/**
+ * tidemark up: a cloud with the embedded log on loopback, one file attached to it, a second replica of it, both
+ * kept in step. A second start goes on where the first ended.
+ */
+export async function up(context: CliContext, home: string, options: UpOptions): Promise<void> {
+  const { output, config, clock } = context
+  await using stack = new AsyncDisposableStack()
+  const cloud = await startLocalCloud(home, options.port)
+  stack.defer(() => cloud.close())
+  const connection = await connect(context, home, cloud.url)
+  output.say(`${output.bold('Tidemark')} cloud at ${cloud.url}, data in ${shortPath(home)}`)
+
+  const first = options.file === undefined ? join(home, 'laptop.db') : resolve(options.file)
+  const second =
+    options.file === undefined
+      ? join(home, 'desktop.db')
+      : join(home, `${basename(first, extname(first))}-copy.db`)
+  const space = options.file === undefined ? 'sample' : spaceOfFile(first)
+  if (options.file === undefined && !existsSync(first)) {
+    const { rows } = makeSample(first)
+    output.say(`Made ${shortPath(first)}: ${formatCount(rows)} rows of real data (countries, cities)`)
+  }
+  const shared = { ...context, connection, profile: config.profile }
+  if (findAttachment(context.folders, first) === undefined) {
+    const plan = planAttach(first, {})
+    for (const line of describePlan(plan, space, connection)) output.say(line)
+    const asks = options.file !== undefined && options.yes !== true
+    if (asks && !(await context.confirm(`Put ${first} under sync?`)))
+      throw new TidemarkError('aborted', 'Nothing was changed; say --yes to go on without asking')
+    await attachFile({ ...shared, file: first, space, merge: false })
+  }
+  const laptop = stack.use(
+    await runReplica(context.folders, () => openReplica({ ...shared, file: first }), first, clock),
+  )
+  const upload = await syncWithProgress(context, laptop, `${basename(first)} → cloud`)
+  if (findAttachment(context.folders, second) === undefined)
+    await cloneSpace({ ...shared, space, file: second })
+  const desktop = stack.use(
+    await runReplica(context.folders, () => openReplica({ ...shared, file: second }), second, clock),
+  )
+  const download = await syncWithProgress(context, desktop, `cloud → ${basename(second)}`)
+
+  if (options.untilEqual === true) {
+    const rows = await waitUntilEqual(context, laptop, desktop)
+    output.result({ equal: true, rows, upload, download, url: cloud.url }, [
+      `Equal: ${formatCount(rows)} rows in ${shortPath(first)} and ${shortPath(second)}`,
+    ])
+    return
+  }
+  for (const [name, running] of [
+    [basename(first), laptop],
+    [basename(second), desktop],
+  ] as const)
+    tell(context, name, running)
+  for (const line of nextSteps(home, first, second, cloud.url, options.file === undefined)) output.say(line)
+  if (output.json) output.result({ url: cloud.url, files: [first, second], upload, download }, [])
+  await untilStopped(context.signal)
+  output.say('Stopping …')
+}
+
+async function startLocalCloud(home: string, port: number): Promise<Awaited<ReturnType<typeof startCloud>>> {
+  const data = join(home, 'cloud')
+  mkdirSync(data, { recursive: true, mode: 0o700 })
+  try {
+    return await startCloud({ data, host: '127.0.0.1', port })
+  } catch (error) {
+    // Somebody else's port is no reason to stop; somebody else's data are.
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error
+    return startCloud({ data, host: '127.0.0.1', port: 0 })
+  }
+}
+
+/** The profile's own token for this cloud, made with the first start. */
+async function connect(context: CliContext, home: string, url: string): Promise<Connection> {
+  const { config } = context
+  if (config.read('endpoint').value !== url) config.set('endpoint', url)
+  const known = config.read('token').value
+  if (typeof known === 'string') return { endpoint: url, token: known }
+  await using directory = openDirectory(join(home, 'cloud'), context)
+  const { token } = await directory.createToken({
+    account: 'local',
+    name: 'tidemark up',
+    scopes: ['read', 'write', 'devices'],
+    spaces: null,
+    defaultSpace: 'default',
+  })
+  config.set('token', token)
+  return { endpoint: url, token }
+}
+
+async function waitUntilEqual(
+  context: CliContext,
+  one: RunningReplica,
+  other: RunningReplica,
+): Promise<number> {
+  for (let round = 0; round < MAX_ROUNDS; round++) {
+    await one.syncNow(context.signal)
+    await other.syncNow(context.signal)
+    const { tables } = await one.replica.store.schema()
+    const differences = compareFiles(one.replica.file, other.replica.file, tables)
+    if (differences.every(({ differing }) => differing === 0))
+      return differences.reduce((sum, { rows }) => sum + rows, 0)
+  }
+  throw new TidemarkError('invariant', `the files still differ after ${MAX_ROUNDS} rounds`)
+}
+
+function tell(context: CliContext, name: string, running: RunningReplica): void {
+  const { output } = context
+  running.replica.engine.on((event) => {
+    if (event.type === 'pushed') output.say(`  ${name}: ${formatCount(event.rows)} sent`)
+    else if (event.type === 'applied') output.say(`  ${name}: ${formatCount(event.rows)} received`)
+    else if (event.type === 'conflicts') output.say(`  ${name}: ${event.count} for the inbox`)
+    else if (event.type === 'error') output.warn(`  ${name}: ${event.error.message}`)
+  })
+}
+
+function nextSteps(
+  home: string,
+  first: string,
+  second: string,
+  url: string,
+  sample: boolean,
+): readonly string[] {
+  const tidemark = `npx tidemark --home ${shortPath(home)}`
+  const change = sample ? `"UPDATE cities SET population = population + 1 WHERE name = 'Paris'"` : '"…"'
+  const read = sample ? `"SELECT name, country, population FROM cities WHERE name = 'Paris'"` : '"…"'
+  return [
+    '',
+    'Both files are in step and stay so. Try, in another terminal:',
+    `  change one   sqlite3 ${shortPath(first)} ${change}`,
+    `  see it       sqlite3 ${shortPath(second)} ${read}`,
+    `  status       ${tidemark} sync status`,
+    `  API page     ${url}/`,
+    'Ctrl-C stops; the next start goes on from here.',
+    '',
+  ]
+}
+
+/** The path from here where it is shorter. */
+function shortPath(path: string): string {
+  const near = relative(process.cwd(), path)
+  return near !== '' && near.length < path.length && !near.startsWith('..') ? near : path
+}

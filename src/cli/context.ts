@@ -1,0 +1,44 @@
+import type { Clock } from '../kernel/clock.ts'
+import { TidemarkError } from '../kernel/errors.ts'
+import type { Random } from '../kernel/random.ts'
+import { decideSync, openConfig, type Config } from '../daemon/config.ts'
+import type { Environment, Folders } from '../daemon/folders.ts'
+import type { Output } from './output.ts'
+
+/** What every command gets. */
+export interface CliContext {
+  readonly output: Output
+  readonly folders: Folders
+  readonly env: Environment
+  readonly clock: Clock
+  readonly random: Random
+  readonly config: Config
+  /** Aborted by Ctrl-C and SIGTERM: long commands end in order. */
+  readonly signal: AbortSignal
+  /** Asks a person yes or no; false where there is nobody to ask. */
+  readonly confirm: (question: string) => Promise<boolean>
+}
+
+export function createConfig(folders: Folders, env: Environment, profile: string | undefined): Config {
+  return openConfig(folders, env, profile)
+}
+
+/** Where a command sends to, and with what. */
+export interface Connection {
+  readonly endpoint: string
+  readonly token: string | null
+}
+
+/** The connection of the profile. Throws `not_connected` or `sync_disabled` and names the rule that decided. */
+export function requireConnection(
+  config: Config,
+  options: { readonly endpoint?: string | undefined; readonly token?: string | undefined } = {},
+): Connection {
+  const endpoint = options.endpoint ?? config.read('endpoint').value
+  if (typeof endpoint !== 'string') throw new TidemarkError('not_connected')
+  const decision = decideSync(config)
+  if (!decision.on && options.endpoint === undefined)
+    throw new TidemarkError('sync_disabled', `Sync is off: ${decision.rule}`)
+  const token = options.token ?? config.read('token').value
+  return { endpoint, token: typeof token === 'string' ? token : null }
+}

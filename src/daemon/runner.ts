@@ -1,0 +1,83 @@
+import type { EngineEvent, SyncResult } from '../engine/engine.ts'
+import type { EngineStatus } from '../engine/status.ts'
+import type { Clock } from '../kernel/clock.ts'
+import { writeStatus, fileTag } from './attachments.ts'
+import { serveControl, socketPath } from './control.ts'
+import { makePrivateFolder, type Folders } from './folders.ts'
+import { takeLock } from './lock.ts'
+import type { Replica } from './replica.ts'
+import { join } from 'node:path'
+
+/** The last status is written for other processes at most this often, in milliseconds. */
+const STATUS_EVERY_MS = 1_000
+
+/** A replica that is kept in step until it is closed; commands of other processes reach it. */
+export interface RunningReplica extends AsyncDisposable {
+  readonly replica: Replica
+  status(): Promise<EngineStatus>
+  syncNow(signal?: AbortSignal): Promise<SyncResult>
+}
+
+/** Folder of locks and sockets. */
+export const runFolder = (folders: Folders): string => makePrivateFolder(join(folders.data, 'run'))
+
+/**
+ * Starts the engine of a replica under the file's lock. Throws `in_use` when another process works on the file;
+ * nothing is left behind then.
+ */
+export async function runReplica(
+  folders: Folders,
+  open: () => Promise<Replica>,
+  file: string,
+  clock: Clock,
+  listener?: (event: EngineEvent) => void,
+): Promise<RunningReplica> {
+  const folder = runFolder(folders)
+  const tag = fileTag(file)
+  await using stack = new AsyncDisposableStack()
+  const lock = takeLock(folder, tag)
+  stack.defer(() => lock.release())
+  const replica = await open()
+  stack.use(replica)
+  const keeper = keepStatus(folders, replica, clock)
+  stack.defer(keeper.close)
+  if (listener !== undefined) replica.engine.on(listener)
+  await replica.engine.start()
+  const control = await serveControl(socketPath(folder, tag), async ({ command }) => {
+    if (command === 'now') return replica.engine.syncNow()
+    if (command === 'pause') replica.engine.pause()
+    if (command === 'resume') await replica.engine.resume()
+    return { pid: process.pid, ...(await replica.engine.status()) }
+  })
+  stack.defer(() => new Promise((resolve) => control.close(resolve)))
+  const owned = stack.move()
+  return {
+    replica,
+    status: () => replica.engine.status(),
+    syncNow: (signal) => replica.engine.syncNow(signal === undefined ? {} : { signal }),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+/** Writes the status after changes, not at each of them, and at the end. */
+function keepStatus(folders: Folders, replica: Replica, clock: Clock): { close(): Promise<void> } {
+  let cancel: (() => void) | null = null
+  const write = async () => {
+    const { state, reason, lastSyncAt } = await replica.engine.status()
+    writeStatus(folders, replica.file, { state, reason, lastSyncAt: lastSyncAt ?? replica.lastSyncAt })
+  }
+  const off = replica.engine.on(({ type }) => {
+    if (type !== 'synced' && type !== 'error') return
+    cancel ??= clock.after(STATUS_EVERY_MS, () => {
+      cancel = null
+      void write().catch(() => {})
+    })
+  })
+  return {
+    async close() {
+      off()
+      cancel?.()
+      await write().catch(() => {})
+    },
+  }
+}
