@@ -1,3 +1,4 @@
+import { sleep } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import { MAX_WAIT_S } from '../protocol/limits.ts'
 import type { PullAnswer } from '../protocol/pull.ts'
@@ -6,7 +7,17 @@ import type { MachineEvent } from './machine.ts'
 import { reconcileRecords } from './reconcile.ts'
 import { clearStaging, stageRecords } from './staging.ts'
 import type { Publication, PublishResult } from './store.ts'
-import { advanceCursor, ATOMIC_ROWS, PUBLISH_CHUNK_ROWS, tablesByName, withGeneration, type Work } from './work.ts'
+import {
+  advanceCursor,
+  ATOMIC_ROWS,
+  PUBLISH_CHUNK_ROWS,
+  tablesByName,
+  withGeneration,
+  type Work,
+} from './work.ts'
+
+/** Between two long polls of which the first was answered at once and brought nothing, in milliseconds. */
+const LISTEN_PAUSE_MS = 1_000
 
 /** Publishes that found rows moved, in a row, after which the writer in the way gets a pause. */
 const MAX_MOVES = 50
@@ -18,7 +29,11 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
   if (staging.cursor === null) {
     const schema = await work.store.schema()
     const covered = new Set(state.covered)
-    if (state.cursor === null || state.hydrating !== null || schema.tables.some(({ name }) => !covered.has(name))) {
+    if (
+      state.cursor === null ||
+      state.hydrating !== null ||
+      schema.tables.some(({ name }) => !covered.has(name))
+    ) {
       return { type: 'uncovered' }
     }
     staging.cursor = state.cursor
@@ -34,7 +49,12 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
   return { type: 'page', more: answer.has_more && !staging.more }
 }
 
-async function nextPage(work: Work, space: string, replica: string, signal: AbortSignal): Promise<PullAnswer> {
+async function nextPage(
+  work: Work,
+  space: string,
+  replica: string,
+  signal: AbortSignal,
+): Promise<PullAnswer> {
   const cursor = work.staging.cursor
   if (cursor === null) throw new TidemarkError('invariant', 'a page is pulled without a cursor')
   const early = work.prefetched
@@ -49,11 +69,16 @@ export async function listenForNews(work: Work, signal: AbortSignal): Promise<vo
   if (cursor === null) return
   let from = cursor
   for (;;) {
+    const begun = work.clock.now()
     const answer = await work.provider.pull({ space, replica, cursor: from, wait: MAX_WAIT_S }, signal)
     if (answer.records.length > 0) {
       // What lies between the stored cursor and this page were own writes: the page covers both.
       work.prefetched = { version: cursor.version, answer }
       return
+    }
+    // A cloud that has no room for another waiting request answers at once: it is not asked again at once.
+    if (answer.next === from.version && work.clock.now() - begun < LISTEN_PAUSE_MS) {
+      await sleep(work.clock, LISTEN_PAUSE_MS, signal)
     }
     from = advanceCursor(from, answer.generation, { version: answer.next })
   }
@@ -95,7 +120,11 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
 }
 
 const isSameCursor = (a: Cursor | null, b: Cursor): boolean =>
-  a !== null && a.epoch === b.epoch && a.generation === b.generation && a.version === b.version && a.high === b.high
+  a !== null &&
+  a.epoch === b.epoch &&
+  a.generation === b.generation &&
+  a.version === b.version &&
+  a.high === b.high
 
 /** Merges these records with the rows they meet, and publishes both. */
 export async function publishRecords(
@@ -106,13 +135,23 @@ export async function publishRecords(
   const state = await work.store.state()
   const touched = records.length === 0 || work.imagesOnly ? [] : await work.store.readTouched(records)
   const tables = tablesByName(await work.store.schema())
-  const reconciled = await reconcileRecords(records, touched, { tables, resolvers: work.resolvers(state.replica) })
-  const result = await work.store.publish({ ...reconciled, ...rest, ...(work.imagesOnly ? { imagesOnly: true } : {}) })
+  const reconciled = await reconcileRecords(records, touched, {
+    tables,
+    resolvers: work.resolvers(state.replica),
+  })
+  const result = await work.store.publish({
+    ...reconciled,
+    ...rest,
+    ...(work.imagesOnly ? { imagesOnly: true } : {}),
+  })
   if (result.status === 'done') reportPublished(work, result)
   return result
 }
 
-export function reportPublished(work: Work, result: Extract<PublishResult, { readonly status: 'done' }>): void {
+export function reportPublished(
+  work: Work,
+  result: Extract<PublishResult, { readonly status: 'done' }>,
+): void {
   if (result.applied + result.parked > 0) {
     work.report({ type: 'applied', rows: result.applied, parked: result.parked, lockMs: result.lockMs })
   }
@@ -121,7 +160,8 @@ export function reportPublished(work: Work, result: Extract<PublishResult, { rea
 
 /** A publish that was refused: once more, merged anew; but not for ever against a writer that never rests. */
 export function moved(work: Work, result: PublishResult): MachineEvent {
-  if (result.status === 'stale') throw new TidemarkError('invariant', 'a mutation is in flight while publishing')
+  if (result.status === 'stale')
+    throw new TidemarkError('invariant', 'a mutation is in flight while publishing')
   work.moves++
   if (work.moves <= MAX_MOVES) return { type: 'moved' }
   work.moves = 0
