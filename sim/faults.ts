@@ -1,0 +1,220 @@
+import type { Chance } from './chance.ts'
+import { SPACE_ID, tokenOf } from './directory.ts'
+import { createMachine, type Machine } from './guard.ts'
+import type { DisasterKind, FaultKind } from './plan.ts'
+import type { Past, Replica } from './replica.ts'
+import { MAX_REPLICAS, type World } from './world.ts'
+
+/** Something goes wrong; false when it could not just now. What passes by itself does so within a minute. */
+export type Fault = (world: World, replica: Replica, chance: Chance) => boolean | Promise<boolean>
+
+const SECONDS = 1_000
+
+export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault } = {
+  /** The process dies at one of its next steps: inside any effect. */
+  crash(_world, replica, chance) {
+    if (replica.running === null) return false
+    replica.fuse = chance.int(chance.odds(0.5) ? 8 : 60)
+    return true
+  },
+
+  restart(world, replica) {
+    void replica.restart().catch((thrown: unknown) => {
+      world.fault ??= thrown
+    })
+    return replica.running !== null
+  },
+
+  'cloud-crash'(world, _replica, chance) {
+    const { server } = world
+    server.crash()
+    world.later(chance.int(10 * SECONDS), 'cloud starts', () => server.start())
+    return true
+  },
+
+  collect(world, _replica, chance) {
+    const { now } = world.scheduler
+    const liveSince = now - chance.pick([0, 60 * SECONDS, 600 * SECONDS])
+    const retainSince = chance.odds(0.7) ? 0 : now - chance.int(120 * SECONDS)
+    world.server.collect(SPACE_ID, { liveSince, retainSince })
+    return true
+  },
+
+  'disk-full'(world, replica, chance) {
+    const { disk } = replica
+    disk.full = true
+    world.later(chance.int(30 * SECONDS), `${replica.name} has room`, () => {
+      disk.full = false
+    })
+    return true
+  },
+
+  'log-full'(world, _replica, chance) {
+    world.server.full = true
+    world.later(chance.int(30 * SECONDS), 'cloud has room', () => {
+      world.server.full = false
+    })
+    return true
+  },
+
+  'clock-jump'(_world, replica, chance) {
+    replica.clock.skewMs += chance.between(-600 * SECONDS, 600 * SECONDS)
+    return true
+  },
+
+  cut: (world, replica, chance) => cutFor(world, [replica], chance.int(60 * SECONDS)),
+  'cut-all': (world, _replica, chance) => cutFor(world, world.replicas, chance.int(60 * SECONDS)),
+
+  slow(world, { link, settings, name }, chance) {
+    link.latencyMs = chance.between(200, 3 * SECONDS)
+    world.later(chance.int(60 * SECONDS), `${name} is fast`, () => {
+      link.latencyMs = settings.latencyMs
+    })
+    return true
+  },
+
+  'bad-token'(world, { name }, chance) {
+    world.directory.revoked.add(tokenOf(name))
+    world.later(chance.int(60 * SECONDS), `${name} has a token`, () => world.directory.revoked.delete(tokenOf(name)))
+    return true
+  },
+
+  deregister(world, { name }, chance) {
+    world.directory.deregistered.add(name)
+    world.later(chance.int(60 * SECONDS), `${name} is registered`, () => world.directory.deregistered.delete(name))
+    return true
+  },
+
+  /** Away while the tombstones that it has not seen are collected. */
+  'away-below-floor'(world, replica, chance) {
+    replica.link.cut = true
+    world.later(chance.int(40 * SECONDS), `${replica.name} comes back below the floor`, () => {
+      const { now } = world.scheduler
+      world.server.collect(SPACE_ID, { liveSince: now + 1, retainSince: now + 1 })
+      world.later(1 * SECONDS, `${replica.name} is reached`, () => {
+        replica.link.cut = false
+      })
+    })
+    return true
+  },
+
+  /** The newest commits never reached the disk; the guard outside the file and the cloud keep theirs. */
+  async 'power-loss'(world, replica, chance) {
+    const past = choosePast(replica.past.slice(-3), chance)
+    if (past === null) return false
+    await goBack(world, replica, past)
+    return true
+  },
+
+  async 'restore-file'(world, replica, chance) {
+    const past = choosePast(replica.past, chance)
+    if (past === null) return false
+    await goBack(world, replica, past)
+    return true
+  },
+
+  async 'restore-elsewhere'(world, replica, chance) {
+    const past = choosePast(replica.past, chance)
+    if (past === null) return false
+    replica.machine.paths.delete(replica.path)
+    replica.path = `${replica.path}+`
+    replica.machine.paths.add(replica.path)
+    await goBack(world, replica, past)
+    return true
+  },
+
+  /** The whole machine comes back from a backup: the guard outside the file too. */
+  async 'restore-machine'(world, replica, chance) {
+    const past = choosePast(replica.past, chance)
+    if (past === null || past.machine.paths.has(replica.path) === false) return false
+    replica.machine = copyMachine(past.machine)
+    await goBack(world, replica, past)
+    return true
+  },
+
+  /** The file is copied and both are used: on the same machine, or on one that never heard of it. */
+  async 'clone-file'(world, replica, chance) {
+    const other = chance.odds(0.5)
+    return clone(world, replica, (path) => {
+      const machine = other ? createMachine() : replica.machine
+      machine.paths.add(`${path}-copy`)
+      return { machine, path: `${path}-copy` }
+    })
+  },
+
+  /** The whole machine is copied and both are used: nothing outside the cloud can tell. */
+  async 'clone-machine'(world, replica) {
+    return clone(world, replica, (path) => ({ machine: copyMachine(replica.machine), path }))
+  },
+
+  async 'cloud-restore'(world, _replica, chance) {
+    if (world.cloudImages.length === 0) return false
+    const { server } = world
+    server.crash()
+    // An older state than any of these is gone with the backups of it.
+    const at = chance.int(world.cloudImages.length)
+    server.restore(world.cloudImages[at] as (typeof world.cloudImages)[number])
+    world.cloudImages.splice(at + 1)
+    world.rewound()
+    world.excuse(world.replicas)
+    world.later(chance.int(5 * SECONDS), 'cloud starts', () => server.start())
+    return true
+  },
+
+  /** A copy of the cloud is started beside it; some replicas reach that one for a while, then it is gone. */
+  async 'cloud-copy'(world, _replica, chance) {
+    if (world.copy !== null) return false
+    const copy = world.createServer('copy', world.server.image())
+    world.copy = copy
+    copy.start()
+    for (const { name } of world.replicas) if (chance.odds(0.5)) world.misled.add(name)
+    world.later(chance.int(60 * SECONDS), 'the copy is gone', () => world.dropCopy())
+    return true
+  },
+}
+
+function cutFor(world: World, replicas: readonly Replica[], ms: number): boolean {
+  for (const { link } of replicas) link.cut = true
+  world.later(ms, 'reached again', () => {
+    for (const { link } of replicas) link.cut = false
+  })
+  return true
+}
+
+const choosePast = (past: readonly Past[], chance: Chance): Past | null => (past.length === 0 ? null : chance.pick(past))
+
+export const copyMachine = (machine: Machine): Machine => ({ identities: new Map(machine.identities), paths: new Set(machine.paths) })
+
+/** The file is as it was: a new line of history begins there. */
+async function goBack(world: World, replica: Replica, past: Past): Promise<void> {
+  replica.kill()
+  await replica.disk.restore(past.disk)
+  replica.past.splice(replica.past.indexOf(past) + 1)
+  const line = `${replica.lineage}<`
+  world.owners.split(replica.lineage, line)
+  replica.lineage = line
+  world.torn.add(replica.name)
+  world.excuse(replica.settings.afterRestore === 'overwrite' ? world.replicas : [replica])
+  world.later(1 * SECONDS, `${replica.name} starts again`, () => replica.start())
+}
+
+async function clone(
+  world: World,
+  replica: Replica,
+  place: (path: string) => { readonly machine: Machine; readonly path: string },
+): Promise<boolean> {
+  if (world.replicas.length >= MAX_REPLICAS) return false
+  const name = `r${world.replicas.length + 1}`
+  const { machine, path } = place(replica.path)
+  const image = replica.disk.image()
+  const copy = await world.addReplica(name, replica.settings, { machine, path, id: image.view.replica, image })
+  copy.clock.skewMs = replica.clock.skewMs
+  copy.lineage = name
+  world.owners.split(replica.lineage, name)
+  world.torn.add(name)
+  // Both now send what was dirty: the money of the group is moved twice.
+  world.excuse([replica])
+  copy.start()
+  return true
+}
+

@@ -1,0 +1,199 @@
+import { sameValue, type Fields } from '../src/kernel/values.ts'
+import type { WireRecord } from '../src/protocol/records.ts'
+import { tokensOf, type Model, type Tables } from './model.ts'
+import type { Oracle, Step } from './oracle.ts'
+import { check, InvariantBroken } from './outcome.ts'
+import { rowId, showRow, type CloudView, type DiskView } from './view.ts'
+
+/** Every token that is anywhere at all: on a disk, in a mutation, an inbox, parked, or in the cloud. */
+export function collectTokens(disks: readonly DiskView[], ...clouds: readonly CloudView[]): Set<string> {
+  const present = new Set<string>()
+  for (const disk of disks) {
+    for (const rows of disk.tables.values()) for (const row of rows.values()) addTokens(present, row)
+    for (const part of disk.inFlight?.parts ?? []) addFromText(present, part)
+    addListed(present, disk)
+  }
+  for (const cloud of clouds) {
+    for (const record of cloud.records.values()) addTokens(present, record.fields)
+    for (const answer of cloud.answers) addFromText(present, answer)
+  }
+  return present
+}
+
+/** Tokens that a person can find on this disk although they lost: inbox, parked rows, rows held or refused. */
+function addListed(present: Set<string>, disk: DiskView): void {
+  for (const entry of disk.inbox) {
+    addTokens(present, entry.local)
+    addTokens(present, entry.remote?.fields)
+  }
+  for (const record of disk.parked.values()) addTokens(present, record.fields)
+  for (const { table, key } of disk.quarantine) addTokens(present, disk.tables.get(table)?.get(key))
+  for (const id of disk.held) {
+    const [table = '', key = ''] = id.split('\0')
+    addTokens(present, disk.tables.get(table)?.get(key))
+  }
+}
+
+function addTokens(present: Set<string>, fields: Fields | null | undefined): void {
+  if (fields === null || fields === undefined) return
+  for (const token of tokensOf(fields)) present.add(token)
+}
+
+const TOKEN = /[a-z0-9-]+~\d+~\w+/g
+
+function addFromText(present: Set<string>, text: string): void {
+  for (const [token] of text.matchAll(TOKEN)) present.add(token)
+}
+
+/** I1: no committed write is nowhere. */
+export function checkNothingLost(model: Model, present: ReadonlySet<string>): void {
+  for (const token of model.owed()) {
+    check(present.has(token.id), 'I1', () => `${token.id} of ${token.table} is nowhere`)
+  }
+}
+
+/** A fault just wiped out state: what is nowhere now is its doing and nobody else's. */
+export function excuseDestroyed(model: Model, present: ReadonlySet<string>): number {
+  let excused = 0
+  for (let again = true; again; ) {
+    again = false
+    for (const token of model.owed()) {
+      if (present.has(token.id)) continue
+      token.fate = 'destroyed'
+      excused++
+      // What it had replaced is owed again.
+      again = true
+    }
+  }
+  return excused
+}
+
+/** The replica's place in the cloud's own history; null when it has not noticed yet that there is another. */
+export function commonCursor(disk: DiskView, cloud: CloudView): number | null {
+  const { cursor } = disk
+  if (cursor === null || cursor.epoch !== cloud.epoch) return null
+  const at = cloud.generations.findIndex(({ id }) => id === cursor.generation)
+  if (at < 0) return null
+  const end = cloud.generations[at + 1]?.start ?? Infinity
+  return cursor.high <= end ? cursor.version : null
+}
+
+/** I4: clean rows are as the cloud had them at the cursor, or later. */
+export function checkNoSkip(name: string, disk: DiskView, cloud: CloudView, oracle: Oracle): void {
+  const version = commonCursor(disk, cloud)
+  if (version === null || disk.hydrating !== null) return
+  check(version <= cloud.head, 'I4', () => `${name} is at version ${version}, the cloud at ${cloud.head}`)
+  const quarantined = new Set(disk.quarantine.map(({ table, key }) => rowId(table, key)))
+  const apart = (id: string) => disk.marked.has(id) || disk.held.has(id) || disk.parked.has(id) || quarantined.has(id)
+  const ids = new Set(oracle.rows())
+  for (const table of disk.covered) for (const key of disk.tables.get(table)?.keys() ?? []) ids.add(rowId(table, key))
+  const covered = new Set(disk.covered)
+  for (const id of ids) {
+    const [table = '', key = ''] = id.split('\0')
+    if (!covered.has(table) || apart(id)) continue
+    const { first, later } = oracle.since(id, version)
+    const row = disk.tables.get(table)?.get(key)
+    if (matches(row, first) || later.some((record) => matches(row, record))) continue
+    const seen = first === null ? 'none' : `version ${first.version}`
+    throw new InvariantBroken('I4', `${name} at version ${version} has a clean row ${showRow(id)} that is not the cloud's (${seen}): ${differences(row, first)}`)
+  }
+}
+
+function matches(row: Fields | undefined, record: WireRecord | null): boolean {
+  if (record === null || record.deleted === true || record.fields === undefined) return row === undefined
+  if (row === undefined) return false
+  for (const [column, value] of Object.entries(record.fields)) {
+    if (Object.hasOwn(row, column) && !sameValue(row[column], value)) return false
+  }
+  return true
+}
+
+function differences(row: Fields | undefined, record: WireRecord | null): string {
+  if (row === undefined) return 'the row is missing'
+  const fields = record?.fields
+  if (fields === undefined) return 'the row should not be there'
+  return Object.keys(fields)
+    .filter((column) => Object.hasOwn(row, column) && !sameValue(row[column], fields[column]))
+    .map((column) => `${column} ${JSON.stringify(row[column])} for ${JSON.stringify(fields[column])}`)
+    .join(', ')
+}
+
+/** I6: money moved inside a group is never half there for a reader of that replica. */
+export function checkSums(name: string, tables: Tables, tainted: ReadonlySet<string>): void {
+  const sums = new Map<string, number>()
+  for (const row of tables.get('accounts')?.values() ?? []) {
+    const group = String(row['grp'])
+    sums.set(group, (sums.get(group) ?? 0) + Number(row['balance']))
+  }
+  for (const [group, sum] of sums) {
+    check(sum === 0 || tainted.has(group), 'I6', () => `${name} reads a sum of ${sum} in group ${group}`)
+  }
+}
+
+/** I3, I7: a cell of the cloud never goes back to a write that the one it replaces had seen. */
+export function checkNoRegress(model: Model, steps: readonly Step[]): void {
+  for (const { id, before, after } of steps) {
+    for (const [column, value] of Object.entries(after.fields ?? {})) {
+      const old = before?.fields?.[column]
+      if (typeof value !== 'string' || typeof old !== 'string' || old === value) continue
+      const late = model.get(old)
+      const early = model.get(value)
+      if (late === undefined || early === undefined || late.fate !== 'live' || early.fate !== 'live') continue
+      check(!model.hasSeen(late, early), 'I3', () => `${showRow(id)}.${column} went back from ${old} to ${value}, which ${old} had replaced`)
+    }
+  }
+}
+
+/** I2: every replica's table ∪ parked is the cloud's, rows held or refused excepted by name. */
+export function checkConverged(name: string, disk: DiskView, cloud: CloudView): void {
+  const apart = new Set(disk.held)
+  for (const { table, key } of disk.quarantine) apart.add(rowId(table, key))
+  for (const id of disk.marked) check(apart.has(id), 'I8', () => `${name} still has ${showRow(id)} to send`)
+  for (const [id, record] of cloud.records) {
+    const [table = '', key = ''] = id.split('\0')
+    if (apart.has(id) || !disk.tables.has(table)) continue
+    const row = disk.tables.get(table)?.get(key)
+    const parked = disk.parked.get(id)
+    if (parked === undefined) {
+      check(matches(row, record), 'I2', () => `${name} differs from the cloud in ${showRow(id)}: ${differences(row, record)}`)
+    } else {
+      check(parked.version === record.version, 'I2', () => `${name} parked ${showRow(id)} at version ${parked.version}, the cloud has ${record.version}`)
+    }
+  }
+  for (const [table, rows] of disk.tables) {
+    for (const key of rows.keys()) {
+      const id = rowId(table, key)
+      if (apart.has(id) || disk.parked.has(id)) continue
+      const record = cloud.records.get(id)
+      check(record !== undefined && record.deleted !== true, 'I2', () => `${name} has ${showRow(id)}, which the cloud ${record === undefined ? 'never had' : 'deleted'}`)
+    }
+  }
+}
+
+/** I1, I7 after healing: every write is current in the cloud, replaced by one that saw it, or listed somewhere. */
+export function checkAccounted(model: Model, disks: readonly DiskView[], cloud: CloudView): void {
+  const present = new Set<string>()
+  for (const record of cloud.records.values()) addTokens(present, record.fields)
+  for (const disk of disks) addListed(present, disk)
+  for (const token of model.owed()) {
+    check(present.has(token.id), 'I7', () => `${token.id} of ${token.table} was overwritten silently`)
+  }
+}
+
+/** A delete that nobody's later edit undid stays: the row is gone, or the inbox says why it is back. */
+export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: CloudView): void {
+  const noted = new Set<string>()
+  for (const disk of disks) {
+    for (const { table, key } of disk.inbox) noted.add(rowId(table, key))
+    for (const { table, key } of disk.quarantine) noted.add(rowId(table, key))
+  }
+  for (const gone of model.deletes()) {
+    if (gone.fate !== 'live') continue
+    const id = rowId(gone.table, gone.key)
+    const record = cloud.records.get(id)
+    if (record?.fields === undefined || noted.has(id)) continue
+    const tokens = [...tokensOf(record.fields)].map((token) => model.get(token))
+    const undone = tokens.every((token) => token !== undefined && token.fate === 'live' && gone.seen.some((seen) => seen === token || model.hasSeen(seen, token)))
+    check(!undone, 'I3', () => `${showRow(id)} was deleted by ${gone.replica} and is back without anyone's edit`)
+  }
+}

@@ -1,0 +1,147 @@
+import type { Fields } from '../src/kernel/values.ts'
+
+/**
+ * Every write carries a token: a text that names it and nothing else in the whole run. The model knows what
+ * each write had seen, and so which token may rightly be gone: only one that a later write saw and replaced.
+ */
+export class Model {
+  readonly #tokens = new Map<string, Token>()
+  readonly #deletes: DeleteToken[] = []
+  #next = 1
+
+  /** A fresh token for a cell. */
+  mint(replica: string, table: string, column: string): string {
+    const id = `${replica}~${this.#next++}~${column}`
+    this.#tokens.set(id, { id, replica, table, column, committed: false, children: [], parents: [], fate: 'live' })
+    return id
+  }
+
+  get(id: string): Token | undefined {
+    return this.#tokens.get(id)
+  }
+
+  tokens(): IterableIterator<Token> {
+    return this.#tokens.values()
+  }
+
+  deletes(): readonly DeleteToken[] {
+    return this.#deletes
+  }
+
+  /**
+   * Learns one transaction of the application from the rows before and after it: what it wrote, and what it
+   * had seen of the cells that it replaced.
+   */
+  learn(replica: string, before: Tables, after: Tables, options: { readonly settled?: boolean } = {}): void {
+    const present = new Set<string>()
+    for (const rows of after.values()) for (const row of rows.values()) for (const id of tokensOf(row)) present.add(id)
+    for (const [table, rows] of before) {
+      const now = after.get(table)
+      for (const [key, row] of rows) {
+        const next = now?.get(key)
+        if (next === undefined) this.#learnDelete(replica, table, key, row, present)
+        else if (next !== row) this.#learnUpdate(row, next, present, options.settled === true)
+      }
+    }
+    for (const [table, rows] of after) {
+      const old = before.get(table)
+      for (const [key, row] of rows) {
+        if (old?.has(key) === true) continue
+        for (const id of tokensOf(row)) this.#commit(id, options.settled === true)
+      }
+    }
+  }
+
+  #learnUpdate(row: Fields, next: Fields, present: ReadonlySet<string>, settled: boolean): void {
+    for (const [column, value] of Object.entries(next)) {
+      const old = row[column]
+      if (old === value || typeof value !== 'string') continue
+      const token = this.#tokens.get(value)
+      if (token === undefined) continue
+      this.#commit(value, settled)
+      if (typeof old === 'string' && !present.has(old)) this.#supersede(old, token)
+    }
+  }
+
+  #learnDelete(replica: string, table: string, key: string, row: Fields, present: ReadonlySet<string>): void {
+    const seen: Token[] = []
+    for (const id of tokensOf(row)) {
+      const token = this.#tokens.get(id)
+      // A key change moves the tokens to another row: they were not deleted.
+      if (token !== undefined && !present.has(id)) seen.push(token)
+    }
+    if (seen.length === 0) return
+    const gone: DeleteToken = { replica, table, key, seen, fate: 'live' }
+    for (const token of seen) token.children.push(gone)
+    this.#deletes.push(gone)
+  }
+
+  #commit(id: string, settled: boolean): void {
+    const token = this.#tokens.get(id)
+    if (token === undefined) return
+    token.committed = true
+    // A person chose a value again: from here on what happens to it is that person's decision.
+    if (settled) token.fate = 'settled'
+  }
+
+  #supersede(old: string, token: Token): void {
+    const parent = this.#tokens.get(old)
+    if (parent === undefined || parent === token) return
+    parent.children.push(token)
+    token.parents.push(parent)
+  }
+
+  /** Tokens that must be found somewhere: committed, not excused, and not replaced by a write that stands. */
+  *owed(): Generator<Token> {
+    for (const token of this.#tokens.values()) {
+      if (!token.committed || token.fate !== 'live') continue
+      if (token.children.some((child) => child.fate !== 'destroyed')) continue
+      yield token
+    }
+  }
+
+  /** True when `late` had seen `early`, directly or through others. */
+  hasSeen(late: Token, early: Token): boolean {
+    const stack = [...late.parents]
+    const met = new Set<Token>()
+    for (let token = stack.pop(); token !== undefined; token = stack.pop()) {
+      if (token === early) return true
+      if (met.has(token)) continue
+      met.add(token)
+      stack.push(...token.parents)
+    }
+    return false
+  }
+}
+
+export interface Token {
+  readonly id: string
+  readonly replica: string
+  readonly table: string
+  readonly column: string
+  committed: boolean
+  readonly parents: Token[]
+  readonly children: (Token | DeleteToken)[]
+  /** `destroyed`: a fault wiped out every place that had it. `settled`: a person decided about it. */
+  fate: 'live' | 'destroyed' | 'settled'
+}
+
+export interface DeleteToken {
+  readonly replica: string
+  readonly table: string
+  readonly key: string
+  readonly seen: readonly Token[]
+  fate: 'live' | 'destroyed' | 'settled'
+}
+
+/** Table → key → row. Rows that did not change are the same objects. */
+export type Tables = ReadonlyMap<string, ReadonlyMap<string, Fields>>
+
+/** The texts in a row that have the form of a token. */
+export function* tokensOf(fields: Fields): Generator<string> {
+  for (const value of Object.values(fields)) {
+    if (typeof value === 'string' && isToken(value)) yield value
+  }
+}
+
+export const isToken = (text: string): boolean => /^[a-z0-9-]+~\d+~\w+$/.test(text)

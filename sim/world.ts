@@ -1,0 +1,254 @@
+import { createHash } from 'node:crypto'
+
+import type { Handler } from '../src/cloud/handler/handler.ts'
+import { createChance, streamSeed, type Chance } from './chance.ts'
+import { count, createCoverage, type Coverage } from './coverage.ts'
+import type { CloudImage } from './cloud-disk.ts'
+import { createDirectory, SPACE, type SimDirectory } from './directory.ts'
+import type { DiskImage } from './disk.ts'
+import { openDisk } from './disks.ts'
+import { createMachine, type Machine } from './guard.ts'
+import { checkNoRegress, checkNoSkip, checkNothingLost, checkSums, collectTokens, excuseDestroyed } from './invariants.ts'
+import { Model } from './model.ts'
+import { Network, type Serving } from './network.ts'
+import { Oracle } from './oracle.ts'
+import { check, InvariantBroken } from './outcome.ts'
+import { Owners } from './owners.ts'
+import type { Case, ReplicaSettings } from './plan.ts'
+import { Replica } from './replica.ts'
+import { createOwner, Scheduler } from './scheduler.ts'
+import { Server } from './server.ts'
+import type { CloudView, DiskView } from './view.ts'
+
+/** Where the true time of every run begins. */
+const START = Date.UTC(2026, 0, 1)
+/** Events between two actions past which something turns in a circle without time passing. */
+const MAX_EVENTS = 20_000
+export const MAX_REPLICAS = 7
+
+/** Everything of one run, and the checks that hold at every event. */
+export class World {
+  readonly case: Case
+  readonly scheduler: Scheduler
+  readonly network: Network
+  readonly directory: SimDirectory
+  readonly coverage: Coverage = createCoverage()
+  readonly model = new Model()
+  readonly oracle = new Oracle()
+  readonly owners = new Owners()
+  readonly replicas: Replica[] = []
+  readonly server: Server
+  /** A copy of the cloud that was started beside it, and who reaches that one instead. */
+  copy: Server | null = null
+  readonly misled = new Set<string>()
+  /** Groups of accounts whose owner went back in time: their sums prove nothing any more. */
+  readonly tainted = new Set<string>()
+  /** Replicas whose tables are torn by a hydrate until the pull after it is published. */
+  readonly torn = new Set<string>()
+  /** Older states of the cloud. */
+  readonly cloudImages: CloudImage[] = []
+  /** Errors that nobody caught. */
+  fault: unknown = null
+  #cloudCommits = -1
+  #cloud: CloudView | null = null
+
+  constructor(given: Case, options: { readonly trace: number }) {
+    this.case = given
+    this.scheduler = new Scheduler({ start: START, chance: this.chance('order'), keepTrace: options.trace })
+    this.network = new Network(this.scheduler, this.chance('network'), (what) => count(this.coverage.faults, what))
+    this.directory = createDirectory()
+    this.server = this.createServer('cloud')
+  }
+
+  createServer(name: string, from?: CloudImage): Server {
+    return new Server({
+      name,
+      scheduler: this.scheduler,
+      chance: this.chance(name),
+      directory: this.directory,
+      hydratePage: this.case.settings.hydratePage,
+      ...(from === undefined ? {} : { from }),
+    })
+  }
+
+  /** The copy of the cloud is gone, and what only it held with it. */
+  dropCopy(): void {
+    if (this.copy === null) return
+    this.copy.crash()
+    this.copy = null
+    this.misled.clear()
+    this.excuse(this.replicas)
+  }
+
+  chance(name: string): Chance {
+    return createChance(streamSeed(this.case.seed, name))
+  }
+
+  async open(): Promise<void> {
+    this.server.start()
+    for (const [at, settings] of this.case.settings.replicas.entries()) {
+      const name = `r${at + 1}`
+      const machine = createMachine()
+      const path = `/${name}`
+      machine.paths.add(path)
+      const id = `id-${name}`
+      machine.identities.set(id, { path, mutation: 0 })
+      await this.addReplica(name, settings, { machine, path, id })
+    }
+    for (const replica of this.replicas) replica.start()
+  }
+
+  /** A replica with a file of its own, or a copy of another's. */
+  async addReplica(
+    name: string,
+    settings: ReplicaSettings,
+    from: { readonly machine: Machine; readonly path: string; readonly id: string; readonly image?: DiskImage },
+  ): Promise<Replica> {
+    const chance = this.chance(name)
+    const clock = { skewMs: settings.skewMs }
+    const { machine, path, id, image } = from
+    const disk = await openDisk(this.case.settings.store, {
+      replica: id,
+      space: SPACE,
+      path,
+      now: () => this.scheduler.now + clock.skewMs,
+      variant: settings,
+      ...(image === undefined ? {} : { from: image }),
+    })
+    const network = this.case.settings.network
+    const { latencyMs, jitterMs } = settings
+    const link = { name, latencyMs, jitterMs, ...network, cut: false }
+    const place = {
+      scheduler: this.scheduler,
+      network: this.network,
+      serving: this.#servingFor(name),
+      coverage: this.coverage,
+      batchRows: this.case.settings.batchRows,
+      pullLimit: this.case.settings.pullLimit,
+      onPush: (replica: Replica, body: string) => this.owners.sent(replica.lineage, body, hashOf(body)),
+      onPublished: (replica: Replica) => this.torn.delete(replica.name),
+      onFault: (thrown: unknown) => {
+        this.fault ??= thrown
+      },
+    }
+    const replica = new Replica(name, settings, place, { machine, path, disk, chance, link, clock })
+    this.replicas.push(replica)
+    return replica
+  }
+
+  #servingFor(name: string): Serving<Handler> {
+    const serverOf = () => (this.copy !== null && this.misled.has(name) ? this.copy : this.server)
+    return {
+      get process() {
+        return serverOf().process
+      },
+    }
+  }
+
+  get cloud(): CloudView {
+    if (this.#cloud === null || this.server.commits !== this.#cloudCommits) {
+      this.#cloudCommits = this.server.commits
+      this.#cloud = this.server.view()
+    }
+    return this.#cloud
+  }
+
+  /** Lets time pass, event by event, and checks after each. */
+  async pass(ms: number): Promise<void> {
+    const until = this.scheduler.now + ms
+    for (let events = 0; await this.scheduler.step(until); events++) {
+      this.afterEvent(this.scheduler.lastOwner)
+      check(events < MAX_EVENTS, 'I8', () => `more than ${MAX_EVENTS} events in ${ms} ms: something turns in a circle (${this.describe()})`)
+    }
+    this.scheduler.passTo(until)
+  }
+
+  /** What must hold at every event, looked at where something changed. `who`: null looks everywhere. */
+  afterEvent(who: string | null): void {
+    if (this.fault !== null) throw this.fault
+    if (this.server.commits !== this.#cloudCommits) {
+      const steps = this.oracle.learn(this.cloud)
+      checkNoRegress(this.model, steps)
+      this.owners.accepted(this.cloud)
+    }
+    for (const replica of this.replicas) {
+      const { name, running } = replica
+      if (who === null || who === name) this.#checkDisk(replica)
+      if (running === null || running.paused || running.owner.pending > 0) continue
+      throw new InvariantBroken('I8', `${name} sleeps for ever in ${running.engine?.phase ?? 'its start'}`)
+    }
+  }
+
+  #checkDisk(replica: Replica): void {
+    const { name, disk } = replica
+    const view = disk.view()
+    if (view === replica.checked) return
+    replica.checked = view
+    if (view.hydrating !== null || view.cursor === null) this.torn.add(name)
+    if (!this.torn.has(name)) checkSums(name, view.tables, this.tainted)
+    checkNoSkip(name, view, this.cloud, this.oracle)
+  }
+
+  /** What must hold after every action; dearer. */
+  checkAction(): void {
+    this.afterEvent(null)
+    checkNothingLost(this.model, this.present())
+  }
+
+  present(): ReadonlySet<string> {
+    const clouds = this.copy === null ? [this.cloud] : [this.cloud, this.copy.view()]
+    return collectTokens(this.views(), ...clouds)
+  }
+
+  views(): readonly DiskView[] {
+    return this.replicas.map(({ disk }) => disk.view())
+  }
+
+  /** After a disaster: what is nowhere now is excused, and whoever went back starts a new group of accounts. */
+  excuse(replicas: readonly Replica[]): void {
+    excuseDestroyed(this.model, this.present())
+    for (const replica of replicas) {
+      this.tainted.add(replica.group)
+      const [name = '', number = '0'] = replica.group.split('.')
+      replica.group = `${name}.${Number(number) + 1}`
+    }
+  }
+
+  /** The cloud's storage was exchanged for an older state. */
+  rewound(): void {
+    this.#cloud = null
+    this.#cloudCommits = this.server.commits
+    this.#cloud = this.server.view()
+    this.oracle.rewind(this.#cloud)
+    this.owners.rewound(this.#cloud)
+  }
+
+  /** Does something later that belongs to nobody's process. */
+  later(ms: number, label: string, run: () => void): void {
+    this.scheduler.after(createOwner('world'), ms, label, run)
+  }
+
+  /** What is durable everywhere, in a few numbers: unchanged when nothing happens any more. */
+  signature(): string {
+    const disks = this.replicas.map(({ disk, name }) => {
+      const { marked, cursor, mutation, inFlight } = disk.view()
+      return `${name}@${cursor?.version} m${mutation}${inFlight === null ? '' : '!'} ${marked.size} marked`
+    })
+    return `cloud@${this.cloud.head} ${disks.join(' ')}`
+  }
+
+  describe(): string {
+    return this.replicas.map(({ name, running }) => `${name} ${running === null ? 'dead' : (running.engine?.phase ?? 'starting')}`).join(', ')
+  }
+
+  destroy(): void {
+    for (const replica of this.replicas) {
+      replica.kill()
+      replica.disk.destroy()
+    }
+    this.server.crash()
+    this.copy?.crash()
+  }
+}
+
+const hashOf = (body: string): string => createHash('sha256').update(body).digest('hex')
