@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest'
 
 import * as limits from './limits.ts'
 import { HEADERS, ROUTES } from './routes.ts'
-import { PROTOCOL_VERSION, WIRE_SCHEMAS } from './version.ts'
+import { PROTOCOL_VERSION } from './version.ts'
+import { WIRE_SCHEMAS } from './wire-schemas.ts'
 
 const page = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8')
 
