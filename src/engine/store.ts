@@ -86,7 +86,11 @@ export interface Store extends AsyncDisposable {
    * record above `common` is offered too, with the record's own fields, unless a dirty row stands at its key; it
    * stays parked. Rows held for the inbox are dirty again, since the record they met may be lost.
    */
-  rebase(cursor: Cursor, common: number, generations: readonly Generation[]): Promise<{ readonly offered: number }>
+  rebase(
+    cursor: Cursor,
+    common: number,
+    generations: readonly Generation[],
+  ): Promise<{ readonly offered: number }>
   /** Remembers that the cloud has been told this schema. */
   savePublishedSchema(fingerprint: string): Promise<void>
 
@@ -115,7 +119,7 @@ export interface Store extends AsyncDisposable {
   /**
    * Gives the local change up: the row becomes `record`, or goes when the cloud has none; the entry goes. A row that
    * the application changed again since is in the outbox: there only the entry goes. False when there is no such entry.
-   * Rejects with `invariant` while a mutation is in flight, or when `record` is older than what the row agreed on.
+   * Rejects with `invariant` when `record` is older than what the row agreed on.
    */
   dropQuarantine(id: string, record: WireRecord | null): Promise<boolean>
 

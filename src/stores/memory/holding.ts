@@ -1,0 +1,34 @@
+import type { Hlc } from '../../kernel/hlc.ts'
+import { uuidV7, type Random } from '../../kernel/random.ts'
+import type { QuarantineEntry } from '../../engine/inbox.ts'
+import { rowId, type MemoryFile } from './file.ts'
+import { differs } from './local-row.ts'
+import type { MemoryTable } from './table.ts'
+
+/** Adds a row to the quarantine, in place of an older entry of its. */
+export function quarantine(
+  file: MemoryFile,
+  entry: Omit<QuarantineEntry, 'id' | 'at'>,
+  random: Random,
+): void {
+  const at = file.clock.now()
+  const id = rowId(entry)
+  file.quarantine.delete(id)
+  file.quarantine.set(id, { ...entry, id: uuidV7(at, random), at })
+}
+
+/** Takes the mark off: the row waits until it changes again, or is released. */
+export function withhold(table: MemoryTable, key: string, at: Hlc): void {
+  const state = table.state(key)
+  table.setState(key, { ...state, heldAt: table.marks.get(key) ?? state.heldAt ?? at })
+  table.marks.delete(key)
+}
+
+/** Ends the waiting: what differs is dirty again, with its time. */
+export function release(table: MemoryTable, key: string): void {
+  const state = table.state(key)
+  if (state.heldAt === null) return
+  table.setState(key, { ...state, heldAt: null })
+  const news = state.was !== null || differs(table, key)
+  if (news && !table.marks.has(key)) table.marks.set(key, state.heldAt)
+}

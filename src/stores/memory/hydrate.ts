@@ -1,0 +1,61 @@
+import { TidemarkError } from '../../kernel/errors.ts'
+import type { HydratePlace } from '../../protocol/pull.ts'
+import type { Cursor } from '../../protocol/records.ts'
+import type { HydrateState, Publication } from '../../engine/store.ts'
+import { rowId, type MemoryFile } from './file.ts'
+import type { Touched } from './integrity.ts'
+import { isAgreed } from './local-row.ts'
+import { UNKNOWN } from './row-state.ts'
+import type { MemoryTable } from './table.ts'
+
+export function startHydrate(file: MemoryFile, hydrating: HydrateState): void {
+  const names = file.syncedTables().map(({ name }) => name)
+  file.came.clear()
+  file.setReplica({ hydrating })
+  file.setMeta({ hydrated: hydrating.tables ?? names })
+}
+
+/** Where the hydrate goes on, and which rows it brought, so that the sweep spares them. */
+export function noteArrivals(file: MemoryFile, { records, merged }: Publication, place: HydratePlace): void {
+  const { hydrating } = file.replica
+  if (hydrating === null) return
+  file.setReplica({ hydrating: { ...hydrating, place } })
+  if (!hydrating.sweep) return
+  for (const record of records) file.came.set(rowId(record), true)
+  for (const { read } of merged) file.came.set(rowId(read), true)
+}
+
+/** The end of a hydrate: what the cloud no longer has goes, its tables are covered. */
+export function finishHydrate(
+  file: MemoryFile,
+  cursor: Cursor | null,
+): { readonly deleted: number; readonly touched: Touched } {
+  const { hydrating } = file.replica
+  if (hydrating === null) throw new TidemarkError('invariant', 'no hydrate is under way')
+  const { hydrated, covered } = file.meta.get()
+  const tables = hydrated.flatMap((name) => file.synced(name) ?? [])
+  let deleted = 0
+  if (hydrating.sweep) for (const table of tables) deleted += sweep(file, table, hydrating.cursor.version)
+  file.came.clear()
+  file.setReplica({ hydrating: null, ...(cursor === null ? {} : { cursor }) })
+  const names = new Set([...covered, ...tables.map(({ name }) => name)])
+  file.setMeta({ hydrated: [], covered: [...names].sort() })
+  return { deleted, touched: new Map(tables.map((table) => [table, 'all'])) }
+}
+
+function sweep(file: MemoryFile, table: MemoryTable, head: number): number {
+  let deleted = 0
+  for (const key of table.stateKeys()) {
+    if (file.came.has(rowId({ table: table.name, key }))) continue
+    const state = table.state(key)
+    if (state.parked !== null && state.parked.was === null && state.parked.record.version <= head) {
+      table.setState(key, { ...state, parked: null })
+    }
+    if (state.agreed !== 'live' || state.version > head || !isAgreed(table, key)) continue
+    table.drop(key)
+    table.marks.delete(key)
+    table.setState(key, { ...UNKNOWN, parked: table.state(key).parked })
+    deleted++
+  }
+  return deleted
+}
