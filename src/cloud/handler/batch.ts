@@ -10,8 +10,8 @@ import {
   type BatchAnswer,
 } from '../../protocol/batch.ts'
 import { MAX_BATCH_RECORDS, MAX_NAME_CHARS } from '../../protocol/limits.ts'
+import { fieldsFault } from '../log/faults.ts'
 import type { BatchRow, Log } from '../log/log.ts'
-import { fieldsFault } from './changes.ts'
 import { compileCheck, isCleanText } from './check.ts'
 import { parsePlainJson, plainToEncoded } from './plain.ts'
 import { readInstant } from './instant.ts'
@@ -81,7 +81,7 @@ function readRow(table: string, index: number, row: PlainRow): BatchRow {
   }
   const fields = Object.fromEntries(entries)
   const fault = fieldsFault(fields)
-  if (fault !== null) return refuse(fault)
+  if (fault !== null) return refuse(fault.message)
   const key = keyOf([plainToEncoded(id)])
   if (utf8Bytes(key) > MAX_KEY_BYTES) return refuse(`\`${BATCH_KEY}\` is longer than ${MAX_KEY_BYTES} bytes`)
   const updatedAt = Object.hasOwn(row, BATCH_UPDATED_AT) ? readInstant(row[BATCH_UPDATED_AT]) : null

@@ -2,7 +2,6 @@ import { hash } from 'node:crypto'
 
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
-import { utf8Bytes } from '../../kernel/keys.ts'
 import { silentLogger, type Logger } from '../../kernel/logger.ts'
 import type { Random } from '../../kernel/random.ts'
 import { HydrateQuery, PullRequest, ReadRequest } from '../../protocol/pull.ts'
@@ -14,7 +13,7 @@ import type { Directory, Grant } from '../directory.ts'
 import type { Log } from '../log/log.ts'
 import { admitRequest, requireSpace, type Admission, type Credentials } from './access.ts'
 import { readBatch, writeBatch } from './batch.ts'
-import { checkChanges } from './changes.ts'
+import { checkClaims } from './changes.ts'
 import { checkTexts, compileCheck } from './check.ts'
 import type { ApiRoute } from './contract.ts'
 import { deregisterDevice, registerDevice, renameDevice } from './devices.ts'
@@ -101,10 +100,9 @@ export function createHandler(options: HandlerOptions): Handler {
 
   const answers: Answers = {
     async push({ grant }, { body }) {
-      const text = bodyText(body)
-      const request = checkPush(parseJson(text))
+      const request = checkPush(parseJson(bodyText(body)))
       requireSpace(grant, request.space)
-      checkChanges(request.changes, typeof body === 'object' ? body.byteLength : utf8Bytes(text))
+      checkClaims(request.changes)
       const space = await spaces.open(grant, request.space)
       return json(await log.push(space, { request, hash: hash('sha256', body ?? '', 'hex') }))
     },

@@ -3,27 +3,32 @@ import { isUtf8 } from 'node:buffer'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { MAX_JSON_DEPTH, MAX_JSON_PARTS } from './limits.ts'
 
-/** Texts shorter than this cannot cost anything, whatever they hold. */
-const HARMLESS_CHARS = 16_384
+/** Bodies shorter than this cannot cost anything, whatever they hold. */
+const HARMLESS_BYTES = 65_536
+
+/** What `JSON.parse` tells its reviver about a primitive: the text it was. */
+export interface ParseContext {
+  readonly source?: string
+}
+export type Reviver = (this: unknown, key: string, value: unknown, context?: ParseContext) => unknown
 
 /**
- * The text of a request body. Throws `bad_request` when it is not UTF-8: a replaced character would be a
- * silently changed value (I10).
+ * The text of a request body, its depth and size bounded before anything is built of it. Throws `bad_request`
+ * when it is not UTF-8: a replaced character would be a silently changed value (I10).
  */
 export function bodyText(body: Uint8Array | string | undefined): string {
   if (body === undefined) return ''
+  const bytes =
+    typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
+  if (bytes.length > HARMLESS_BYTES) checkStructure(bytes)
   if (typeof body === 'string') return body
-  if (!isUtf8(body)) throw new TidemarkError('bad_request', 'The body is not UTF-8')
-  return Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8')
+  if (!isUtf8(bytes)) throw new TidemarkError('bad_request', 'The body is not UTF-8')
+  return bytes.toString('utf8')
 }
 
-/** JSON from outside, its depth and size bounded before anything is built. Throws `bad_request`. */
-export function parseJson(
-  text: string,
-  reviver?: (this: unknown, key: string, value: unknown, context?: ParseContext) => unknown,
-): unknown {
+/** Throws `bad_request`. */
+export function parseJson(text: string, reviver?: Reviver): unknown {
   if (text === '') throw new TidemarkError('bad_request', 'The body is empty')
-  if (text.length > HARMLESS_CHARS) checkStructure(text)
   try {
     return JSON.parse(text, reviver) as unknown
   } catch {
@@ -32,37 +37,47 @@ export function parseJson(
   }
 }
 
-/** What `JSON.parse` tells its reviver about a primitive: the text it was. */
-export interface ParseContext {
-  readonly source?: string
+const QUOTE = 1
+const COMMA = 2
+const OPENING = 3
+const CLOSING = 4
+const BACKSLASH = 0x5c
+const KINDS = new Uint8Array(256)
+for (const [chars, kind] of [
+  ['"', QUOTE],
+  [',', COMMA],
+  ['[{', OPENING],
+  [']}', CLOSING],
+] as const) {
+  for (const char of chars) KINDS[char.charCodeAt(0)] = kind
 }
 
-function checkStructure(text: string): void {
+/** A look-up per byte: half the time of comparing, and every push pays it. */
+function checkStructure(bytes: Uint8Array): void {
   let depth = 0
   let parts = 0
-  let inText = false
-  for (let at = 0; at < text.length; at++) {
-    const char = text.charCodeAt(at)
-    if (inText) {
-      if (char === BACKSLASH) at++
-      else if (char === QUOTE) inText = false
-    } else if (char === QUOTE) inText = true
-    else if (char === COMMA) parts++
-    else if (char === BRACKET || char === BRACE) {
+  for (let at = 0; at < bytes.length; at++) {
+    const kind = KINDS[bytes[at] as number]
+    if (kind === 0) continue
+    if (kind === QUOTE) at = endOfText(bytes, at)
+    else if (kind === CLOSING) depth--
+    else {
       parts++
-      if (++depth > MAX_JSON_DEPTH)
+      if (kind === OPENING && ++depth > MAX_JSON_DEPTH) {
         throw new TidemarkError('bad_request', `The body is nested deeper than ${MAX_JSON_DEPTH}`)
-    } else if (char === BRACKET_END || char === BRACE_END) depth--
+      }
+    }
   }
-  if (parts > MAX_JSON_PARTS) {
+  if (parts > MAX_JSON_PARTS)
     throw new TidemarkError('payload_too_large', `The body has more than ${MAX_JSON_PARTS} elements`)
-  }
 }
 
-const QUOTE = 0x22
-const COMMA = 0x2c
-const BRACKET = 0x5b
-const BACKSLASH = 0x5c
-const BRACKET_END = 0x5d
-const BRACE = 0x7b
-const BRACE_END = 0x7d
+/** Where the text that opens at `start` closes. */
+function endOfText(bytes: Uint8Array, start: number): number {
+  for (let at = start + 1; at < bytes.length; at++) {
+    const byte = bytes[at]
+    if (byte === 0x22) return at
+    if (byte === BACKSLASH) at++
+  }
+  return bytes.length
+}
