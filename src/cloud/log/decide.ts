@@ -182,7 +182,7 @@ function insert(change: Change, before: Standing | null, { hlc }: Judging): Verd
 
 function bury(change: Change, before: Standing | null, hlc: number): Verdict {
   const columns = Object.keys(before?.record.fields ?? {})
-  const time = before === null ? hlc : above(hlc, before.record, columns)
+  const time = before === null ? hlc : latestHlc(hlc, before.record, columns)
   return { plan: { change, before, live: null, whole: true, hlc: time, unseen: false, lost: null } }
 }
 
@@ -199,7 +199,7 @@ function merge(change: Change, before: Standing, set: Fields, { hlc }: Judging):
       before,
       live,
       whole: false,
-      hlc: above(hlc, record, Object.keys(set)),
+      hlc: latestHlc(hlc, record, Object.keys(set)),
       unseen,
       lost: null,
     },
@@ -211,7 +211,7 @@ function forceMerge(change: Change, before: Standing, set: Fields, judging: Judg
   const { record } = before
   const columns = Object.keys(set)
   const seen = columns.filter((column) => ageOf(record, column)[0] <= change.base)
-  const hlc = above(judging.hlc, record, seen)
+  const hlc = latestHlc(judging.hlc, record, seen)
   const wins = (column: string): boolean => {
     const [version, time] = ageOf(record, column)
     return version <= change.base || hlc > time || (hlc === time && judging.replica > record.by)
@@ -229,7 +229,7 @@ function forceMerge(change: Change, before: Standing, set: Fields, judging: Judg
 }
 
 /** A time after that of every field it replaces: what was seen is older, whatever the clocks say. */
-function above(hlc: number, record: WireRecord, columns: readonly string[]): number {
+export function latestHlc(hlc: number, record: WireRecord, columns: readonly string[]): number {
   return columns.reduce((time, column) => Math.max(time, ageOf(record, column)[1] + 1), hlc)
 }
 

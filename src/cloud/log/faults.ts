@@ -14,7 +14,8 @@ const fault = (message: string, code: ErrorCode = 'unprocessable'): Fault => ({ 
 
 /** What is wrong with a change, whatever the cloud holds; null when nothing is. */
 export function changeFault(change: Change): Fault | null {
-  if (!isPlain(change.table)) return fault('the name of the table is not well-formed text')
+  const table = tableFault(change.table)
+  if (table !== null) return table
   const key = keyFault(change.key)
   if (key !== null) return key
   for (const [index, value] of Object.entries(change.claims ?? {})) {
@@ -24,6 +25,11 @@ export function changeFault(change: Change): Fault | null {
   if (change.op === 'delete') return null
   if (change.fields === undefined) return fault('a put without fields')
   return fieldsFault(change.fields)
+}
+
+/** What is wrong with the name of a table; null when nothing is. */
+export function tableFault(table: string): Fault | null {
+  return isPlain(table) ? null : fault('the name of the table is not well-formed text')
 }
 
 /** What is wrong with a key text; null when nothing is. */

@@ -1,0 +1,62 @@
+import { TidemarkError } from '../../kernel/errors.ts'
+import type { Cursor, Generation } from '../../protocol/records.ts'
+
+/** One history of a space. `generations` are the oldest first, and there is always one. */
+export interface History {
+  readonly epoch: string
+  readonly generations: readonly Generation[]
+  readonly head: number
+  readonly floor: number
+}
+
+export function currentGeneration({ generations }: History): Generation {
+  const last = generations.at(-1)
+  if (last === undefined) throw new TidemarkError('invariant', 'a space without a generation')
+  return last
+}
+
+/**
+ * Throws `lost_history` when the cursor does not lie in this history (I11): another epoch, a generation that
+ * began in a copy or after the backup, or a version past the end of its generation.
+ */
+export function checkHistory(history: History, cursor: Cursor): void {
+  const { epoch, generations, head } = history
+  const place = epoch === cursor.epoch ? generations.findIndex(({ id }) => id === cursor.generation) : -1
+  const end = generations[place + 1]?.start ?? head
+  if (place >= 0 && Math.max(cursor.version, cursor.high) <= end) return
+  throw new TidemarkError('lost_history', undefined, { details: { epoch, generations: [...generations] } })
+}
+
+/** Throws `cursor_expired` when tombstones above `version` are gone. */
+export function checkFloor({ epoch, floor }: History, version: number): void {
+  if (version < floor) throw new TidemarkError('cursor_expired', undefined, { details: { epoch, floor } })
+}
+
+/** What the log knows of a replica that reads. */
+export interface Reader {
+  /** Everything up to this version was seen; null for a replica that has pushed but not read. */
+  readonly acked: number | null
+  /** Milliseconds. */
+  readonly seen: number
+}
+
+/**
+ * The acknowledgement of a replica that begins to hydrate at `head`. It may read only a new table and go on from
+ * an older cursor with the others, so one that still counts is never raised here.
+ */
+export function acknowledgeHydrate(acked: number | null, { floor }: History, head: number): number {
+  return acked !== null && acked >= floor ? Math.min(acked, head) : head
+}
+
+/**
+ * The version up to which tombstones may go because every live replica has seen them. Replicas below the floor
+ * read anew anyway and hold nothing up.
+ */
+export function releasedVersion(readers: Iterable<Reader>, liveSince: number, history: History): number {
+  let released = history.head
+  for (const { acked, seen } of readers) {
+    const seenUpTo = acked ?? history.floor
+    if (seen >= liveSince && seenUpTo >= history.floor) released = Math.min(released, seenUpTo)
+  }
+  return released
+}

@@ -1,0 +1,81 @@
+import type { Fields } from '../../kernel/values.ts'
+import type { PushResult } from '../../protocol/push.ts'
+import type { Change, WireRecord } from '../../protocol/records.ts'
+
+/**
+ * The answer of a replica's last mutation, as it is kept for a repeat (I3): statuses and versions, without the
+ * records, which are read again. A repeated answer may thus show a row as others have left it since; that is
+ * what a pull would bring next.
+ *
+ *   [0, version, n]              n times ok, versions counting up
+ *   [1, version, table, key]     ok with `current`; a fifth item is `lost`
+ *   [2, table, key]              conflict
+ *   [3, table, key, index, by]   taken
+ *   [4, code, message]           rejected
+ */
+type Kept =
+  | readonly [0, number, number]
+  | readonly [1, number, string, string]
+  | readonly [1, number, string, string, Fields]
+  | readonly [2, string, string]
+  | readonly [3, string, string, string, string]
+  | readonly [4, string, string]
+
+export function keepAnswer(results: readonly PushResult[], changes: readonly Change[]): string {
+  const kept: Kept[] = []
+  for (const [at, result] of results.entries()) {
+    const { table, key } = changes[at] as Change
+    const item = keepResult(result, table, key)
+    const before = kept.at(-1)
+    if (item[0] === 0 && before?.[0] === 0 && before[1] + before[2] === item[1]) {
+      kept[kept.length - 1] = [0, before[1], before[2] + 1]
+    } else kept.push(item)
+  }
+  return JSON.stringify(kept)
+}
+
+function keepResult(result: PushResult, table: string, key: string): Kept {
+  switch (result.status) {
+    case 'ok':
+      if (result.current === undefined) return [0, result.version, 1]
+      return result.lost === undefined
+        ? [1, result.version, table, key]
+        : [1, result.version, table, key, result.lost]
+    case 'conflict':
+      return [2, table, key]
+    case 'taken':
+      return [3, table, key, result.index, result.by]
+    case 'rejected':
+      return [4, result.code, result.message]
+  }
+}
+
+export function repeatAnswer(
+  kept: string,
+  read: (table: string, key: string) => WireRecord | null,
+): readonly PushResult[] {
+  return (JSON.parse(kept) as readonly Kept[]).flatMap((item): readonly PushResult[] => {
+    switch (item[0]) {
+      case 0:
+        return Array.from({ length: item[2] }, (_, at) => ({ status: 'ok', version: item[1] + at }))
+      case 1: {
+        const current = read(item[2], item[3])
+        const lost = item[4]
+        return [
+          {
+            status: 'ok',
+            version: item[1],
+            ...(current === null ? {} : { current }),
+            ...(lost === undefined ? {} : { lost }),
+          },
+        ]
+      }
+      case 2:
+        return [{ status: 'conflict', current: read(item[1], item[2]) }]
+      case 3:
+        return [{ status: 'taken', index: item[3], by: item[4], current: read(item[1], item[2]) }]
+      case 4:
+        return [{ status: 'rejected', code: item[1], message: item[2] }]
+    }
+  })
+}
