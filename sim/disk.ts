@@ -1,4 +1,5 @@
 import type { Clock } from '../src/kernel/clock.ts'
+import type { Random } from '../src/kernel/random.ts'
 import type { Store } from '../src/engine/store.ts'
 import type { Application } from './application.ts'
 import type { Variant } from './shape.ts'
@@ -10,8 +11,8 @@ export interface Disk {
   readonly application: Application
   /** No room is left: whoever writes is refused. */
   full: boolean
-  /** A connection of the engine's. `step` is a moment inside a method at which anything else may happen. */
-  open(place: OpenPlace): Promise<Store>
+  /** A connection of the engine's, with the clock of its process. */
+  open(clock: Clock): Promise<Store>
   /** The engine's process died: what it had open is gone, an open transaction rolls back. */
   kill(): void
   /** A copy of everything committed. */
@@ -22,11 +23,6 @@ export interface Disk {
   view(): DiskView
   /** Closes everything for good. */
   destroy(): void
-}
-
-export interface OpenPlace {
-  readonly clock: Clock
-  readonly step: (label: string) => Promise<void>
 }
 
 /** Opaque to all but the kind of disk that made it. */
@@ -42,6 +38,7 @@ export interface DiskOptions {
   readonly path: string
   /** Milliseconds since 1970, as this machine believes: what the triggers read. */
   readonly now: () => number
+  readonly random: Random
   readonly variant: Variant
   readonly from?: DiskImage
 }

@@ -194,7 +194,10 @@ async function goBack(world: World, replica: Replica, past: Past): Promise<void>
   world.owners.split(replica.lineage, line)
   replica.lineage = line
   world.torn.add(replica.name)
-  world.excuse(replica.settings.afterRestore === 'overwrite' ? world.replicas : [replica])
+  if (replica.settings.afterRestore === 'overwrite') {
+    world.overwriting.add(replica.name)
+    world.excuse(world.replicas)
+  } else world.excuse([replica])
   world.later(1 * SECONDS, `${replica.name} starts again`, () => replica.start())
 }
 

@@ -68,13 +68,28 @@ export function excuseDestroyed(model: Model, present: ReadonlySet<string>): num
   return excused
 }
 
+/** Deletes that no disk and no cloud knows of any more after such a fault: nobody can be asked to keep them. */
+export function excuseDeletes(model: Model, disks: readonly DiskView[], clouds: readonly CloudView[]): void {
+  for (const gone of model.deletes()) {
+    if (gone.fate !== 'live') continue
+    const id = rowId(gone.table, gone.key)
+    const known =
+      clouds.some(({ records }) => records.get(id)?.fields === undefined) ||
+      disks.some((disk) => {
+        const stands = disk.tables.get(gone.table)?.has(gone.key) === true
+        return !stands && (disk.marked.has(id) || disk.agreed.get(id)?.deleted === true)
+      })
+    if (!known) gone.fate = 'destroyed'
+  }
+}
+
 /** The replica's place in the cloud's own history; null when it has not noticed yet that there is another. */
 export function commonCursor(disk: DiskView, cloud: CloudView): number | null {
   const { cursor } = disk
   if (cursor === null || cursor.epoch !== cloud.epoch) return null
   const at = cloud.generations.findIndex(({ id }) => id === cursor.generation)
   if (at < 0) return null
-  const end = cloud.generations[at + 1]?.start ?? Infinity
+  const end = cloud.generations[at + 1]?.start ?? cloud.head
   return cursor.high <= end ? cursor.version : null
 }
 

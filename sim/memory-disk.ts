@@ -1,10 +1,11 @@
 import { ConstraintError } from '../src/stores/memory/constraint-error.ts'
 import { MemoryDatabase, type Snapshot } from '../src/stores/memory/database.ts'
+import { openMemoryStore } from '../src/stores/memory/store.ts'
 import { TidemarkError } from '../src/kernel/errors.ts'
+import type { Store } from '../src/engine/store.ts'
 import type { WireRecord } from '../src/protocol/records.ts'
 import type { Application } from './application.ts'
 import type { Disk, DiskOptions } from './disk.ts'
-import { openMemory } from './memory-open.ts'
 import type { Tables } from './model.ts'
 import { tablesOf } from './shape.ts'
 import { rowId, type DiskView } from './view.ts'
@@ -15,14 +16,15 @@ export async function createMemoryDisk(options: DiskOptions): Promise<Disk> {
   const database = new MemoryDatabase({ clock, tables: tablesOf(options.variant) }, options.from?.content as Snapshot | undefined)
   let seen: Snapshot | null = null
   let view: DiskView | null = null
+  const open = (): Store => openMemoryStore(database, { clock, random: options.random, space: options.space, replica: options.replica })
   // Attaches: a fresh file gets its identity.
-  await (await openMemory(database, options, async () => {}))[Symbol.asyncDispose]()
+  await open()[Symbol.asyncDispose]()
   return {
     application: createApplication(database),
     set full(full: boolean) {
       database.full = full
     },
-    open: ({ step }) => openMemory(database, options, step),
+    open: async () => open(),
     kill() {},
     image() {
       const content = database.snapshot()

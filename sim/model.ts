@@ -32,14 +32,14 @@ export class Model {
    * Learns one transaction of the application from the rows before and after it: what it wrote, and what it
    * had seen of the cells that it replaced.
    */
-  learn(replica: string, before: Tables, after: Tables, options: { readonly settled?: boolean } = {}): void {
+  learn(replica: string, before: Tables, after: Tables, options: LearnOptions = {}): void {
     const present = new Set<string>()
     for (const rows of after.values()) for (const row of rows.values()) for (const id of tokensOf(row)) present.add(id)
     for (const [table, rows] of before) {
       const now = after.get(table)
       for (const [key, row] of rows) {
         const next = now?.get(key)
-        if (next === undefined) this.#learnDelete(replica, table, key, row, present)
+        if (next === undefined) this.#learnDelete(replica, table, key, { ...options.hidden?.(table, key), ...row }, present)
         else if (next !== row) this.#learnUpdate(row, next, present, options.settled === true)
       }
     }
@@ -91,6 +91,12 @@ export class Model {
     token.parents.push(parent)
   }
 
+  /** A person decided about everything there is: a restored file overwrites the cloud. */
+  settleAll(): void {
+    for (const token of this.#tokens.values()) if (token.committed && token.fate === 'live') token.fate = 'settled'
+    for (const gone of this.#deletes) if (gone.fate === 'live') gone.fate = 'settled'
+  }
+
   /** Tokens that must be found somewhere: committed, not excused, and not replaced by a write that stands. */
   *owed(): Generator<Token> {
     for (const token of this.#tokens.values()) {
@@ -114,6 +120,13 @@ export class Model {
   }
 }
 
+export interface LearnOptions {
+  /** A person chose the values. */
+  readonly settled?: boolean
+  /** Columns of an agreed row that this replica's version of the application does not have: a delete takes them along. */
+  readonly hidden?: (table: string, key: string) => Fields | undefined
+}
+
 export interface Token {
   readonly id: string
   readonly replica: string
@@ -123,15 +136,17 @@ export interface Token {
   readonly parents: Token[]
   readonly children: (Token | DeleteToken)[]
   /** `destroyed`: a fault wiped out every place that had it. `settled`: a person decided about it. */
-  fate: 'live' | 'destroyed' | 'settled'
+  fate: Fate
 }
+
+export type Fate = 'live' | 'destroyed' | 'settled'
 
 export interface DeleteToken {
   readonly replica: string
   readonly table: string
   readonly key: string
   readonly seen: readonly Token[]
-  fate: 'live' | 'destroyed' | 'settled'
+  fate: Fate
 }
 
 /** Table → key → row. Rows that did not change are the same objects. */

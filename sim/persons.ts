@@ -45,8 +45,9 @@ export async function act(world: World, kind: ControlKind, replica: Replica, cha
 async function withStore(world: World, replica: Replica, work: (store: Store) => Promise<unknown>): Promise<boolean> {
   const clock = { now: () => replica.now, after: () => () => {} }
   const before = replica.disk.application.read()
+  const hidden = world.hiddenOf(replica)
   try {
-    await using store = await replica.disk.open({ clock, step: async () => {} })
+    await using store = await replica.disk.open(clock)
     await work(store)
   } catch (thrown) {
     if (!(thrown instanceof TidemarkError)) throw thrown
@@ -54,7 +55,7 @@ async function withStore(world: World, replica: Replica, work: (store: Store) =>
     if (thrown.code === 'invariant') throw thrown
     return false
   }
-  world.model.learn(replica.name, before, replica.disk.application.read(), { settled: true })
+  world.model.learn(replica.name, before, replica.disk.application.read(), { settled: true, hidden })
   return true
 }
 

@@ -88,7 +88,7 @@ export class Replica {
   start(): void {
     if (this.running !== null) return
     const owner = createOwner(this.name)
-    const running: Running = { owner, engine: null, store: null, paused: false }
+    const running: Running = { owner, engine: null, store: null, paused: false, dying: false }
     this.running = running
     void this.#boot(running)
   }
@@ -103,7 +103,7 @@ export class Replica {
     }
     try {
       await step('open')
-      const raw = await this.disk.open({ clock, step })
+      const raw = await this.disk.open(clock)
       if (!owner.alive) return
       const store = stepStore(raw, step)
       const provider = createProvider({
@@ -173,6 +173,7 @@ export class Replica {
       this.fuse--
       if (this.fuse < 0) {
         this.fuse = null
+        if (this.running?.owner === owner) this.running.dying = true
         count(this.place.coverage.faults, `crash at ${label}`)
         // The rest of this step never happens: a dead process's promises stay as they are.
         this.place.scheduler.after(createOwner(this.name), 0, `dies at ${label}`, () => this.crash(1_000))
@@ -243,4 +244,6 @@ export interface Running {
   engine: SyncEngine | null
   store: Store | null
   paused: boolean
+  /** It stopped in the middle of a step and dies at once. */
+  dying: boolean
 }

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { parseArgs } from 'node:util'
 
 import { addCoverage, createCoverage, describeCoverage } from './coverage.ts'
@@ -22,9 +22,14 @@ const { values: options } = parseArgs({
     mutations: { type: 'boolean', default: false },
     'keep-going': { type: 'boolean', default: false },
     /** Writes a failing case, shrunk, to sim/seeds. */
+    out: { type: 'string' },
     save: { type: 'boolean', default: false },
     shrink: { type: 'string', default: '300' },
     trace: { type: 'string', default: '60' },
+    /** With --seed or --case: a text whose places the trace is to name. */
+    follow: { type: 'string' },
+    /** A saved case instead of a seed. */
+    case: { type: 'string' },
     workers: { type: 'string' },
     json: { type: 'boolean', default: false },
   },
@@ -87,9 +92,11 @@ async function shrinkAndShow(crew: Crew, failure: Failure): Promise<void> {
   for (const action of report.case.actions) say(`  +${action.gap}ms r${action.replica + 1} ${action.kind} (${action.seed})`)
   for (const trace of outcome.trace.slice(-shown)) say(`  ${trace}`)
   say(`  → ${outcome.violation?.invariant}: ${outcome.violation?.message}`)
+  if (options.out !== undefined) await writeFile(options.out, JSON.stringify(report.case))
   if (options.save) await saveCase(report.case, failure.seed, `${outcome.violation?.invariant}: ${outcome.violation?.message ?? ''}`)
 }
 
+/** Writes the case where `--case` can read it. */
 async function saveCase(found: Case, seed: number, note: string): Promise<void> {
   const folder = new URL('./seeds/', import.meta.url)
   await mkdir(folder, { recursive: true })
@@ -98,11 +105,21 @@ async function saveCase(found: Case, seed: number, note: string): Promise<void> 
   say(`saved as sim/seeds/seed-${found.settings.store}-${seed}.json`)
 }
 
+async function runSaved(crew: Crew, file: string): Promise<number> {
+  const found = JSON.parse(await readFile(file, 'utf8')) as Case
+  const { follow } = options
+  const { outcome } = await crew.do({ type: 'case', case: found, trace: Number(options.trace), ...(follow === undefined ? {} : { follow }) })
+  for (const trace of outcome.trace) say(trace)
+  say(`${outcome.violation === null ? 'clean' : `${outcome.violation.invariant} after step ${outcome.violation.step}: ${outcome.violation.message}`} · ${outcome.hash}`)
+  return outcome.violation === null ? 0 : 1
+}
+
 const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, at) => from + at)
 
 async function main(): Promise<number> {
   if (options.mutations) return runMutations()
   await using crew = createCrew({ mutation: options.mutation ?? null }, options.workers === undefined ? undefined : Number(options.workers))
+  if (options.case !== undefined) return await runSaved(crew, options.case)
   const seeds = options.seed === undefined ? range(Number(options.from), Number(options.seeds)) : [Number(options.seed)]
   const { coverage, ...sum } = await runSeeds(crew, seeds, !options['keep-going'], true)
   if (options.json) console.log(JSON.stringify({ ...sum, failures: sum.failures.map(({ seed, outcome }) => ({ seed, violation: outcome.violation })), coverage }))

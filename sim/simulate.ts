@@ -11,9 +11,17 @@ import { World } from './world.ts'
 
 const KEPT_PAST = 12
 
+export interface RunOptions {
+  /** How many of the newest trace lines to keep. */
+  readonly trace?: number
+  /** A text, a token for instance: the trace says whenever the places that hold it change. */
+  readonly follow?: string
+}
+
 /** Runs one case from beginning to end. Never throws: what breaks is the outcome's violation. */
-export async function runCase(given: Case, options: { readonly trace?: number } = {}): Promise<Outcome> {
+export async function runCase(given: Case, options: RunOptions = {}): Promise<Outcome> {
   const world = new World(given, { trace: options.trace ?? 0 })
+  if (options.follow !== undefined) world.follow(options.follow)
   const onRejection = (thrown: unknown): void => {
     world.fault ??= thrown
   }
@@ -60,7 +68,8 @@ async function perform(world: World, action: Action): Promise<void> {
     if (await act(world, kind as ControlKind, replica, chance)) count(world.coverage.work, kind)
   } else {
     const { name, disk, group } = replica
-    const done = performWork(kind as WorkKind, { name, application: disk.application, model: world.model, chance, group })
+    const hidden = world.hiddenOf(replica)
+    const done = performWork(kind as WorkKind, { name, application: disk.application, model: world.model, chance, group, hidden })
     if (done) count(world.coverage.work, kind)
   }
 }

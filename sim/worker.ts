@@ -7,7 +7,7 @@ import type { Case, StoreKind } from './plan.ts'
 /** What the runner asks of a worker. */
 export type Order =
   | { readonly type: 'seed'; readonly seed: number; readonly steps: number; readonly store: StoreKind }
-  | { readonly type: 'case'; readonly case: Case; readonly trace: number }
+  | { readonly type: 'case'; readonly case: Case; readonly trace: number; readonly follow?: string }
   | { readonly type: 'shrink'; readonly case: Case; readonly tries: number }
 
 export type Report =
@@ -34,7 +34,7 @@ async function carryOut(order: Order): Promise<Report> {
     return { type: 'outcome', outcome, case: planned, ms: performance.now() - begun }
   }
   if (order.type === 'case') {
-    const outcome = await runCase(order.case, { trace: order.trace })
+    const outcome = await runCase(order.case, order)
     return { type: 'outcome', outcome, case: order.case, ms: performance.now() - begun }
   }
   const first = await runCase(order.case)

@@ -35,6 +35,8 @@ export interface WorkPlace {
   readonly chance: Chance
   /** The group of accounts that this replica alone moves money in. */
   readonly group: string
+  /** What the cloud holds of an agreed row, columns that the table lacks included. */
+  readonly hidden: (table: string, key: string) => Fields | undefined
 }
 
 /** Runs one transaction of this kind; false when the application itself was refused or had nothing to do. */
@@ -48,7 +50,7 @@ export function performWork(kind: WorkKind, place: WorkPlace): boolean {
 export function commit(place: WorkPlace, statements: readonly Statement[]): boolean {
   const before = place.application.read()
   if (!place.application.write(statements)) return false
-  place.model.learn(place.name, before, place.application.read())
+  place.model.learn(place.name, before, place.application.read(), { hidden: place.hidden })
   return true
 }
 

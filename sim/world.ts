@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 
 import type { Handler } from '../src/cloud/handler/handler.ts'
+import type { Fields } from '../src/kernel/values.ts'
 import { createChance, streamSeed, type Chance } from './chance.ts'
 import { count, createCoverage, type Coverage } from './coverage.ts'
 import type { CloudImage } from './cloud-disk.ts'
@@ -8,17 +9,18 @@ import { createDirectory, SPACE, type SimDirectory } from './directory.ts'
 import type { DiskImage } from './disk.ts'
 import { openDisk } from './disks.ts'
 import { createMachine, type Machine } from './guard.ts'
-import { checkNoRegress, checkNoSkip, checkNothingLost, checkSums, collectTokens, excuseDestroyed } from './invariants.ts'
+import { checkNoRegress, checkNoSkip, checkNothingLost, checkSums, collectTokens, excuseDeletes, excuseDestroyed } from './invariants.ts'
 import { Model } from './model.ts'
 import { Network, type Serving } from './network.ts'
 import { Oracle } from './oracle.ts'
 import { check, InvariantBroken } from './outcome.ts'
 import { Owners } from './owners.ts'
+import { placesInCloud, placesOnDisk } from './follow.ts'
 import type { Case, ReplicaSettings } from './plan.ts'
 import { Replica } from './replica.ts'
 import { createOwner, Scheduler } from './scheduler.ts'
 import { Server } from './server.ts'
-import type { CloudView, DiskView } from './view.ts'
+import { rowId, type CloudView, type DiskView } from './view.ts'
 
 /** Where the true time of every run begins. */
 const START = Date.UTC(2026, 0, 1)
@@ -45,11 +47,16 @@ export class World {
   readonly tainted = new Set<string>()
   /** Replicas whose tables are torn by a hydrate until the pull after it is published. */
   readonly torn = new Set<string>()
+  /** Replicas whose restored state is to overwrite the cloud's, until they have read it. */
+  readonly overwriting = new Set<string>()
   /** Older states of the cloud. */
   readonly cloudImages: CloudImage[] = []
   /** Errors that nobody caught. */
   fault: unknown = null
   #cloudCommits = -1
+  #learned = -1
+  #followed: string | null = null
+  #followedAt = ''
   #cloud: CloudView | null = null
 
   constructor(given: Case, options: { readonly trace: number }) {
@@ -112,6 +119,7 @@ export class World {
       space: SPACE,
       path,
       now: () => this.scheduler.now + clock.skewMs,
+      random: { next: () => chance.next() },
       variant: settings,
       ...(image === undefined ? {} : { from: image }),
     })
@@ -126,7 +134,7 @@ export class World {
       batchRows: this.case.settings.batchRows,
       pullLimit: this.case.settings.pullLimit,
       onPush: (replica: Replica, body: string) => this.owners.sent(replica.lineage, body, hashOf(body)),
-      onPublished: (replica: Replica) => this.torn.delete(replica.name),
+      onPublished: (replica: Replica) => this.#published(replica),
       onFault: (thrown: unknown) => {
         this.fault ??= thrown
       },
@@ -163,20 +171,40 @@ export class World {
     this.scheduler.passTo(until)
   }
 
+  /** Notes in the trace, from now on, whenever the places that hold this text change. */
+  follow(text: string): void {
+    this.#followed = text
+  }
+
+  #noteFollowed(): void {
+    const text = this.#followed
+    if (text === null) return
+    const places = [...this.clouds.flatMap((cloud, at) => placesInCloud(cloud, text, at === 0 ? 'cloud' : 'copy')), ...this.replicas.flatMap(({ name, disk }) => placesOnDisk(disk.view(), text, name))].join('; ')
+    if (places !== this.#followedAt) this.scheduler.note(`@ ${text}: ${places}`)
+    this.#followedAt = places
+  }
+
   /** What must hold at every event, looked at where something changed. `who`: null looks everywhere. */
   afterEvent(who: string | null): void {
+    this.#noteFollowed()
     if (this.fault !== null) throw this.fault
-    if (this.server.commits !== this.#cloudCommits) {
+    if (this.server.commits !== this.#learned) {
+      this.#learned = this.server.commits
       const steps = this.oracle.learn(this.cloud)
-      checkNoRegress(this.model, steps)
+      if (this.overwriting.size === 0) checkNoRegress(this.model, steps)
       this.owners.accepted(this.cloud)
     }
     for (const replica of this.replicas) {
       const { name, running } = replica
       if (who === null || who === name) this.#checkDisk(replica)
-      if (running === null || running.paused || running.owner.pending > 0) continue
+      if (running === null || running.paused || running.dying || running.owner.pending > 0) continue
       throw new InvariantBroken('I8', `${name} sleeps for ever in ${running.engine?.phase ?? 'its start'}`)
     }
+  }
+
+  #published({ name }: Replica): void {
+    this.torn.delete(name)
+    if (this.overwriting.delete(name)) this.model.settleAll()
   }
 
   #checkDisk(replica: Replica): void {
@@ -192,12 +220,15 @@ export class World {
   /** What must hold after every action; dearer. */
   checkAction(): void {
     this.afterEvent(null)
-    checkNothingLost(this.model, this.present())
+    if (this.overwriting.size === 0) checkNothingLost(this.model, this.present())
   }
 
   present(): ReadonlySet<string> {
-    const clouds = this.copy === null ? [this.cloud] : [this.cloud, this.copy.view()]
-    return collectTokens(this.views(), ...clouds)
+    return collectTokens(this.views(), ...this.clouds)
+  }
+
+  get clouds(): readonly CloudView[] {
+    return this.copy === null ? [this.cloud] : [this.cloud, this.copy.view()]
   }
 
   views(): readonly DiskView[] {
@@ -207,6 +238,7 @@ export class World {
   /** After a disaster: what is nowhere now is excused, and whoever went back starts a new group of accounts. */
   excuse(replicas: readonly Replica[]): void {
     excuseDestroyed(this.model, this.present())
+    excuseDeletes(this.model, this.views(), this.clouds)
     for (const replica of replicas) {
       this.tainted.add(replica.group)
       const [name = '', number = '0'] = replica.group.split('.')
@@ -217,15 +249,23 @@ export class World {
   /** The cloud's storage was exchanged for an older state. */
   rewound(): void {
     this.#cloud = null
-    this.#cloudCommits = this.server.commits
-    this.#cloud = this.server.view()
-    this.oracle.rewind(this.#cloud)
-    this.owners.rewound(this.#cloud)
+    this.#learned = this.server.commits
+    this.oracle.rewind(this.cloud)
+    this.owners.rewound(this.cloud)
   }
 
   /** Does something later that belongs to nobody's process. */
   later(ms: number, label: string, run: () => void): void {
     this.scheduler.after(createOwner('world'), ms, label, run)
+  }
+
+  /** Reads, as of now, what was agreed of a row of this replica, columns that its table lacks included. */
+  hiddenOf({ disk }: Replica): (table: string, key: string) => Fields | undefined {
+    const { agreed } = disk.view()
+    return (table, key) => {
+      const id = rowId(table, key)
+      return this.oracle.since(id, agreed.get(id)?.version ?? 0).first?.fields
+    }
   }
 
   /** What is durable everywhere, in a few numbers: unchanged when nothing happens any more. */

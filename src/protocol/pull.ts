@@ -5,8 +5,9 @@ import { Cursor, Generation, Id, Key, Name, SpaceName, Version, WireRecord } fro
 
 /**
  * POST /sync/pull: records with a version above the cursor's, in version order, read in one snapshot (I4).
- * Rows last written by the asking replica itself are left out: it acknowledged them (a mutation in flight is
- * resolved before any pull). With `wait`, an empty answer is held back until there is something or the
+ * Rows last written by the asking replica itself at or below `cursor.high` are left out: it acknowledged them (a
+ * mutation in flight is resolved before any pull). Its own rows above `high` are answered: a machine restored or
+ * copied whole asks under an identity that another copy has pushed with (I4, I13). With `wait`, an empty answer is held back until there is something or the
  * seconds are over. `cursor.version` is also the replica's acknowledgement: tombstones up to it may go.
  */
 export const PullRequest = Type.Object(
