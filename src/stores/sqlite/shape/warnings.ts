@@ -1,0 +1,33 @@
+import type { Shape, TableWarning } from './shape.ts'
+
+/**
+ * Columns that look like references to a table with integer keys but are not declared as such. When two
+ * replicas choose the same number, one row moves to a fresh one, and only declared references follow it.
+ */
+export function findUndeclaredReferences(shapes: ReadonlyMap<string, Shape>): readonly TableWarning[] {
+  const numbered = new Map<string, string>()
+  for (const shape of shapes.values())
+    if (shape.rowidAlias) numbered.set(shape.name.toLowerCase(), shape.name)
+  const warnings: TableWarning[] = []
+  for (const shape of shapes.values()) {
+    const declared = new Set(
+      shape.foreignKeys.flatMap((foreignKey) => foreignKey.columns.map((name) => name.toLowerCase())),
+    )
+    for (const column of shape.columns) {
+      if (declared.has(column.name.toLowerCase()) || column.generated !== null) continue
+      const target = referredTable(column.name, numbered)
+      if (target === null) continue
+      const warning = `${column.name} looks like a reference to ${target} but is not declared as a foreign key: it will not follow a row that gets a new number`
+      warnings.push({ table: shape.name, warning })
+    }
+  }
+  return warnings
+}
+
+function referredTable(column: string, numbered: ReadonlyMap<string, string>): string | null {
+  const stem = /^(.+?)(?:_id|_ID|Id|ID)$/.exec(column)?.[1]?.toLowerCase()
+  if (stem === undefined) return null
+  const plurals = [stem, `${stem}s`, `${stem}es`, stem.replace(/y$/, 'ies')]
+  const name = plurals.find((plural) => numbered.has(plural))
+  return name === undefined ? null : (numbered.get(name) ?? null)
+}
