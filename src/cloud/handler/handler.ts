@@ -110,7 +110,8 @@ export function createHandler(options: HandlerOptions): Handler {
     async pull(admission, { body, signal }) {
       const request = checkPull(parseJson(bodyText(body)))
       checkTexts(request.tables)
-      const space = await spaces.find(admission.grant, request.space)
+      // I11: a cursor into a space that is not there is a cloud that lost it; a new history tells the replica so.
+      const space = await spaces.open(admission.grant, request.space)
       const { tokenId } = admission.grant
       return json(await polls.pull({ space, request, tokenId, signal, recheck: recheck(admission) }))
     },

@@ -1,0 +1,38 @@
+import { isIP } from 'node:net'
+
+import { TidemarkError } from '../../kernel/errors.ts'
+
+/** True for addresses that only this machine reaches: 127.0.0.0/8, ::1 and the name localhost. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[(.*)\]$/, '$1').toLowerCase()
+  if (bare === 'localhost' || bare === '::1') return true
+  const v4 = bare.startsWith('::ffff:') ? bare.slice(7) : bare
+  return isIP(v4) === 4 && v4.startsWith('127.')
+}
+
+/** Throws `insecure_address` when a cloud without tokens would be reached from elsewhere. */
+export function requireLoopback(host: string): void {
+  if (!isLoopback(host)) throw new TidemarkError('insecure_address', undefined, { details: { host } })
+}
+
+/**
+ * A cloud without tokens must not answer a web page that has made its own name point here: such a request still
+ * shows the page's name as host or origin. Throws `forbidden`.
+ */
+export function checkLoopbackRequest(
+  headers: { readonly host?: string | undefined; readonly origin?: string | undefined },
+  authority?: string,
+): void {
+  const named = headers.host ?? authority ?? ''
+  if (!isLoopback(hostOf(named)))
+    throw new TidemarkError('forbidden', 'This cloud serves requests to a loopback name only')
+  if (headers.origin !== undefined && !isLoopback(hostOf(headers.origin.replace(/^[a-z]+:\/\//i, '')))) {
+    throw new TidemarkError('forbidden', 'This cloud serves requests from its own machine only')
+  }
+}
+
+const hostOf = (authority: string): string => authority.replace(/:\d{1,5}$/, '')
+
+/** The address as it stands in a URL. */
+export const urlHost = (host: string): string =>
+  host.includes(':') && !host.startsWith('[') ? `[${host}]` : host

@@ -1,0 +1,45 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { pipeline } from 'node:stream'
+
+import type { Logger } from '../../kernel/logger.ts'
+import { NDJSON } from '../../protocol/routes.ts'
+import { describeFailure } from '../handler/failures.ts'
+import type { CloudAnswer } from '../handler/handler.ts'
+import { chooseEncoding, compress, createCompressor, streamOf } from './compress.ts'
+import { COMPRESS_FROM_BYTES } from './limits.ts'
+
+const JSON_TYPE = 'application/json; charset=utf-8'
+
+/** Sends an answer, compressed where the other side reads that and it is worth it. */
+export async function sendAnswer(
+  answer: CloudAnswer,
+  request: FastifyRequest,
+  reply: FastifyReply,
+  level: number,
+  logger: Logger,
+): Promise<FastifyReply> {
+  const encoding = chooseEncoding(request.headers['accept-encoding'])
+  void reply.header('vary', 'accept-encoding')
+  if (answer.kind === 'lines') return sendLines(answer.lines, reply.type(NDJSON), encoding, level, logger)
+  const text = JSON.stringify(answer.value)
+  void reply.type(JSON_TYPE)
+  if (encoding === null || text.length < COMPRESS_FROM_BYTES) return reply.send(text)
+  const bytes = await compress(encoding, Buffer.from(text), level)
+  return reply.header('content-encoding', encoding).send(bytes)
+}
+
+/** The connection is cut when the lines break off: a stream that ends well would pass for whole. */
+function sendLines(
+  lines: AsyncIterable<string>,
+  reply: FastifyReply,
+  encoding: ReturnType<typeof chooseEncoding>,
+  level: number,
+  logger: Logger,
+): FastifyReply {
+  const source = streamOf(lines)
+  source.on('error', (error) => logger.warn('A stream broke off', describeFailure(error)))
+  if (encoding === null) return reply.send(source)
+  const compressor = createCompressor(encoding, level)
+  pipeline(source, compressor, () => {})
+  return reply.header('content-encoding', encoding).send(compressor)
+}

@@ -1,0 +1,51 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
+
+import { TidemarkError, type ErrorCode } from '../../kernel/errors.ts'
+import type { Logger } from '../../kernel/logger.ts'
+import type { ErrorAnswer } from '../../protocol/status.ts'
+import { describeFailure } from '../handler/failures.ts'
+
+const RETRY_AFTER_MS = 1_000
+
+/** What Fastify and Node throw by themselves, as errors of ours. Anything else is a fault and is logged. */
+export function toHttpError(thrown: unknown, logger: Logger, route: string): TidemarkError {
+  if (thrown instanceof TidemarkError) return toRemoteError(thrown)
+  const status: unknown = thrown instanceof Error ? Reflect.get(thrown, 'statusCode') : undefined
+  if (typeof status === 'number' && status >= 400 && status < 500) return new TidemarkError(codeOf(status))
+  logger.error('A request failed for an unexpected reason', { route, ...describeFailure(thrown) })
+  return new TidemarkError('internal')
+}
+
+/** Codes that only mean something on the machine itself do not travel. */
+function toRemoteError(error: TidemarkError): TidemarkError {
+  if (error.status !== 0) return error
+  return new TidemarkError(error.retry ? 'unavailable' : 'internal')
+}
+
+function codeOf(status: number): ErrorCode {
+  if (status === 404) return 'not_found'
+  if (status === 405) return 'method_not_allowed'
+  if (status === 413) return 'payload_too_large'
+  if (status === 415) return 'unsupported_encoding'
+  return status === 429 ? 'rate_limited' : 'bad_request'
+}
+
+export const errorBody = (error: TidemarkError): ErrorAnswer => ({ error: error.toJSON() })
+
+/** Every error leaves in one shape, whatever threw it. */
+export async function sendError(
+  logger: Logger,
+  thrown: unknown,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): Promise<void> {
+  const error = toHttpError(thrown, logger, request.routeOptions.url ?? '')
+  if (error.status === 401) void reply.header('www-authenticate', 'Bearer')
+  if (error.status === 429 || error.status === 503 || error.status === 507) {
+    void reply.header('retry-after', Math.ceil((error.retryAfterMs ?? RETRY_AFTER_MS) / 1_000))
+  }
+  await reply
+    .code(error.status)
+    .type('application/json; charset=utf-8')
+    .send(JSON.stringify(errorBody(error)))
+}

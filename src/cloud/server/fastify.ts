@@ -1,0 +1,66 @@
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
+import type { Socket } from 'node:net'
+
+import { TidemarkError } from '../../kernel/errors.ts'
+import type { Logger } from '../../kernel/logger.ts'
+import { errorBody, sendError } from './errors.ts'
+import { SECURITY_HEADERS } from './headers.ts'
+import { CONNECTION_IDLE_MS, REQUEST_MS } from './limits.ts'
+
+/** PEM texts. */
+export interface Tls {
+  readonly key: string | Buffer
+  readonly cert: string | Buffer
+}
+
+/** Fastify as this server wants it: no logging, no schemas and no answers of its own. */
+export function openFastify(
+  options: { readonly tls?: Tls; readonly trustProxy?: boolean },
+  logger: Logger,
+): FastifyInstance {
+  const common = {
+    logger: false,
+    exposeHeadRoutes: false,
+    return503OnClosing: false,
+    connectionTimeout: CONNECTION_IDLE_MS,
+    requestTimeout: REQUEST_MS,
+    trustProxy: options.trustProxy ?? false,
+    frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply): void => {
+      void sendError(logger, error, request, reply.headers(SECURITY_HEADERS))
+    },
+    clientErrorHandler: answerBrokenRequest,
+  }
+  if (options.tls === undefined) return Fastify(common)
+  const { key, cert } = options.tls
+  // As an object of no type: a server over HTTP/2 has another one, which differs only where nothing here looks.
+  const http2: object = { http2: true, https: { key, cert, allowHTTP1: true } }
+  return Fastify({ ...common, ...http2 })
+}
+
+/** A request that is not even HTTP, or that takes too long: there is no reply object yet. */
+function answerBrokenRequest(error: Error & { readonly code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const [status, failure] = describeBroken(error.code)
+  const body = JSON.stringify(errorBody(failure))
+  const head = [
+    `HTTP/1.1 ${status}`,
+    'content-type: application/json; charset=utf-8',
+    `content-length: ${Buffer.byteLength(body)}`,
+    'connection: close',
+  ]
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
+}
+
+function describeBroken(code: string | undefined): readonly [status: string, error: TidemarkError] {
+  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
+    return ['503 Service Unavailable', new TidemarkError('unavailable', 'The request did not arrive in time')]
+  if (code === 'HPE_HEADER_OVERFLOW')
+    return [
+      '431 Request Header Fields Too Large',
+      new TidemarkError('bad_request', 'The headers are too large'),
+    ]
+  return ['400 Bad Request', new TidemarkError('bad_request', 'This is not HTTP that this server reads')]
+}

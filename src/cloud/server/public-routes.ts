@@ -1,0 +1,57 @@
+import type { FastifyInstance, FastifyRequest } from 'fastify'
+
+import { TidemarkError } from '../../kernel/errors.ts'
+import { ROUTES } from '../../protocol/routes.ts'
+import { createOpenApi } from './openapi.ts'
+import { createPage } from './page.ts'
+import { answeredUnderPressure } from './pressure.ts'
+
+export interface PublicRoutes {
+  readonly version: string
+  /** Whether requests need a token. */
+  readonly tokens: boolean
+  /** Throws when the storage does not answer. */
+  checkStorage(): Promise<void>
+  /** Throws `rate_limited`. */
+  count(request: FastifyRequest): Promise<void>
+}
+
+/** What everybody may ask: whether the process lives, whether it can work, and what the API is. */
+export function addPublicRoutes(app: FastifyInstance, routes: PublicRoutes): void {
+  const document = createOpenApi(routes)
+  const text = JSON.stringify(document)
+  const page = createPage(document)
+  const onRequest = (request: FastifyRequest): Promise<void> => routes.count(request)
+
+  app.route({ ...place('healthz'), config: answeredUnderPressure, handler: async () => ({ status: 'ok' }) })
+  app.route({
+    ...place('readyz'),
+    onRequest,
+    handler: async () => {
+      try {
+        await routes.checkStorage()
+      } catch (error) {
+        throw new TidemarkError('unavailable', 'The storage does not answer', { cause: error })
+      }
+      return { status: 'ready' }
+    },
+  })
+  app.route({
+    ...place('openapi'),
+    onRequest,
+    handler: async (_request, reply) => reply.type('application/json; charset=utf-8').send(text),
+  })
+  app.route({
+    ...place('page'),
+    onRequest,
+    handler: async (_request, reply) => {
+      void reply.header('content-security-policy', page.policy)
+      return reply.type('text/html; charset=utf-8').send(page.html)
+    },
+  })
+}
+
+const place = (route: 'healthz' | 'readyz' | 'openapi' | 'page') => ({
+  method: ROUTES[route].method,
+  url: ROUTES[route].path,
+})

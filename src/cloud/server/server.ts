@@ -1,0 +1,100 @@
+import type { AddressInfo } from 'node:net'
+
+import type { Clock } from '../../kernel/clock.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
+import { silentLogger, type Logger } from '../../kernel/logger.ts'
+import type { Handler } from '../handler/handler.ts'
+import { checkLoopbackRequest, isLoopback, requireLoopback, urlHost } from './addresses.ts'
+import { addApiRoutes } from './api-routes.ts'
+import { createBodyReader } from './body.ts'
+import { levelFor } from './compress.ts'
+import { sendError } from './errors.ts'
+import { openFastify, type Tls } from './fastify.ts'
+import { SECURITY_HEADERS } from './headers.ts'
+import { SERVER_LIMITS, type ServerLimits } from './limits.ts'
+import { watchPressure } from './pressure.ts'
+import { addPublicRoutes } from './public-routes.ts'
+import { createRates } from './rates.ts'
+import { trackSockets } from './sockets.ts'
+import { refuseUnknown } from './unknown-address.ts'
+
+export interface ServerOptions {
+  readonly handler: Handler
+  readonly clock: Clock
+  readonly logger?: Logger
+  readonly limits?: Partial<ServerLimits>
+  readonly host: string
+  /** 0: one the system chooses. */
+  readonly port: number
+  /** With it HTTP/2, and HTTP/1.1 for who does not speak that. */
+  readonly tls?: Tls
+  /** Requests without a token are served; only on a loopback address. */
+  readonly insecureLoopback?: boolean
+  /** Take addresses from `x-forwarded-for`: only behind a proxy that sets it. */
+  readonly trustProxy?: boolean
+  /** Of the package, for the API page. */
+  readonly version: string
+  /** Throws when the storage does not answer. */
+  checkStorage(): Promise<void>
+}
+
+export interface Server {
+  readonly url: string
+  /** Stops accepting, answers waiting pulls, lets requests finish for a bounded time, then cuts what is left. */
+  close(): Promise<void>
+}
+
+/** Listens. Rejects with `insecure_address`, and with what the system says when it cannot listen. */
+export async function startServer(options: ServerOptions): Promise<Server> {
+  const open = options.insecureLoopback === true
+  if (open) requireLoopback(options.host)
+  const limits = { ...SERVER_LIMITS, ...options.limits }
+  const logger = options.logger ?? silentLogger
+  const state = { closing: false }
+
+  const app = openFastify(options, logger)
+  const sockets = trackSockets(app.server)
+  app.setErrorHandler((error, request, reply) => sendError(logger, error, request, reply))
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.headers(SECURITY_HEADERS)
+    if (state.closing) throw new TidemarkError('unavailable', 'The server is stopping')
+    if (open) checkLoopbackRequest(request.raw.headers)
+  })
+  await watchPressure(app, limits)
+  const rates = await createRates(app, limits)
+  refuseUnknown(app)
+  const { version } = options
+  addPublicRoutes(app, {
+    version,
+    tokens: !open,
+    checkStorage: () => options.checkStorage(),
+    count: (request) => rates.countAddress(request),
+  })
+  const bodies = createBodyReader(options.clock, limits)
+  addApiRoutes(app, {
+    handler: options.handler,
+    logger,
+    rates,
+    bodies,
+    level: levelFor(isLoopback(options.host)),
+  })
+
+  try {
+    await app.listen({ host: options.host, port: options.port })
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  const { port } = app.server.address() as AddressInfo
+  return {
+    url: `${options.tls === undefined ? 'http' : 'https'}://${urlHost(options.host)}:${port}`,
+    async close() {
+      state.closing = true
+      options.handler.stop()
+      const cancel = options.clock.after(limits.stopMs, () => sockets.destroyAll())
+      sockets.closeWhenIdle()
+      await app.close()
+      cancel()
+    },
+  }
+}
