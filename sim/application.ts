@@ -13,7 +13,7 @@ export interface Application {
   write(statements: readonly Statement[]): boolean
   /** Every row of every synced table, by canonical key. */
   read(): Tables
-  /** Adds a text column without a default. */
-  addColumn(table: string, column: string): void
+  /** Adds a text column without a default; false when there was no room. */
+  addColumn(table: string, column: string): boolean
   hasColumn(table: string, column: string): boolean
 }

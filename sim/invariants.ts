@@ -68,18 +68,25 @@ export function excuseDestroyed(model: Model, present: ReadonlySet<string>): num
   return excused
 }
 
-/** Deletes that no disk and no cloud knows of any more after such a fault: nobody can be asked to keep them. */
-export function excuseDeletes(model: Model, disks: readonly DiskView[], clouds: readonly CloudView[]): void {
+/**
+ * Deletes after such a fault: one that was taken back on its own disk is destroyed, and one that no disk and no
+ * cloud knows of any more cannot be asked for.
+ */
+export function excuseDeletes(model: Model, disks: ReadonlyMap<string, DiskView>, clouds: readonly CloudView[]): void {
+  const all = [...disks.values()]
   for (const gone of model.deletes()) {
     if (gone.fate !== 'live') continue
     const id = rowId(gone.table, gone.key)
+    const own = disks.get(gone.replica)?.tables.get(gone.table)?.get(gone.key)
+    const back = own === undefined ? [] : [...tokensOf(own)]
+    if (gone.seen.some((token) => back.includes(token.id))) gone.fate = 'destroyed'
     const known =
-      clouds.some(({ records }) => records.get(id)?.fields === undefined) ||
-      disks.some((disk) => {
+      clouds.some(({ records }) => records.get(id)?.deleted === true) ||
+      all.some((disk) => {
         const stands = disk.tables.get(gone.table)?.has(gone.key) === true
         return !stands && (disk.marked.has(id) || disk.agreed.get(id)?.deleted === true)
       })
-    if (!known) gone.fate = 'destroyed'
+    if (!known) gone.excused = true
   }
 }
 
@@ -203,7 +210,7 @@ export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: Cl
     for (const { table, key } of disk.quarantine) noted.add(rowId(table, key))
   }
   for (const gone of model.deletes()) {
-    if (gone.fate !== 'live') continue
+    if (gone.fate !== 'live' || gone.excused) continue
     const id = rowId(gone.table, gone.key)
     const record = cloud.records.get(id)
     if (record?.fields === undefined || noted.has(id)) continue

@@ -62,7 +62,15 @@ function createApplication(database: MemoryDatabase): Application {
       }
     },
     read: () => tablesIn(database.snapshot()),
-    addColumn: (table, column) => database.addColumn(table, { name: column, type: 'TEXT' }),
+    addColumn(table, column) {
+      try {
+        database.addColumn(table, { name: column, type: 'TEXT' })
+        return true
+      } catch (thrown) {
+        if (thrown instanceof TidemarkError && thrown.code === 'disk_full') return false
+        throw thrown
+      }
+    },
     hasColumn: (table, column) =>
       database.tables.find(({ name }) => name === table)?.columns.some(({ name }) => name === column) === true,
   }

@@ -71,7 +71,7 @@ export class Model {
       if (token !== undefined && !present.has(id)) seen.push(token)
     }
     if (seen.length === 0) return
-    const gone: DeleteToken = { replica, table, key, seen, fate: 'live' }
+    const gone: DeleteToken = { replica, table, key, seen, fate: 'live', excused: false }
     for (const token of seen) token.children.push(gone)
     this.#deletes.push(gone)
   }
@@ -89,6 +89,20 @@ export class Model {
     if (parent === undefined || parent === token) return
     parent.children.push(token)
     token.parents.push(parent)
+  }
+
+  /** What was thought to be wiped out shows up in the cloud: it had been on its way. */
+  revive(record: { readonly table: string; readonly key: string; readonly fields?: Fields | undefined }): void {
+    if (record.fields === undefined) {
+      for (const gone of this.#deletes) {
+        if (gone.fate === 'destroyed' && gone.table === record.table && gone.key === record.key) gone.fate = 'live'
+      }
+      return
+    }
+    for (const id of tokensOf(record.fields)) {
+      const token = this.#tokens.get(id)
+      if (token?.fate === 'destroyed') token.fate = 'live'
+    }
   }
 
   /** A person decided about everything there is: a restored file overwrites the cloud. */
@@ -147,6 +161,8 @@ export interface DeleteToken {
   readonly key: string
   readonly seen: readonly Token[]
   fate: Fate
+  /** A fault took the knowledge of it from everyone: the row may be back. */
+  excused: boolean
 }
 
 /** Table → key → row. Rows that did not change are the same objects. */

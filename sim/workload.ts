@@ -174,8 +174,7 @@ function addColumn(place: WorkPlace): boolean {
   for (let at = 0; at < MAX_EXTRA_COLUMNS; at++) {
     const column = extraColumn(at)
     if (place.application.hasColumn('notes', column)) continue
-    place.application.addColumn('notes', column)
-    return true
+    return place.application.addColumn('notes', column)
   }
   return false
 }

@@ -191,6 +191,7 @@ export class World {
     if (this.server.commits !== this.#learned) {
       this.#learned = this.server.commits
       const steps = this.oracle.learn(this.cloud)
+      for (const { after } of steps) this.model.revive(after)
       if (this.overwriting.size === 0) checkNoRegress(this.model, steps)
       this.owners.accepted(this.cloud)
     }
@@ -238,7 +239,7 @@ export class World {
   /** After a disaster: what is nowhere now is excused, and whoever went back starts a new group of accounts. */
   excuse(replicas: readonly Replica[]): void {
     excuseDestroyed(this.model, this.present())
-    excuseDeletes(this.model, this.views(), this.clouds)
+    excuseDeletes(this.model, new Map(this.replicas.map(({ name, disk }) => [name, disk.view()])), this.clouds)
     for (const replica of replicas) {
       this.tainted.add(replica.group)
       const [name = '', number = '0'] = replica.group.split('.')
