@@ -1,0 +1,128 @@
+import { MAX_COLUMNS, MAX_ID_CHARS, MAX_NAME_CHARS, MAX_SPACE_CHARS } from '../../protocol/limits.ts'
+import type { HydrateStart, PullAnswer, ReadAnswer } from '../../protocol/pull.ts'
+import type { PushAnswer } from '../../protocol/push.ts'
+import type { WireRecord } from '../../protocol/records.ts'
+import type { SchemaAnswer } from '../../protocol/schema.ts'
+import type { ErrorAnswer, SpaceStatus } from '../../protocol/status.ts'
+import {
+  anyOf,
+  isBoolean,
+  isCount,
+  isFields,
+  isNull,
+  isText,
+  isTrue,
+  listOf,
+  mapOf,
+  objectOf,
+  pairOf,
+  taggedBy,
+  text,
+  type Shape,
+} from './shapes.ts'
+
+/** What each answer of the cloud must look like; `answers.test.ts` holds them to the schemas of the protocol. */
+
+const isId = text(1, MAX_ID_CHARS, /^[A-Za-z0-9._-]+$/)
+const isName = text(1, MAX_NAME_CHARS)
+const isKey = text(2, 1_024)
+const isGeneration = objectOf({ id: isId, start: isCount })
+const isFieldVersion = pairOf(isCount, isCount)
+const areFieldVersions = mapOf(isFieldVersion)
+
+/** By hand, since there are many: a live record has its fields, a deleted one has none. */
+export function isWireRecord(value: unknown): value is WireRecord {
+  if (!isFields(value)) return false
+  const record = value as { readonly [name in keyof WireRecord]: unknown }
+  if (!isName(record.table) || !isKey(record.key) || !isId(record.by)) return false
+  if (!isCount(record.version) || !isCount(record.hlc)) return false
+  if (
+    record.deleted === undefined
+      ? !isFields(record.fields)
+      : record.deleted !== true || record.fields !== undefined
+  ) {
+    return false
+  }
+  if (record.since !== undefined && !isFieldVersion(record.since)) return false
+  if (record.fieldVersions !== undefined && !areFieldVersions(record.fieldVersions)) return false
+  return record.sealed === undefined || isId(record.sealed)
+}
+
+const isCurrent = anyOf(isNull, isWireRecord)
+const isPushResult = taggedBy('status', {
+  ok: objectOf({ version: isCount }, { current: isWireRecord, lost: isFields }),
+  conflict: objectOf({ current: isCurrent }),
+  taken: objectOf({ index: isName, by: isKey, current: isCurrent }),
+  rejected: objectOf({ code: isText, message: isText }),
+})
+
+const isExpression = text(0, 10_000)
+const isCollation = text(1, 64)
+const areTerms = listOf(
+  objectOf({}, { column: isName, expression: isExpression, collation: isCollation, descending: isTrue }),
+  1,
+  64,
+)
+const isColumn = objectOf(
+  { name: isName, type: text(0, 200) },
+  {
+    notNull: isTrue,
+    collation: isCollation,
+    default: isExpression,
+    generated: objectOf({ as: isExpression, stored: isBoolean }),
+  },
+)
+const isUnique = objectOf({ claim: isName, terms: areTerms }, { where: isExpression, index: isName })
+const isForeignKey = objectOf(
+  { columns: listOf(isName, 1), table: isName, references: listOf(isName) },
+  { onUpdate: text(0, 32), onDelete: text(0, 32), deferred: isTrue },
+)
+const isTable = objectOf(
+  {
+    name: isName,
+    columns: listOf(isColumn, 1, MAX_COLUMNS),
+    key: listOf(isName, 1, 64),
+    unique: listOf(isUnique, 0, 64),
+    foreignKeys: listOf(isForeignKey, 0, 256),
+  },
+  {
+    rowidAlias: isTrue,
+    autoincrement: isTrue,
+    withoutRowid: isTrue,
+    strict: isTrue,
+    indexes: listOf(objectOf({ name: isName, terms: areTerms }, { where: isExpression }), 0, 64),
+    checks: listOf(isExpression, 0, 256),
+  },
+)
+
+const start = { epoch: isId, generation: isGeneration, head: isCount, floor: isCount, schema: isCount }
+
+export const isPushAnswer = guard<PushAnswer>(
+  objectOf(
+    { epoch: isId, generation: isGeneration, head: isCount, results: listOf(isPushResult) },
+    { staged: isCount },
+  ),
+)
+export const isPullAnswer = guard<PullAnswer>(
+  objectOf({ ...start, records: listOf(isWireRecord), next: isCount, has_more: isBoolean }),
+)
+export const isReadAnswer = guard<ReadAnswer>(objectOf({ records: listOf(isCurrent) }))
+export const isHydrateStart = guard<HydrateStart>(objectOf({ ...start, count: isCount }))
+export const isHydrateEnd = guard<{ readonly end: true }>(objectOf({ end: isTrue }))
+export const isSchemaAnswer = guard<SchemaAnswer>(objectOf({ schema: isCount, tables: listOf(isTable) }))
+export const isSpaceStatus = guard<SpaceStatus>(
+  objectOf({
+    ...start,
+    space: text(1, MAX_SPACE_CHARS, /^[A-Za-z0-9][A-Za-z0-9._:-]*$/),
+    records: isCount,
+    tombstones: isCount,
+    replicas: isCount,
+  }),
+)
+export const isErrorAnswer = guard<ErrorAnswer>(
+  objectOf({ error: objectOf({ code: isText, message: isText, details: isFields, retry: isBoolean }) }),
+)
+
+function guard<Answer>(shape: Shape) {
+  return (value: unknown): value is Answer => shape(value)
+}

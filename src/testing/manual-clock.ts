@@ -1,0 +1,35 @@
+import type { Clock } from '../kernel/clock.ts'
+
+/** Time that stands still until a test moves it. */
+export interface ManualClock extends Clock {
+  /** Milliseconds until each timer that is set, the next one first. */
+  readonly pending: readonly number[]
+  /** Moves time on and runs the timers that are due, in order. */
+  elapse(ms: number): void
+}
+
+export function createManualClock(start = 0): ManualClock {
+  const timers = new Set<{ readonly at: number; readonly run: () => void }>()
+  let now = start
+  const inOrder = () => [...timers].sort((a, b) => a.at - b.at)
+  return {
+    now: () => now,
+    after(ms, run) {
+      const timer = { at: now + ms, run }
+      timers.add(timer)
+      return () => timers.delete(timer)
+    },
+    get pending() {
+      return inOrder().map((timer) => timer.at - now)
+    },
+    elapse(ms) {
+      const end = now + ms
+      for (let next = inOrder()[0]; next !== undefined && next.at <= end; next = inOrder()[0]) {
+        timers.delete(next)
+        now = next.at
+        next.run()
+      }
+      now = end
+    },
+  }
+}
