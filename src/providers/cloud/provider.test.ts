@@ -224,7 +224,7 @@ describe('I9: an answer that is not one is a bad answer', () => {
       'broken UTF-8',
       200,
       'application/json',
-      Buffer.concat([Buffer.from('{"a":"'), Buffer.of(0xff), Buffer.from('"}')]),
+      Buffer.from(JSON.stringify(pulled).replace('Zürich', '\u00ff'), 'latin1'),
     ],
     ['a mark of byte order', 200, 'application/json', `\ufeff${JSON.stringify(pulled)}`],
   ])('%s', async (_, status, type, body) => {
@@ -457,7 +457,13 @@ describe('stopping', () => {
 
   test('works where fetch does not heed its signal', async () => {
     const stop = new AbortController()
-    const push = connect({ fetch: () => new Promise(() => {}) }).push('{}', stop.signal)
+    let asked = false
+    const deaf = (): Promise<Response> => {
+      asked = true
+      return new Promise(() => {})
+    }
+    const push = connect({ fetch: deaf }).push('{}', stop.signal)
+    await waitUntil(() => asked)
     stop.abort()
     expect((await failureOf(push)).code).toBe('aborted')
   })
