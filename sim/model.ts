@@ -12,7 +12,7 @@ export class Model {
   /** A fresh token for a cell. */
   mint(replica: string, table: string, column: string): string {
     const id = `${replica}~${this.#next++}~${column}`
-    this.#tokens.set(id, { id, replica, table, column, committed: false, children: [], parents: [], fate: 'live' })
+    this.#tokens.set(id, { id, replica, table, column, committed: false, moved: false, children: [], parents: [], fate: 'live' })
     return id
   }
 
@@ -47,7 +47,12 @@ export class Model {
       const old = before.get(table)
       for (const [key, row] of rows) {
         if (old?.has(key) === true) continue
-        for (const id of tokensOf(row)) this.#commit(id, options.settled === true)
+        for (const id of tokensOf(row)) {
+          // A row under another key than before: its values were moved there.
+          const token = this.#tokens.get(id)
+          if (token?.committed === true) token.moved = true
+          this.#commit(id, options.settled === true)
+        }
       }
     }
   }
@@ -147,6 +152,8 @@ export interface Token {
   readonly table: string
   readonly column: string
   committed: boolean
+  /** Was moved to another row by a change of its key. */
+  moved: boolean
   readonly parents: Token[]
   readonly children: (Token | DeleteToken)[]
   /** `destroyed`: a fault wiped out every place that had it. `settled`: a person decided about it. */

@@ -2,7 +2,7 @@ import type { CloudAnswer, CloudRequest, Handler } from '../src/cloud/handler/ha
 import { TidemarkError } from '../src/kernel/errors.ts'
 import type { Provider } from '../src/engine/provider.ts'
 import type { HydrateStart, PullAnswer, ReadAnswer } from '../src/protocol/pull.ts'
-import type { PushAnswer } from '../src/protocol/push.ts'
+import type { PushAnswer, PushRequest } from '../src/protocol/push.ts'
 import type { WireRecord } from '../src/protocol/records.ts'
 import type { SchemaAnswer } from '../src/protocol/schema.ts'
 import type { SpaceStatus } from '../src/protocol/status.ts'
@@ -21,8 +21,9 @@ export interface ProviderPlace {
   readonly serving: Serving<Handler>
   /** Limits of one page, so that small spaces have several. */
   readonly pullLimit: number
-  /** Sees every answer to a push that arrived, and that was sent. */
-  readonly onPush?: (body: string) => void
+  /** Sees every push before it leaves. */
+  readonly onPush: (body: string) => void
+  readonly remark: (line: () => string) => void
 }
 
 /** A cloud as one replica reaches it: the real handler, behind messages that may be lost. */
@@ -38,9 +39,12 @@ export function createProvider(place: ProviderPlace): Provider {
 
   return {
     name: 'simulated',
-    push(body, signal) {
-      place.onPush?.(body)
-      return ask<PushAnswer>('push', { route: 'push', body }, signal)
+    async push(body, signal) {
+      place.onPush(body)
+      place.remark(() => `${link.name}   sends ${describePush(body)}`)
+      const answer = await ask<PushAnswer>('push', { route: 'push', body }, signal)
+      place.remark(() => `${link.name}   is answered ${JSON.stringify(answer.results)}`)
+      return answer
     },
     pull(request, signal) {
       const body = JSON.stringify({ limit: place.pullLimit, ...request })
@@ -77,6 +81,11 @@ export function createProvider(place: ProviderPlace): Provider {
       if (!ended) throw new TidemarkError('network', 'The stream ended before its end')
     },
   }
+}
+
+function describePush(body: string): string {
+  const { mutation, force, part, changes, cursor } = JSON.parse(body) as PushRequest
+  return JSON.stringify({ mutation, force, part, at: cursor?.version, changes })
 }
 
 function jsonOf<T>(answer: CloudAnswer): T {

@@ -112,6 +112,7 @@ export class Replica {
         network,
         serving,
         pullLimit: this.place.pullLimit,
+        remark: (line) => scheduler.remark(line),
         onPush: (body) => this.place.onPush(this, body),
       })
       const engine = new SyncEngine({

@@ -54,8 +54,13 @@ export class Scheduler {
   /** A line of the trace: part of the hash, so that two runs that differ anywhere are told apart. */
   note(line: string): void {
     this.#hash.add(line)
+    this.remark(() => line)
+  }
+
+  /** A line for the reader of the trace only: made when somebody reads, and no part of the hash. */
+  remark(line: () => string): void {
     if (this.#keepTrace === 0) return
-    this.#trace.push(`${String(this.#now).slice(-9)} ${line}`)
+    this.#trace.push(`${String(this.#now).slice(-9)} ${line()}`)
     if (this.#trace.length > this.#keepTrace * 2) this.#trace.splice(0, this.#keepTrace)
   }
 
