@@ -1,4 +1,5 @@
 import { encodeReal, encodeText, type Encoded } from '../../kernel/values.ts'
+import { wtf8ToString } from '../../kernel/wtf8.ts'
 import type { Connection, SqlValue } from './driver/driver.ts'
 
 /** `PRAGMA encoding` of a file decides what the bytes of its text are. */
@@ -80,7 +81,6 @@ function bindText(bytes: Buffer, body: string, encoding: TextEncoding): Bound | 
     if (encoding === 'UTF-8') return { value: bytes, cast: true }
   }
   const text = wtf8ToString(bytes)
-  if (text === null) return null
   const again = encodeText(text)
   const same = typeof again === 'object' && again !== null && '$text' in again && again['$text'] === body
   return same ? { value: stringToUtf16(text, encoding), cast: true } : null
@@ -96,25 +96,4 @@ function utf16ToString(bytes: Uint8Array, encoding: TextEncoding): string {
 function stringToUtf16(text: string, encoding: TextEncoding): Buffer {
   const bytes = Buffer.from(text, 'utf16le')
   return encoding === 'UTF-16le' ? bytes : bytes.swap16()
-}
-
-/** UTF-8 in which a lone surrogate is three bytes, as `encodeText` writes it. Null for other bytes. */
-function wtf8ToString(bytes: Uint8Array): string | null {
-  const units: string[] = []
-  for (let at = 0; at < bytes.length;) {
-    const first = bytes[at] as number
-    const length =
-      first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0
-    if (length === 0 || at + length > bytes.length) return null
-    let point = length === 1 ? first : first & (0xff >> (length + 1))
-    for (let next = at + 1; next < at + length; next++) {
-      const byte = bytes[next] as number
-      if ((byte & 0xc0) !== 0x80) return null
-      point = (point << 6) | (byte & 0x3f)
-    }
-    if (point > 0x10ffff) return null
-    units.push(String.fromCodePoint(point))
-    at += length
-  }
-  return units.join('')
 }

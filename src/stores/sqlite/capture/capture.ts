@@ -1,21 +1,19 @@
-import type { Connection } from '../driver/driver.ts'
+import { quoteName, transact, type Connection } from '../driver/driver.ts'
 import type { Shape } from '../shape/shape.ts'
+import { hasFlag, makeFlag, numberOf } from './flag.ts'
+import { readInstalled, type Installed } from './installed.ts'
+import { recordedJournal, restoreJournal } from './journal.ts'
+import { CLOCK_SQL } from './marks.ts'
+import { PREFIX, TABLES_TABLE, triggerName } from './names.ts'
+import { expectedObjects, type ExpectedObjects } from './objects.ts'
+import { HINT } from './displaced.ts'
+
+export { listCaptured, raiseFloor, setApplying, takeSweeps } from './flag.ts'
+export { switchToWal } from './journal.ts'
 
 export interface CaptureOptions {
-  /** SQL for milliseconds since 1970. The simulation gives its own. Default `CLOCK_SQL`. */
+  /** SQL for the hybrid time of now, milliseconds × 1,000. The simulation gives its own. Default `CLOCK_SQL`. */
   readonly clock?: string
-}
-
-/** What stands in the file for one table. */
-export interface CapturedTable {
-  /** N of `_tidemark_m_N`. */
-  readonly number: number
-  readonly name: string
-  /**
-   * Some unique index is made from an expression that may fail, which a trigger must not compute: rows it
-   * displaces leave no mark. Whoever reads marks of this table compares agreed keys with the table first.
-   */
-  readonly sweep: boolean
 }
 
 export type CaptureState =
@@ -28,44 +26,156 @@ export type CaptureState =
   /** The table was never captured. */
   | 'absent'
 
-/** Marks and triggers for every shape that has none or broken ones; nothing for whole ones. In one transaction. */
-export declare function installCapture(
-  connection: Connection,
-  shapes: Iterable<Shape>,
-  options?: CaptureOptions,
-): readonly CaptureOutcome[]
-
-export interface CaptureOutcome extends CapturedTable {
+export interface CaptureOutcome {
+  /** N of `_tidemark_m_N`; 0 when there is none. */
+  readonly number: number
+  readonly name: string
   /** What was found before. `broken`, and `absent` of a table with rows: compare the whole table. */
   readonly found: CaptureState
+  /**
+   * Some rows may be displaced without a mark: whoever reads the marks compares the agreed keys with the table
+   * first, where `takeSweeps` says so.
+   */
+  readonly sweep: boolean
 }
 
-/** Compares without writing. */
-export declare function verifyCapture(
+/**
+ * Marks and triggers for every shape that has none or altered ones; nothing for whole ones. One transaction.
+ * Marks that are there stay, so that a repair forgets nothing. Throws, with nothing done, when a table's triggers
+ * cannot be compiled here.
+ */
+export function installCapture(
   connection: Connection,
   shapes: Iterable<Shape>,
-  options?: CaptureOptions,
-): readonly CaptureOutcome[]
+  options: CaptureOptions = {},
+): readonly CaptureOutcome[] {
+  const wanted = [...shapes]
+  return transact(connection, 'immediate', () => {
+    const found = verifyCapture(connection, wanted, options)
+    makeFlag(connection)
+    return wanted.map((shape, at) => {
+      const outcome = found[at]
+      if (outcome?.found === 'whole') return outcome
+      return installTable(connection, shape, outcome?.found ?? 'absent', options)
+    })
+  })
+}
 
-/** Stops capture of one table: triggers and mark table go, its number is forgotten. */
-export declare function dropCapture(connection: Connection, table: string): void
-
-/** Names in use, also of tables that are gone. */
-export declare function listCaptured(
+function installTable(
   connection: Connection,
-): readonly { readonly number: number; readonly name: string }[]
+  shape: Shape,
+  found: CaptureState,
+  options: CaptureOptions,
+): CaptureOutcome {
+  const number = numberOf(connection, shape.name)
+  const expected = expectedObjects(connection, shape, number, options.clock ?? CLOCK_SQL)
+  rebuild(connection, shape, expected)
+  tryWrites(connection, shape)
+  return { number, name: shape.name, found, sweep: expected.sweep }
+}
 
-/** Inside a transaction of the store: triggers stay silent until `setApplying(connection, false)`. */
-export declare function setApplying(connection: Connection, on: boolean): void
+/** Our triggers must never make a write fail: they are compiled here, with the table's own. */
+function tryWrites(connection: Connection, shape: Shape): void {
+  const table = quoteName(shape.name)
+  const columns = shape.columns
+    .filter((column) => column.generated === null)
+    .map((column) => quoteName(column.name))
+  connection.prepare(
+    `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+  )
+  connection.prepare(`UPDATE ${table} SET ${columns.map((column) => `${column} = ?`).join(', ')}`)
+  connection.prepare(`DELETE FROM ${table}`)
+}
 
-/** Marks from now on are later than `hlc`. Never goes back. */
-export declare function raiseFloor(connection: Connection, hlc: number): void
+function rebuild(connection: Connection, shape: Shape, expected: ExpectedObjects): void {
+  const installed = readInstalled(connection)
+  for (const trigger of installed.triggersOn(shape.name))
+    connection.exec(`DROP TRIGGER ${quoteName(trigger.name)}`)
+  for (const { name } of expected.triggers) connection.exec(`DROP TRIGGER IF EXISTS ${quoteName(name)}`)
+  for (const table of expected.tables) {
+    if (installed.sqlOf(table.name) === table.sql) continue
+    if (installed.sqlOf(table.name) === null) connection.exec(table.sql)
+    else if (table.keep === null) connection.exec(`DROP TABLE ${quoteName(table.name)}; ${table.sql}`)
+    else keepRows(connection, table.name, table.sql, table.keep)
+  }
+  for (const name of expected.unwanted) connection.exec(`DROP TABLE IF EXISTS ${quoteName(name)}`)
+  for (const trigger of expected.triggers) connection.exec(trigger.sql)
+}
 
-/** Records the journal mode and switches the file to WAL. Outside a transaction. */
-export declare function switchToWal(connection: Connection): void
+/** The key changed its type or collation: the marks go over, unless it has other columns now. */
+function keepRows(connection: Connection, name: string, sql: string, columns: readonly string[]): void {
+  const [table, aside] = [quoteName(name), quoteName(`${PREFIX}aside`)]
+  connection.exec(`DROP TABLE IF EXISTS ${aside}; CREATE TABLE ${aside} AS SELECT * FROM ${table}`)
+  connection.exec(`DROP TABLE ${table}; ${sql}`)
+  const kept = connection.prepare(`SELECT * FROM ${aside}`).columns
+  if (kept.join() === columns.join()) {
+    const list = columns.map(quoteName).join(', ')
+    connection.exec(`INSERT OR IGNORE INTO ${table} (${list}) SELECT ${list} FROM ${aside}`)
+  }
+  connection.exec(`DROP TABLE ${aside}`)
+}
+
+/** Compares what stands in the file with what should, without writing. */
+export function verifyCapture(
+  connection: Connection,
+  shapes: Iterable<Shape>,
+  options: CaptureOptions = {},
+): readonly CaptureOutcome[] {
+  if (!hasFlag(connection)) {
+    return [...shapes].map(({ name }) => ({ number: 0, name, found: 'absent', sweep: false }))
+  }
+  const installed = readInstalled(connection)
+  return [...shapes].map((shape): CaptureOutcome => {
+    const number = installed.numbers.get(shape.name)
+    if (number === undefined) return { number: 0, name: shape.name, found: 'absent', sweep: false }
+    const expected = expectedObjects(connection, shape, number, options.clock ?? CLOCK_SQL)
+    return { number, name: shape.name, found: stateOf(installed, shape, expected), sweep: expected.sweep }
+  })
+}
+
+function stateOf(installed: Installed, shape: Shape, expected: ExpectedObjects): CaptureState {
+  const own = installed.triggersOn(shape.name)
+  if (expected.tables.some((table) => installed.sqlOf(table.name) !== table.sql)) return 'broken'
+  if (own.length !== expected.triggers.length) return 'broken'
+  const rough = (sql: string | null): string | undefined => sql?.replace(HINT, '')
+  if (expected.triggers.some(({ name, sql }) => rough(installed.sqlOf(name)) !== rough(sql))) return 'broken'
+  // SQLite fires the youngest trigger first, and one of the application's could end the statement before ours.
+  if (installed.youngestOther(shape.name) > Math.min(...own.map((trigger) => trigger.row))) return 'broken'
+  return expected.triggers.every(({ name, sql }) => installed.sqlOf(name) === sql) ? 'whole' : 'stale'
+}
+
+/** Stops capture of one table: triggers, marks and number go. */
+export function dropCapture(connection: Connection, table: string): void {
+  transact(connection, 'immediate', () => {
+    if (!hasFlag(connection)) return
+    const installed = readInstalled(connection)
+    const number = installed.numbers.get(table)
+    if (number === undefined) return
+    const ours = (name: string): boolean => name.startsWith(triggerName(number, 'i').slice(0, -1))
+    for (const { name } of installed.triggers)
+      if (ours(name)) connection.exec(`DROP TRIGGER ${quoteName(name)}`)
+    for (const kind of ['m', 'p'])
+      connection.exec(`DROP TABLE IF EXISTS ${quoteName(`${PREFIX}${kind}_${number}`)}`)
+    connection.prepare(`DELETE FROM ${quoteName(TABLES_TABLE)} WHERE "number" = ?`).run(BigInt(number))
+  })
+}
 
 /**
  * Takes everything whose name begins with `_tidemark_` out of the file and puts the journal mode back. The
- * schema table is then as it was before.
+ * schema table then holds what it held before. False when another connection keeps the file in WAL.
  */
-export declare function removeCapture(connection: Connection): void
+export function removeCapture(connection: Connection): boolean {
+  const journal = hasFlag(connection) ? recordedJournal(connection) : null
+  transact(connection, 'immediate', () => {
+    // Triggers first: a table they write to cannot be missing while a statement that fires them is compiled.
+    for (const type of ['trigger', 'view', 'index', 'table']) {
+      const named = connection
+        .prepare(
+          `SELECT name FROM sqlite_master WHERE type = ? AND sql IS NOT NULL AND substr(lower(name), 1, ?) = ?`,
+        )
+        .all(type, BigInt(PREFIX.length), PREFIX)
+      for (const [name] of named) connection.exec(`DROP ${type} IF EXISTS ${quoteName(String(name))}`)
+    }
+  })
+  return journal === null || restoreJournal(connection, journal)
+}

@@ -1,0 +1,47 @@
+import { quoteName } from '../driver/driver.ts'
+import type { Shape } from '../shape/shape.ts'
+import { displacedTriggers } from './displaced.ts'
+import { FLAG_ROW, keyIsWhole, keyOfRow, markStatement, markTime, NOT_APPLYING, rowidNames } from './marks.ts'
+import { triggerName, type TriggerKind } from './names.ts'
+import type { TriggerSource, TriggerText } from './source.ts'
+
+/** Every trigger of one table, in the order in which they are to be made. */
+export function captureTriggers(source: TriggerSource): readonly TriggerText[] {
+  const { shape } = source
+  return [
+    ...displacedTriggers(source),
+    afterTrigger(source, 'i', 'INSERT', 'NEW', ''),
+    afterTrigger(source, 'u', 'UPDATE', 'OLD', ''),
+    afterTrigger(source, 'k', `UPDATE OF ${keyNames(shape).join(', ')}`, 'NEW', keyDiffers(shape)),
+    afterTrigger(source, 'd', 'DELETE', 'OLD', ''),
+  ]
+}
+
+function afterTrigger(
+  source: TriggerSource,
+  kind: TriggerKind,
+  event: string,
+  row: 'NEW' | 'OLD',
+  condition: string,
+): TriggerText {
+  const { shape, number, clock } = source
+  const name = triggerName(number, kind)
+  const select = `${keyOfRow(shape, row)}, ${markTime(clock)} FROM ${FLAG_ROW} WHERE ${NOT_APPLYING}`
+  const mark = markStatement(shape, number, `${select}${keyIsWhole(shape, row)}${condition}`)
+  const on = `AFTER ${event} ON ${quoteName(shape.name)}`
+  return { name, sql: `CREATE TRIGGER ${quoteName(name)} ${on} BEGIN ${mark} END` }
+}
+
+/** `UPDATE OF` goes by the names in SET, and the key's row number has three more. */
+function keyNames(shape: Shape): readonly string[] {
+  const names = shape.key.map((key) => key.name)
+  return [...names, ...(shape.rowidAlias ? rowidNames(shape) : [])].map(quoteName)
+}
+
+/** By value: a collation that takes two spellings for one may be the column's and not the key's. */
+function keyDiffers(shape: Shape): string {
+  const differ = shape.key.map(
+    ({ name }) => `OLD.${quoteName(name)} IS NOT NEW.${quoteName(name)} COLLATE BINARY`,
+  )
+  return ` AND (${differ.join(' OR ')})`
+}
