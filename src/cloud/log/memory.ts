@@ -103,7 +103,7 @@ export class MemoryLog implements Log {
   async push(id: string, { request, hash }: PushInput): Promise<PushAnswer> {
     return this.#write(id, async (space): Promise<PushAnswer> => {
       const replica = space.replicas.get(request.replica) ?? NEW_REPLICA
-      const bytes = JSON.stringify(request.changes).length
+      const bytes = (): number => JSON.stringify(request.changes).length
       const judged = this.#rules.judgeTurn(replica.last, replica.staged, request, hash, bytes)
       const turn = admitTurn(judged, request, replica.last, space)
       const read = (table: string, key: string): WireRecord | null =>
@@ -112,7 +112,7 @@ export class MemoryLog implements Log {
       if (turn.kind === 'staged') return answer(space, { staged: turn.parts, results: [] })
       await this.#yield('decide')
       if (turn.kind === 'stage') {
-        const part = { hash, of: request.part?.of ?? 1, bytes, changes: request.changes }
+        const part = { hash, of: request.part?.of ?? 1, bytes: bytes(), changes: request.changes }
         const staged = [...(turn.fresh ? [] : replica.staged), part]
         await this.#yield('commit')
         space.replicas.set(request.replica, { ...replica, seen: this.#clock.now(), staged })
@@ -358,7 +358,9 @@ function readPage(space: MemorySpace, request: PullRequest): Page {
   const records: WireRecord[] = []
   let bytes = 0
   for (const record of space.since(request.cursor.version)) {
-    if (record.by === request.replica || !isAsked(record.table)) continue
+    // Own writes above `high` were made by another copy of this replica: the one that asks never saw them (I4).
+    if (record.by === request.replica && record.version <= request.cursor.high) continue
+    if (!isAsked(record.table)) continue
     if (records.length >= limit || bytes >= MAX_PULL_BYTES) return { records, more: true }
     records.push(record)
     bytes += record.fields === undefined ? 0 : JSON.stringify(record.fields).length

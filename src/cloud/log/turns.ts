@@ -34,7 +34,7 @@ export type Turn =
 
 /**
  * Judges a push by its mutation number (I3, I13). Throws `unprocessable` when a part is out of order,
- * `payload_too_large` past the staging limit.
+ * `payload_too_large` past the staging limit. `bytes` is asked only where it matters.
  *
  * A number counts as used only once its mutation is applied: after a refusal the replica builds another
  * mutation of the same number, whose first part takes the place of what was staged.
@@ -44,7 +44,7 @@ export function judgeTurn(
   staged: readonly StagedPart[],
   request: Pick<PushRequest, 'mutation' | 'part'>,
   hash: string,
-  bytes: number,
+  bytes: () => number,
 ): Turn {
   const { index, of } = request.part ?? { index: 0, of: 1 }
   if (index >= of) throw new TidemarkError('unprocessable', 'the index of a part is past their number')
@@ -61,7 +61,7 @@ export function judgeTurn(
     const details = { index, expected: sameAttempt ? staged.length : 0 }
     throw new TidemarkError('unprocessable', 'a part is out of order', { details })
   }
-  const total = staged.reduce((sum, part) => sum + part.bytes, bytes)
+  const total = staged.reduce((sum, part) => sum + part.bytes, bytes())
   if (total > MAX_STAGED_BYTES) {
     throw new TidemarkError(
       'payload_too_large',

@@ -1,0 +1,110 @@
+import type Database from 'better-sqlite3'
+
+import type { TidemarkError } from '../../../kernel/errors.ts'
+import { toStorageError } from './failure.ts'
+import { nextTurn } from './turn.ts'
+
+/** Jobs of one transaction: bounds how long everything else waits for it. */
+const MAX_JOBS = 64
+/** Weight of one transaction, in characters of changes. */
+const MAX_WEIGHT = 4 * 1024 * 1024
+
+interface Job {
+  readonly run: () => unknown
+  readonly weight: number
+  readonly done: (result: unknown) => void
+  readonly failed: (error: TidemarkError) => void
+}
+
+/**
+ * Writing transactions, several in one commit: what one turn of the event loop brings shares the wait for the
+ * disk. Each job has a savepoint of its own, so that one that throws takes nothing else with it; each is
+ * answered only once the commit is on the disk.
+ */
+export class GroupCommit {
+  readonly #database: Database.Database
+  /** Forgets what was read or noted inside a transaction that was undone. */
+  readonly #forget: () => void
+  #queue: Job[] = []
+  #due = false
+  #idle: (() => void)[] = []
+
+  constructor(database: Database.Database, forget: () => void) {
+    this.#database = database
+    this.#forget = forget
+  }
+
+  /** Resolves with what `run` returned when it is durable; rejects, with nothing done, when it or the disk failed. */
+  add<T>(run: () => T, weight = 0): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.#queue.push({ run, weight, done: resolve as (result: unknown) => void, failed: reject })
+      this.#schedule()
+    })
+  }
+
+  /** Resolves when nothing waits any more. */
+  drain(): Promise<void> {
+    if (!this.#due) return Promise.resolve()
+    return new Promise((resolve) => this.#idle.push(resolve))
+  }
+
+  #schedule(): void {
+    if (this.#due) return
+    this.#due = true
+    nextTurn(() => {
+      this.#commit(this.#take())
+      this.#due = false
+      if (this.#queue.length > 0) return this.#schedule()
+      for (const resolve of this.#idle.splice(0)) resolve()
+    })
+  }
+
+  #take(): readonly Job[] {
+    let weight = 0
+    let count = 0
+    for (const job of this.#queue) {
+      weight += job.weight
+      if (count > 0 && (count >= MAX_JOBS || weight > MAX_WEIGHT)) break
+      count++
+    }
+    return this.#queue.splice(0, count)
+  }
+
+  #commit(jobs: readonly Job[]): void {
+    const answers: (() => void)[] = []
+    try {
+      this.#database.exec('BEGIN IMMEDIATE')
+      for (const job of jobs) answers.push(this.#runApart(job))
+      this.#database.exec('COMMIT')
+    } catch (thrown) {
+      this.#undo('ROLLBACK')
+      const error = toStorageError(thrown)
+      // A job too large for the room that is left must not take the small ones with it for ever.
+      if (jobs.length > 1 && error.code === 'disk_full') for (const job of jobs) this.#commit([job])
+      else for (const job of jobs) job.failed(error)
+      return
+    }
+    for (const answer of answers) answer()
+  }
+
+  /** One job in a savepoint. Throws when the whole transaction is lost. */
+  #runApart(job: Job): () => void {
+    this.#database.exec('SAVEPOINT job')
+    try {
+      const result = job.run()
+      this.#database.exec('RELEASE job')
+      return () => job.done(result)
+    } catch (thrown) {
+      const error = toStorageError(thrown)
+      // Out of room, SQLite may have undone everything by itself.
+      if (error.code === 'disk_full' || !this.#database.inTransaction) throw error
+      this.#undo('ROLLBACK TO job; RELEASE job')
+      return () => job.failed(error)
+    }
+  }
+
+  #undo(sql: string): void {
+    this.#forget()
+    if (this.#database.inTransaction) this.#database.exec(sql)
+  }
+}

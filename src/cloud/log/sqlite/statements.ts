@@ -1,0 +1,155 @@
+import type Database from 'better-sqlite3'
+
+import { MAX_VERSION, VERSION_BITS } from './schema.ts'
+
+/** A record as `SELECT` gives it, in the order of `RECORD_COLUMNS`. */
+export type RecordRow = readonly [
+  version: number,
+  table: number,
+  key: string,
+  writer: number,
+  hlc: number,
+  buriedAt: number | null,
+  sealed: string | null,
+  ages: string | null,
+  fields: string | null,
+]
+/** What only a decision needs of it, besides. */
+export type StandingRow = readonly [...RecordRow, was: number | null, claims: string | null]
+
+export type SpaceRow = readonly [no: number, epoch: string, head: number, floor: number, schema: number]
+export type ReplicaRow = readonly [
+  mutation: number,
+  hashes: string,
+  answer: string,
+  acked: number | null,
+  seen: number,
+]
+export type StagedRow = readonly [hash: string, of: number, bytes: number]
+
+const RECORD_COLUMNS = `id & ${MAX_VERSION}, tbl, key, writer, hlc, buried_at, sealed, ages, fields`
+/** Row ids of a space: its number in the high bits. */
+const ID = `(? << ${VERSION_BITS}) | ?`
+
+export type Statements = ReturnType<typeof prepareStatements>
+
+/** Every statement of the log, prepared once. Parameters are in the order of their `?`. */
+export function prepareStatements(database: Database.Database) {
+  type Values = readonly (string | number | null)[]
+  const read = <P extends unknown[], R>(sql: string) => database.prepare<P, R>(sql).raw()
+  const pluck = <P extends unknown[], R>(sql: string) => database.prepare<P, R>(sql).pluck()
+  const write = <P extends unknown[]>(sql: string) => database.prepare<P>(sql)
+  type ById = [space: number, version: number]
+  type ByKey = [table: number, key: string]
+  return {
+    findSpace: read<[id: string], SpaceRow>('SELECT no, epoch, head, floor, schema FROM spaces WHERE id = ?'),
+    addSpace: write<[id: string, epoch: string]>(
+      `INSERT INTO spaces (id, epoch, head, floor, schema, schema_tables) VALUES (?, ?, 0, 0, 0, '[]')`,
+    ),
+    moveHead: write<[head: number, space: number]>('UPDATE spaces SET head = ? WHERE no = ?'),
+    raiseFloor: write<[floor: number, space: number]>('UPDATE spaces SET floor = ? WHERE no = ?'),
+    readSchema: pluck<[space: number], string>('SELECT schema_tables FROM spaces WHERE no = ?'),
+    writeSchema: write<[schema: number, tables: string, space: number]>(
+      'UPDATE spaces SET schema = ?, schema_tables = ? WHERE no = ?',
+    ),
+
+    listGenerations: read<[space: number], [id: string, start: number]>(
+      'SELECT id, start FROM generations WHERE space = ? ORDER BY number',
+    ),
+    addGeneration: write<[space: number, number: number, id: string, start: number]>(
+      'INSERT INTO generations (space, number, id, start) VALUES (?, ?, ?, ?)',
+    ),
+
+    listTables: read<[space: number], [no: number, name: string, live: number, buried: number]>(
+      'SELECT no, name, live, buried FROM tables WHERE space = ? ORDER BY name',
+    ),
+    addTable: write<[space: number, name: string]>(
+      'INSERT INTO tables (space, name, live, buried) VALUES (?, ?, 0, 0)',
+    ),
+    countTable: write<[live: number, buried: number, no: number]>(
+      'UPDATE tables SET live = live + ?, buried = buried + ? WHERE no = ?',
+    ),
+
+    listWriters: read<[], [no: number, id: string]>('SELECT no, id FROM writers'),
+    addWriter: write<[id: string]>('INSERT INTO writers (id) VALUES (?)'),
+
+    findRecord: read<ByKey, StandingRow>(
+      `SELECT ${RECORD_COLUMNS}, was, claims FROM records WHERE tbl = ? AND key = ?`,
+    ),
+    recordsSince: read<[...from: ById, ...to: ById, writer: number], RecordRow>(
+      `SELECT ${RECORD_COLUMNS} FROM records WHERE id > (${ID}) AND id <= (${ID}) AND writer <> ? ORDER BY id`,
+    ),
+    liveAfter: read<[table: number, after: string, limit: number], RecordRow>(
+      `SELECT ${RECORD_COLUMNS} FROM records WHERE tbl = ? AND key > ? AND buried_at IS NULL ORDER BY key LIMIT ?`,
+    ),
+    addRecord: write<[...id: ById, ...rest: Values]>(
+      `INSERT INTO records (id, tbl, key, writer, hlc, buried_at, sealed, ages, fields, was, claims)
+       VALUES (${ID}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    dropRecord: write<ById>(`DELETE FROM records WHERE id = (${ID})`),
+    tombstones: read<
+      [...from: ById, ...to: ById, released: number, before: number, limit: number],
+      [version: number, table: number]
+    >(
+      `SELECT id & ${MAX_VERSION}, tbl FROM records
+       WHERE buried_at IS NOT NULL AND id > (${ID}) AND id <= (${ID})
+         AND (id & ${MAX_VERSION} <= ? OR buried_at < ?)
+       ORDER BY id LIMIT ?`,
+    ),
+
+    findClaim: pluck<[table: number, name: string, value: string], string>(
+      'SELECT key FROM claims WHERE tbl = ? AND name = ? AND value = ?',
+    ),
+    addClaim: write<[table: number, name: string, value: string, key: string]>(
+      'INSERT INTO claims (tbl, name, value, key) VALUES (?, ?, ?, ?)',
+    ),
+    dropClaim: write<[table: number, name: string, value: string, key: string]>(
+      'DELETE FROM claims WHERE tbl = ? AND name = ? AND value = ? AND key = ?',
+    ),
+
+    findReplica: read<[space: number, id: string], ReplicaRow>(
+      'SELECT mutation, hashes, answer, acked, seen FROM replicas WHERE space = ? AND id = ?',
+    ),
+    listReaders: read<[space: number], [acked: number | null, seen: number]>(
+      'SELECT acked, seen FROM replicas WHERE space = ?',
+    ),
+    countReplicas: pluck<[space: number], number>('SELECT count(*) FROM replicas WHERE space = ?'),
+    keepMutation: write<
+      [
+        space: number,
+        id: string,
+        mutation: number,
+        hashes: string,
+        answer: string,
+        acked: number | null,
+        seen: number,
+      ]
+    >(
+      `INSERT INTO replicas (space, id, mutation, hashes, answer, acked, seen) VALUES (?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (space, id) DO UPDATE SET mutation = excluded.mutation, hashes = excluded.hashes,
+         answer = excluded.answer, acked = excluded.acked, seen = excluded.seen`,
+    ),
+    seeReplica: write<[space: number, id: string, acked: number | null, seen: number]>(
+      `INSERT INTO replicas (space, id, mutation, hashes, answer, acked, seen) VALUES (?, ?, 0, '[]', '[]', ?, ?)
+       ON CONFLICT (space, id) DO UPDATE SET acked = excluded.acked, seen = excluded.seen`,
+    ),
+    dropReplica: write<[space: number, id: string]>('DELETE FROM replicas WHERE space = ? AND id = ?'),
+
+    listStaged: read<[space: number, replica: string], StagedRow>(
+      'SELECT hash, of_parts, bytes FROM staged WHERE space = ? AND replica = ? ORDER BY part',
+    ),
+    stagedChanges: pluck<[space: number, replica: string], string>(
+      'SELECT changes FROM staged WHERE space = ? AND replica = ? ORDER BY part',
+    ),
+    stage: write<
+      [space: number, replica: string, part: number, of: number, hash: string, bytes: number, changes: string]
+    >(
+      `INSERT INTO staged (space, replica, part, of_parts, hash, bytes, changes) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+    ),
+    dropStaged: write<[space: number, replica: string]>('DELETE FROM staged WHERE space = ? AND replica = ?'),
+    dropAbandoned: write<[space: number, sameSpace: number, liveSince: number]>(
+      `DELETE FROM staged WHERE space = ? AND replica NOT IN
+         (SELECT id FROM replicas WHERE space = ? AND seen >= ?)`,
+    ),
+  }
+}
