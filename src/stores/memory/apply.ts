@@ -128,10 +128,6 @@ function seenState(now: RowState, before: RowState): RowState {
 /** An agreed row that gave way: its own values are the record. */
 function parkDisplaced(table: MemoryTable, key: string, { row, reason }: Displaced): void {
   const state = table.state(key)
-  if (state.parked !== null) {
-    table.setState(key, { ...UNKNOWN, parked: state.parked })
-    return
-  }
   const { version, hlc, by } = state
   const fields = { ...state.image, ...row }
   const record = { table: table.name, key, version, hlc, by, fields }

@@ -1,7 +1,7 @@
 import type { Fields } from '../../kernel/values.ts'
 import type { MemoryFile } from './file.ts'
 import type { MemoryTable } from './table.ts'
-import { givesWay, isStale, type Displaced, type Target } from './target.ts'
+import { givesWay, type Displaced, type Target } from './target.ts'
 
 export interface Put {
   readonly target: Target
@@ -17,7 +17,8 @@ export interface Placement {
 
 /**
  * Puts rows into a table so that every unique value has one holder, whatever order they came in: all of them leave
- * first, so that they can change places. Rows with local changes go first, for they stood before; then the agreed
+ * first, so that they can change places. The table's parked records are among them, so that a row which stands only
+ * until its parked record can is in nobody's way. Rows with local changes go first, for they stood before; then the agreed
  * ones by key, so that the smaller key stands. A kept row that finds no place stays where it was, and everything is
  * tried again around it: each try leaves one row less, so it ends.
  */
@@ -80,7 +81,7 @@ function putOver(
   const blockers = table.blockersOf(key, row)
   for (const [claim, blocker] of blockers) {
     const yields = isOfRecord(table, target, claim, row) && givesWay(table, blocker, key)
-    if (standing.has(blocker) || !(isStale(table, blocker) || yields)) {
+    if (standing.has(blocker) || !yields) {
       return `unique: another row holds its value in ${claim}`
     }
   }

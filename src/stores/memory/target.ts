@@ -1,7 +1,7 @@
 import type { Hlc } from '../../kernel/hlc.ts'
 import type { Fields } from '../../kernel/values.ts'
 import type { WireRecord } from '../../protocol/records.ts'
-import { differs, isAgreed } from './local-row.ts'
+import { isAgreed } from './local-row.ts'
 import type { MemoryTable } from './table.ts'
 
 /** One row of a publication: what it becomes, and what stands when it cannot. */
@@ -26,12 +26,6 @@ export interface Target {
 export interface Displaced {
   readonly row: Fields
   readonly reason: string
-}
-
-/** True when a row gives way to any other: the cloud has a newer one that is parked, and nothing local is unsent. */
-export function isStale(table: MemoryTable, key: string): boolean {
-  const { parked, heldAt } = table.state(key)
-  return parked !== null && heldAt === null && (!table.marks.has(key) || !differs(table, key))
 }
 
 /** True when this agreed row gives way to the smaller key of another agreed one. */

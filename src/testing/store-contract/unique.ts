@@ -171,6 +171,19 @@ export function uniqueContract(open: OpenStore): void {
       })
     })
 
+    test('I2: a kept row and a smaller key that want one value are both here', async () => {
+      await using h = await openFresh(open)
+      await pull(h.store, [seat('z', 1, 1)])
+      await h.app.update('seats', { id: 'z' }, { place: 2 })
+      const read = await touch(h.store, 'seats', key('z'))
+      const decision = { kind: 'keep', fields: { id: 'z', place: 1, label: 'x' } } as const
+      await merge(h.store, [{ read, decision, record: seat('z', 1, 5) }], { records: [seat('a', 1, 6)] })
+      const standing = (await rowsOf(h, 'seats')).map((row) => key(row['id'] ?? null))
+      const parked = (await h.store.listParked(10)).map((row) => row.key)
+      expect([...standing, ...parked].sort()).toEqual([key('a'), key('z')])
+      expect(await dirtyKeys(h.store)).toEqual([])
+    })
+
     test('a row that is kept with a value nobody can give it stays as it was', async () => {
       await using h = await openFresh(open)
       await pull(h.store, [seat('k', 1, 1)])
