@@ -191,7 +191,7 @@ async function goBack(world: World, replica: Replica, past: Past): Promise<void>
   await replica.disk.restore(past.disk)
   replica.past.splice(replica.past.indexOf(past) + 1)
   const line = `${replica.lineage}<`
-  world.owners.split(replica.lineage, line)
+  world.owners.split(replica.lineage, line, past.disk.view)
   replica.lineage = line
   world.torn.add(replica.name)
   if (replica.settings.afterRestore === 'overwrite') {
@@ -213,7 +213,8 @@ async function clone(
   const copy = await world.addReplica(name, replica.settings, { machine, path, id: image.view.replica, image })
   copy.clock.skewMs = replica.clock.skewMs
   copy.lineage = name
-  world.owners.split(replica.lineage, name)
+  world.owners.split(replica.lineage, name, image.view)
+  world.cloned = true
   world.torn.add(name)
   // Both now send what was dirty: the money of the group is moved twice.
   world.excuse([replica])

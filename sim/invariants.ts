@@ -79,9 +79,10 @@ export function excuseDeletes(model: Model, disks: ReadonlyMap<string, DiskView>
     const id = rowId(gone.table, gone.key)
     const own = disks.get(gone.replica)?.tables.get(gone.table)?.get(gone.key)
     const back = own === undefined ? [] : [...tokensOf(own)]
-    if (gone.seen.some((token) => back.includes(token.id))) gone.fate = 'destroyed'
+    const buried = clouds.some(({ records }) => records.get(id)?.deleted === true)
+    if (!buried && gone.seen.some((token) => back.includes(token.id))) gone.fate = 'destroyed'
     const known =
-      clouds.some(({ records }) => records.get(id)?.deleted === true) ||
+      buried ||
       all.some((disk) => {
         const stands = disk.tables.get(gone.table)?.has(gone.key) === true
         return !stands && (disk.marked.has(id) || disk.agreed.get(id)?.deleted === true)
@@ -210,14 +211,14 @@ export function checkAccounted(model: Model, disks: readonly DiskView[], cloud: 
 }
 
 /** A delete that nobody's later edit undid stays: the row is gone, or the inbox says why it is back. */
-export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: CloudView): void {
+export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: CloudView, cloned: boolean): void {
   const noted = new Set<string>()
   for (const disk of disks) {
     for (const { table, key } of disk.inbox) noted.add(rowId(table, key))
     for (const { table, key } of disk.quarantine) noted.add(rowId(table, key))
   }
   for (const gone of model.deletes()) {
-    if (gone.fate !== 'live' || gone.excused) continue
+    if (gone.fate !== 'live' || gone.excused || (cloned && !gone.agreed)) continue
     const id = rowId(gone.table, gone.key)
     const record = cloud.records.get(id)
     if (record?.fields === undefined || noted.has(id)) continue

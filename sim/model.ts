@@ -39,7 +39,10 @@ export class Model {
       const now = after.get(table)
       for (const [key, row] of rows) {
         const next = now?.get(key)
-        if (next === undefined) this.#learnDelete(replica, table, key, { ...options.hidden?.(table, key), ...row }, present)
+        if (next === undefined) {
+          const hidden = options.hidden?.(table, key)
+          this.#learnDelete(replica, table, key, { ...hidden, ...row }, present, hidden !== undefined)
+        }
         else if (next !== row) this.#learnUpdate(row, next, present, options.settled === true)
       }
     }
@@ -68,7 +71,7 @@ export class Model {
     }
   }
 
-  #learnDelete(replica: string, table: string, key: string, row: Fields, present: ReadonlySet<string>): void {
+  #learnDelete(replica: string, table: string, key: string, row: Fields, present: ReadonlySet<string>, agreed: boolean): void {
     const seen: Token[] = []
     for (const id of tokensOf(row)) {
       const token = this.#tokens.get(id)
@@ -76,7 +79,7 @@ export class Model {
       if (token !== undefined && !present.has(id)) seen.push(token)
     }
     if (seen.length === 0) return
-    const gone: DeleteToken = { replica, table, key, seen, fate: 'live', excused: false }
+    const gone: DeleteToken = { replica, table, key, seen, agreed, fate: 'live', excused: false }
     for (const token of seen) token.children.push(gone)
     this.#deletes.push(gone)
   }
@@ -167,6 +170,8 @@ export interface DeleteToken {
   readonly table: string
   readonly key: string
   readonly seen: readonly Token[]
+  /** The replica had agreed the row with the cloud. */
+  readonly agreed: boolean
   fate: Fate
   /** A fault took the knowledge of it from everyone: the row may be back. */
   excused: boolean

@@ -9,8 +9,8 @@ import type { CloudView } from './view.ts'
 export class Owners {
   /** Identity, number and bytes of a push → the lines that sent it. */
   readonly #senders = new Map<string, Set<string>>()
-  /** Lines that began as a copy of another, or of its past. */
-  readonly #parents = new Map<string, string>()
+  /** Lines that began as a copy of another, or of its past: with which identity and last mutation. */
+  readonly #forks: { readonly parent: string; readonly child: string; readonly replica: string; readonly mutation: number }[] = []
   /** Identity → lines that can have sent all that was accepted so far. */
   readonly #possible = new Map<string, Set<string>>()
   readonly #last = new Map<string, number>()
@@ -22,10 +22,21 @@ export class Owners {
     this.#senders.set(at, lines.add(line))
   }
 
-  /** `child` goes on from where `parent` is, or was. */
-  split(parent: string, child: string): void {
-    this.#parents.set(child, parent)
-    for (const lines of this.#possible.values()) if (lines.has(parent)) lines.add(child)
+  /** `child` goes on from where `parent` is, or was: `mutation` is the last number that the copied file used. */
+  split(parent: string, child: string, copied: { readonly replica: string; readonly mutation: number }): void {
+    this.#forks.push({ parent, child, ...copied })
+    const lines = this.#possible.get(copied.replica)
+    // What the parent sent after the copy was made is not the child's.
+    if (lines?.has(parent) === true && (this.#last.get(copied.replica) ?? 0) <= copied.mutation) lines.add(child)
+  }
+
+  /** These lines, and those that began as copies of them with this mutation already in the file. */
+  #withCopies(lines: ReadonlySet<string>, replica: string, mutation: number): Set<string> {
+    const all = new Set(lines)
+    for (const fork of this.#forks) {
+      if (all.has(fork.parent) && fork.replica === replica && fork.mutation >= mutation) all.add(fork.child)
+    }
+    return all
   }
 
   accepted(cloud: CloudView): void {
@@ -34,7 +45,7 @@ export class Owners {
       if (mutation === last) continue
       check(mutation === last + 1, 'I13', () => `mutation ${mutation} of ${replica} was taken after ${last}`)
       this.#last.set(replica, mutation)
-      const senders = this.#senders.get(`${replica} ${mutation} ${hash}`) ?? new Set()
+      const senders = this.#withCopies(this.#senders.get(`${replica} ${mutation} ${hash}`) ?? new Set(), replica, mutation)
       const before = this.#possible.get(replica)
       const possible = before === undefined ? new Set(senders) : new Set([...before].filter((line) => senders.has(line)))
       check(possible.size > 0, 'I13', () => `${replica} has two writers: mutation ${mutation} came from ${[...senders].join(', ')}, those before from ${[...(before ?? [])].join(', ')}`)

@@ -47,6 +47,8 @@ export class World {
   readonly tainted = new Set<string>()
   /** Replicas whose tables are torn by a hydrate until the pull after it is published. */
   readonly torn = new Set<string>()
+  /** A file was copied: a row that its original never sent may come from the copy. */
+  cloned = false
   /** Replicas whose restored state is to overwrite the cloud's, until they have read it. */
   readonly overwriting = new Set<string>()
   /** Older states of the cloud. */
