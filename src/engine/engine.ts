@@ -5,7 +5,15 @@ import type { Random } from '../kernel/random.ts'
 import { createBatchSize } from './batch-size.ts'
 import { hydrate } from './hydrate.ts'
 import type { IdentityGuard } from './identity.ts'
-import { INITIAL, POLL_MS, transition, WORKING, type Effect, type MachineEvent, type MachineState } from './machine.ts'
+import {
+  INITIAL,
+  POLL_MS,
+  transition,
+  WORKING,
+  type Effect,
+  type MachineEvent,
+  type MachineState,
+} from './machine.ts'
 import type { Provider } from './provider.ts'
 import { listenForNews, publishStaged, pullPage } from './pull.ts'
 import { acknowledgeMutation, buildMutation, freeMutation, sendMutation } from './push.ts'
@@ -39,7 +47,12 @@ export interface EngineOptions {
 
 export type EngineEvent =
   | WorkEvent
-  | { readonly type: 'phase'; readonly from: MachineState; readonly event: MachineEvent; readonly to: MachineState }
+  | {
+      readonly type: 'phase'
+      readonly from: MachineState
+      readonly event: MachineEvent
+      readonly to: MachineState
+    }
   | { readonly type: 'synced'; readonly at: number }
   | { readonly type: 'error'; readonly error: TidemarkError }
 
@@ -99,6 +112,7 @@ export class SyncEngine implements AsyncDisposable {
       rowLimit: ATOMIC_ROWS,
       more: false,
       moves: 0,
+      forcedRounds: 0,
       imagesOnly: false,
       lastError: null,
     }
@@ -133,7 +147,13 @@ export class SyncEngine implements AsyncDisposable {
         return reject(new TidemarkError('sync_disabled', 'the engine is stopped or paused'))
       }
       if (signal?.aborted === true) return reject(new TidemarkError('aborted'))
-      const waiter: Waiter = { cycle: this.#cycles + 1, begun: this.#options.clock.now(), sum: emptySum(), resolve, reject }
+      const waiter: Waiter = {
+        cycle: this.#cycles + 1,
+        begun: this.#options.clock.now(),
+        sum: emptySum(),
+        resolve,
+        reject,
+      }
       const stop = () => {
         this.#waiters.delete(waiter)
         reject(new TidemarkError('aborted'))
@@ -168,7 +188,12 @@ export class SyncEngine implements AsyncDisposable {
 
   /** True when something will happen by itself: an effect at work, a timer, or nothing wanted (I8). */
   get isAlive(): boolean {
-    return this.#state.phase === 'stopped' || this.#state.phase === 'paused' || WORKING.has(this.#state.phase) || this.#cancelTimer !== null
+    return (
+      this.#state.phase === 'stopped' ||
+      this.#state.phase === 'paused' ||
+      WORKING.has(this.#state.phase) ||
+      this.#cancelTimer !== null
+    )
   }
 
   async status(): Promise<EngineStatus> {
@@ -258,7 +283,10 @@ export class SyncEngine implements AsyncDisposable {
     this.#atWork = work()
   }
 
-  #effect(effect: Exclude<Effect, { readonly type: 'cancel' | 'timer' | 'listen' }>, signal: AbortSignal): Promise<MachineEvent> {
+  #effect(
+    effect: Exclude<Effect, { readonly type: 'cancel' | 'timer' | 'listen' }>,
+    signal: AbortSignal,
+  ): Promise<MachineEvent> {
     const work = this.#work
     switch (effect.type) {
       case 'pull':
@@ -329,7 +357,9 @@ export class SyncEngine implements AsyncDisposable {
       try {
         listener(event)
       } catch (thrown) {
-        this.#work.logger.warn('a listener threw', { name: thrown instanceof Error ? thrown.name : 'unknown' })
+        this.#work.logger.warn('a listener threw', {
+          name: thrown instanceof Error ? thrown.name : 'unknown',
+        })
       }
     }
   }

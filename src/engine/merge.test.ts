@@ -14,11 +14,36 @@ const plain = { rowidAlias: false }
 
 function row(more: Partial<LocalRow> = {}): LocalRow {
   const fields = { id: 'a', x: 1, y: 1 }
-  return { table: 't', key: '["a"]', fields, base: 5, agreed: 'live', changed: ['x'], dirty: true, held: false, at: T, claims: {}, was: null, ...more }
+  return {
+    table: 't',
+    key: '["a"]',
+    fields,
+    base: 5,
+    agreed: 'live',
+    changed: ['x'],
+    dirty: true,
+    held: false,
+    at: T,
+    claims: {},
+    was: null,
+    ...more,
+  }
 }
 
-function record(fields: Fields | null, fieldVersions: { [column: string]: FieldVersion } = {}, version = 9): WireRecord {
-  const base = { table: 't', key: '["a"]', version, hlc: T + 1, by: 'other', since: [3, 1] as FieldVersion, fieldVersions }
+function record(
+  fields: Fields | null,
+  fieldVersions: { [column: string]: FieldVersion } = {},
+  version = 9,
+): WireRecord {
+  const base = {
+    table: 't',
+    key: '["a"]',
+    version,
+    hlc: T + 1,
+    by: 'other',
+    since: [3, 1] as FieldVersion,
+    fieldVersions,
+  }
   return fields === null ? { ...base, deleted: true } : { ...base, fields }
 }
 
@@ -29,7 +54,11 @@ const context = (resolver: NamedResolver, rowidAlias = false) => ({
       't',
       {
         name: 't',
-        columns: [{ name: 'id', type: 'TEXT' }, { name: 'x', type: '' }, { name: 'y', type: '' }],
+        columns: [
+          { name: 'id', type: 'TEXT' },
+          { name: 'x', type: '' },
+          { name: 'y', type: '' },
+        ],
         key: ['id'],
         unique: [{ claim: 'u(x)', terms: [{ column: 'x' }] }],
         foreignKeys: [],
@@ -42,7 +71,11 @@ const context = (resolver: NamedResolver, rowidAlias = false) => ({
 describe('merge of one row', () => {
   it('takes each side for the columns that only it changed', () => {
     const merge = mergeRow(row(), record({ id: 'a', x: 0, y: 7 }, { y: [9, T] }), plain)
-    expect(merge).toMatchObject({ kind: 'decided', row: { decision: { kind: 'keep', fields: { id: 'a', x: 1, y: 7 } } }, notes: [] })
+    expect(merge).toMatchObject({
+      kind: 'decided',
+      row: { decision: { kind: 'keep', fields: { id: 'a', x: 1, y: 7 } } },
+      notes: [],
+    })
   })
 
   it('I7: asks the resolver for a column that both changed, and keeps both values', async () => {
@@ -56,7 +89,16 @@ describe('merge of one row', () => {
     for (const [resolver, fields, chosen] of cases) {
       const { merged, notes } = await reconcileRecords([remote], [row()], context(resolver))
       expect(merged[0]?.decision).toEqual({ kind: 'keep', fields })
-      expect(notes).toMatchObject([{ kind: 'field', columns: ['x'], local: { x: 1 }, remote: { fields: { x: 2 } }, chosen, by: resolver.name }])
+      expect(notes).toMatchObject([
+        {
+          kind: 'field',
+          columns: ['x'],
+          local: { x: 1 },
+          remote: { fields: { x: 2 } },
+          chosen,
+          by: resolver.name,
+        },
+      ])
     }
   })
 
@@ -78,9 +120,15 @@ describe('merge of one row', () => {
 
   it('lets the edit win over the delete, either way, and says so', () => {
     const back = mergeRow(row(), record(null), plain)
-    expect(back).toMatchObject({ row: { decision: { kind: 'keep', fields: { x: 1 } } }, notes: [{ kind: 'deleted', chosen: 'local' }] })
+    expect(back).toMatchObject({
+      row: { decision: { kind: 'keep', fields: { x: 1 } } },
+      notes: [{ kind: 'deleted', chosen: 'local' }],
+    })
     const gone = mergeRow(row({ fields: null, changed: [] }), record({ id: 'a', x: 2, y: 1 }), plain)
-    expect(gone).toMatchObject({ row: { decision: { kind: 'take' } }, notes: [{ kind: 'deleted', chosen: 'remote' }] })
+    expect(gone).toMatchObject({
+      row: { decision: { kind: 'take' } },
+      notes: [{ kind: 'deleted', chosen: 'remote' }],
+    })
     const both = mergeRow(row({ fields: null, changed: [] }), record(null), plain)
     expect(both).toMatchObject({ row: { decision: { kind: 'take' } }, notes: [] })
     const collected = mergeRow(row(), null, plain)
@@ -89,16 +137,26 @@ describe('merge of one row', () => {
 
   it('never field-merges two inserts: equal ones agree, integer keys move, others are a conflict of rows', async () => {
     const inserted = row({ agreed: 'none', base: 0, changed: ['id', 'x', 'y'] })
-    expect(mergeRow(inserted, record({ id: 'a', x: 1, y: 1 }), plain)).toMatchObject({ row: { decision: { kind: 'keep' } }, notes: [] })
+    expect(mergeRow(inserted, record({ id: 'a', x: 1, y: 1 }), plain)).toMatchObject({
+      row: { decision: { kind: 'keep' } },
+      notes: [],
+    })
     const other = record({ id: 'a', x: 2, y: 1 })
-    expect(mergeRow(inserted, other, { rowidAlias: true })).toMatchObject({ row: { decision: { kind: 'rekey' } }, notes: [{ kind: 'rekeyed', chosen: 'both' }] })
+    expect(mergeRow(inserted, other, { rowidAlias: true })).toMatchObject({
+      row: { decision: { kind: 'rekey' } },
+      notes: [{ kind: 'rekeyed', chosen: 'both' }],
+    })
     const { merged, notes } = await reconcileRecords([other], [inserted], context(remoteWins))
     expect(merged[0]?.decision).toEqual({ kind: 'keep', fields: { id: 'a', x: 2, y: 1 } })
     expect(notes).toMatchObject([{ kind: 'insert', local: { x: 1 } }])
   })
 
   it('passes over a record that the row already agreed on', async () => {
-    const { merged, records } = await reconcileRecords([record({ id: 'a', x: 0, y: 0 }, {}, 5)], [row()], context(remoteWins))
+    const { merged, records } = await reconcileRecords(
+      [record({ id: 'a', x: 0, y: 0 }, {}, 5)],
+      [row()],
+      context(remoteWins),
+    )
     expect([...merged, ...records]).toEqual([])
   })
 
@@ -109,7 +167,10 @@ describe('merge of one row', () => {
   })
 
   it('holds a held row', () => {
-    expect(mergeRow(row({ held: true }), record({ id: 'a', x: 2, y: 1 }), plain)).toMatchObject({ row: { decision: { kind: 'hold' } }, notes: [] })
+    expect(mergeRow(row({ held: true }), record({ id: 'a', x: 2, y: 1 }), plain)).toMatchObject({
+      row: { decision: { kind: 'hold' } },
+      notes: [],
+    })
   })
 
   it('I2: two replicas that merge the same two edits choose the same value', () => {
@@ -118,8 +179,22 @@ describe('merge of one row', () => {
       fc.property(time, time, fc.boolean(), (a, b, swap) => {
         const [one, two] = swap ? ['p', 'q'] : ['q', 'p']
         const conflict = { kind: 'field', table: 't', key: '[1]', columns: ['x'] } as const
-        const seenByOne = newestWins(one).resolve({ ...conflict, local: { x: one }, remote: { x: two }, localAt: a, remoteTimes: { x: b }, remoteBy: two })
-        const seenByTwo = newestWins(two).resolve({ ...conflict, local: { x: two }, remote: { x: one }, localAt: b, remoteTimes: { x: a }, remoteBy: one })
+        const seenByOne = newestWins(one).resolve({
+          ...conflict,
+          local: { x: one },
+          remote: { x: two },
+          localAt: a,
+          remoteTimes: { x: b },
+          remoteBy: two,
+        })
+        const seenByTwo = newestWins(two).resolve({
+          ...conflict,
+          local: { x: two },
+          remote: { x: one },
+          localAt: b,
+          remoteTimes: { x: a },
+          remoteBy: one,
+        })
         expect(seenByOne).toEqual(seenByTwo)
       }),
     )
@@ -136,13 +211,18 @@ describe('answers of a push', () => {
     expect(clean).toMatchObject({ records: [current], merged: [], conflicts: 0 })
     const edited = row({ fields: { id: 'a', x: 4, y: 1 } })
     const since = await reconcileAnswers([ok], [edited], context(remoteWins))
-    expect(since.merged).toMatchObject([{ read: edited, decision: { kind: 'keep', fields: { id: 'a', x: 4, y: 7 } } }])
+    expect(since.merged).toMatchObject([
+      { read: edited, decision: { kind: 'keep', fields: { id: 'a', x: 4, y: 7 } } },
+    ])
     expect(since.notes).toEqual([])
   })
 
   it('moves the loser of a unique value to the inbox', async () => {
     const claims = { 'u(x)': '[1]' }
-    const taken = { change: { ...change, claims }, result: { status: 'taken', index: 'u(x)', by: '["b"]', current: null } } as const
+    const taken = {
+      change: { ...change, claims },
+      result: { status: 'taken', index: 'u(x)', by: '["b"]', current: null },
+    } as const
     const inserted = row({ agreed: 'none', base: 0, changed: ['id', 'x', 'y'], claims })
     const lost = await reconcileAnswers([taken], [inserted], context(localWins))
     expect(lost.merged).toMatchObject([{ record: null, decision: { kind: 'take' } }])
@@ -152,8 +232,29 @@ describe('answers of a push', () => {
     const edited = row({ fields: { id: 'a', x: 1, y: 8 }, changed: ['x', 'y'], claims })
     const kept = await reconcileAnswers([update], [edited], context(localWins))
     expect(kept.merged).toMatchObject([{ decision: { kind: 'keep', fields: { id: 'a', x: 0, y: 8 } } }])
-    const letGo = await reconcileAnswers([update], [{ ...edited, claims: { 'u(x)': '[2]' } }], context(localWins))
+    const letGo = await reconcileAnswers(
+      [update],
+      [{ ...edited, claims: { 'u(x)': '[2]' } }],
+      context(localWins),
+    )
     expect(letGo.merged).toEqual([])
+  })
+
+  it('I8: a row that meets conflicts for ever gives way, and is in the inbox whole', async () => {
+    const claims = { 'u(x)': '[1]' }
+    const current = record({ id: 'a', x: 0, y: 5 }, { y: [8, T + 5] }, 9)
+    const edited = row({ fields: { id: 'a', x: 1, y: 8 }, changed: ['x', 'y'], claims })
+    const conflict = { change, result: { status: 'conflict', current } } as const
+    const taken = {
+      change: { ...change, claims },
+      result: { status: 'taken', index: 'u(x)', by: '["b"]', current },
+    } as const
+    for (const answer of [conflict, taken]) {
+      const last = { ...context(localWins), exhausted: true }
+      const { merged, notes } = await reconcileAnswers([answer], [edited], last)
+      expect(merged).toMatchObject([{ record: current, decision: { kind: 'take' } }])
+      expect(notes).toMatchObject([{ local: edited.fields, remote: current, chosen: 'remote' }])
+    }
   })
 
   it('I7: a forced push tells what it overwrote and what it lost', async () => {

@@ -9,7 +9,18 @@ import type { MachineEvent } from './machine.ts'
 import { moved, reportPublished } from './pull.ts'
 import { reconcileAnswers, type AnsweredChange } from './reconcile.ts'
 import type { DirtyRows, LocalRow } from './store.ts'
-import { advanceCursor, ATOMIC_BYTES, ATOMIC_ROWS, PUSH_CHUNK_BYTES, tablesByName, withGeneration, type Work } from './work.ts'
+import {
+  advanceCursor,
+  ATOMIC_BYTES,
+  ATOMIC_ROWS,
+  PUSH_CHUNK_BYTES,
+  tablesByName,
+  withGeneration,
+  type Work,
+} from './work.ts'
+
+/** Forced pushes after which a row that still meets conflicts gives way: a merge that cannot stand would go on for ever. */
+const MAX_FORCED_ROUNDS = 3
 
 /** Reads the dirty rows and keeps them as the mutation in flight. */
 export async function buildMutation(work: Work, force: boolean, signal: AbortSignal): Promise<MachineEvent> {
@@ -25,10 +36,20 @@ export async function buildMutation(work: Work, force: boolean, signal: AbortSig
   if (dirty.rows.length === 0) return { type: 'built', saved: false }
   const changes = dirty.rows.map(changeOf)
   const number = state.mutation + 1
-  const head = { space: state.space, replica: state.replica, mutation: number, cursor: state.cursor, ...(force ? { force } : {}) }
+  const head = {
+    space: state.space,
+    replica: state.replica,
+    mutation: number,
+    cursor: state.cursor,
+    ...(force ? { force } : {}),
+  }
   const parts = chunked ? [changes] : splitParts(changes, work.batch.rows)
   const bodies = parts.map((part, index) => {
-    const request: PushRequest = { ...head, ...(parts.length > 1 ? { part: { index, of: parts.length } } : {}), changes: part }
+    const request: PushRequest = {
+      ...head,
+      ...(parts.length > 1 ? { part: { index, of: parts.length } } : {}),
+      changes: part,
+    }
     return JSON.stringify(request)
   })
   await work.store.saveMutation({ number, force, parts: bodies })
@@ -37,7 +58,10 @@ export async function buildMutation(work: Work, force: boolean, signal: AbortSig
 }
 
 /** A page of rows that only went to the quarantine is no reason to stop before the others (I9). */
-async function readDirty(work: Work, limit: { readonly rows: number; readonly bytes: number }): Promise<DirtyRows> {
+async function readDirty(
+  work: Work,
+  limit: { readonly rows: number; readonly bytes: number },
+): Promise<DirtyRows> {
   for (;;) {
     const dirty = await work.store.readDirty(limit)
     if (dirty.refused > 0) work.report({ type: 'quarantined', count: dirty.refused })
@@ -113,9 +137,15 @@ export async function sendMutation(work: Work, signal: AbortSignal): Promise<Mac
     answer = await work.provider.push(body, signal)
     if (count > 0) {
       const rows = Math.ceil(count / mutation.parts.length)
-      work.batch = observeBatch(work.batch, { rows, bytes: body.length, ms: work.clock.now() - begun, ok: true })
+      work.batch = observeBatch(work.batch, {
+        rows,
+        bytes: body.length,
+        ms: work.clock.now() - begun,
+        ok: true,
+      })
     }
-    if (mutation.parts.length > 1) work.report({ type: 'progress', task: 'push', done: index + 1, total: mutation.parts.length })
+    if (mutation.parts.length > 1)
+      work.report({ type: 'progress', task: 'push', done: index + 1, total: mutation.parts.length })
   }
   if (answer === null) throw new TidemarkError('invariant', 'a mutation without parts')
   work.answer = { generation: answer.generation, results: answer.results }
@@ -131,13 +161,26 @@ export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
   }
   const changes = work.changes ?? changesOf(mutation.parts)
   const { results, generation } = work.answer
-  if (results.length !== changes.length) throw new TidemarkError('bad_answer', 'the answer has another number of results')
-  const answers = changes.map((change, at): AnsweredChange => ({ change, result: results[at] as AnsweredChange['result'] }))
-  const open = answers.filter(({ result }) => result.status !== 'rejected' && (result.status !== 'ok' || result.current !== undefined))
+  if (results.length !== changes.length)
+    throw new TidemarkError('bad_answer', 'the answer has another number of results')
+  const answers = changes.map((change, at): AnsweredChange => ({
+    change,
+    result: results[at] as AnsweredChange['result'],
+  }))
+  const open = answers.filter(
+    ({ result }) => result.status !== 'rejected' && (result.status !== 'ok' || result.current !== undefined),
+  )
   const touched = open.length === 0 ? [] : await work.store.readTouched(open.map(({ change }) => change))
   const tables = tablesByName(await work.store.schema())
-  const settled = await reconcileAnswers(answers, touched, { tables, resolvers: work.resolvers(state.replica) })
-  const high = results.reduce((max, result) => (result.status === 'ok' ? Math.max(max, result.version) : max), 0)
+  const settled = await reconcileAnswers(answers, touched, {
+    tables,
+    resolvers: work.resolvers(state.replica),
+    exhausted: mutation.force && work.forcedRounds >= MAX_FORCED_ROUNDS,
+  })
+  const high = results.reduce(
+    (max, result) => (result.status === 'ok' ? Math.max(max, result.version) : max),
+    0,
+  )
   const result = await work.store.publish({
     acknowledge: { mutation: mutation.number, rows: settled.rows },
     records: settled.records,
@@ -148,6 +191,7 @@ export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
   })
   if (result.status !== 'done') return moved(work, result)
   work.moves = 0
+  work.forcedRounds = mutation.force && settled.conflicts > 0 ? work.forcedRounds + 1 : 0
   work.changes = null
   work.answer = null
   const refused = settled.rows.filter(({ outcome }) => outcome.kind === 'refused').length

@@ -21,6 +21,8 @@ export interface Reconciled {
 export interface ReconcileContext {
   readonly tables: ReadonlyMap<string, SchemaTable>
   readonly resolvers: ResolverSet
+  /** Round after round ended in conflicts: what was decided for these rows cannot stand here. */
+  readonly exhausted?: boolean
 }
 
 /** One text for a row's place; table names may hold any character but NUL. */
@@ -99,6 +101,10 @@ export async function reconcileAnswers(
       if (result.current !== null) records.push(result.current)
       continue
     }
+    if (context.exhausted === true && !row.held) {
+      collect(giveWay(row, result, context), merged, notes)
+      continue
+    }
     if (result.status === 'taken') {
       const step = mergeTaken(row, change, result, context)
       if (step !== null) collect(step, merged, notes)
@@ -145,7 +151,10 @@ function applyResolution(
   }
   if (resolution === 'wait') {
     const reason = fault ?? 'Both sides changed the row; it waits for a decision.'
-    return { row: { read: row, record, decision: { kind: 'hold' } }, notes: [{ ...note, chosen: 'waits', reason }] }
+    return {
+      row: { read: row, record, decision: { kind: 'hold' } },
+      notes: [{ ...note, chosen: 'waits', reason }],
+    }
   }
   const contested = new Set(conflict.columns)
   const given = typeof resolution === 'object' ? resolution : null
@@ -153,13 +162,22 @@ function applyResolution(
     ...mergedFields(row, record, (column) => !contested.has(column) || resolution !== 'remote'),
     ...given,
   }
-  const chosen = given === null ? (resolution as 'local' | 'remote') : chosenSide(given, conflict.columns, row, record)
+  const chosen =
+    given === null ? (resolution as 'local' | 'remote') : chosenSide(given, conflict.columns, row, record)
   const reason = 'Both sides changed the row; one value was chosen, both are kept here.'
-  return { row: { read: row, record, decision: { kind: 'keep', fields } }, notes: [{ ...note, chosen, reason }] }
+  return {
+    row: { read: row, record, decision: { kind: 'keep', fields } },
+    notes: [{ ...note, chosen, reason }],
+  }
 }
 
 /** What a resolver's row amounts to, for the inbox. */
-function chosenSide(given: Fields, columns: readonly string[], row: LocalRow, record: WireRecord): 'local' | 'remote' | 'merged' {
+function chosenSide(
+  given: Fields,
+  columns: readonly string[],
+  row: LocalRow,
+  record: WireRecord,
+): 'local' | 'remote' | 'merged' {
   const isSide = (side: Fields | null | undefined) =>
     columns.every((column) => sameValue(given[column] ?? row.fields?.[column], side?.[column]))
   if (isSide(row.fields)) return 'local'
@@ -198,6 +216,37 @@ function mergeTaken(
   return { row: { read: row, record: current, decision: { kind: 'keep', fields } }, notes: [note] }
 }
 
+/**
+ * The last resort of a row whose decided state a constraint refuses here, so that the same push would meet the same
+ * answer for ever (I8): the cloud's row stands, or is parked, and the local one is in the inbox whole (I7).
+ */
+function giveWay(
+  row: LocalRow,
+  result: Extract<PushResult, { readonly status: 'conflict' | 'taken' }>,
+  context: ReconcileContext,
+): Settled {
+  const kind =
+    result.status === 'taken'
+      ? 'unique'
+      : row.was !== null
+        ? 'rejoined'
+        : row.agreed === 'live'
+          ? 'field'
+          : 'insert'
+  const note: InboxDraft = {
+    kind,
+    table: row.table,
+    key: row.key,
+    columns: result.status === 'taken' ? uniqueColumns(context, row.table, result.index) : row.changed,
+    local: row.fields,
+    remote: result.current,
+    chosen: 'remote',
+    by: 'last resort',
+    reason: 'What was decided for this row cannot stand here beside the other rows; the row of the cloud was taken.',
+  }
+  return { row: { read: row, record: result.current, decision: { kind: 'take' } }, notes: [note] }
+}
+
 /** The columns of a unique index; empty when a term is an expression. */
 function uniqueColumns(context: ReconcileContext, table: string, claim: string): readonly string[] {
   const index = context.tables.get(table)?.unique.find((unique) => unique.claim === claim)
@@ -207,7 +256,8 @@ function uniqueColumns(context: ReconcileContext, table: string, claim: string):
 
 /** The row against the image that the push makes; undefined when nothing differs from it. */
 function rowSincePush(row: LocalRow, change: Change): LocalRow | undefined {
-  if (change.op === 'delete') return row.fields === null ? undefined : { ...row, agreed: 'deleted', base: change.base }
+  if (change.op === 'delete')
+    return row.fields === null ? undefined : { ...row, agreed: 'deleted', base: change.base }
   if (row.fields === null) return { ...row, agreed: 'live', changed: [] }
   const pushed = change.fields ?? {}
   const fields = row.fields
@@ -218,7 +268,11 @@ function rowSincePush(row: LocalRow, change: Change): LocalRow | undefined {
 }
 
 /** What `force` chose, for the inbox: values of others that it overwrote, own values that were older. */
-function forceNotes(change: Change, current: WireRecord | undefined, lost: Fields | undefined): readonly InboxDraft[] {
+function forceNotes(
+  change: Change,
+  current: WireRecord | undefined,
+  lost: Fields | undefined,
+): readonly InboxDraft[] {
   const notes: InboxDraft[] = []
   const base = { table: change.table, key: change.key, by: 'newestWins, decided by the cloud' }
   const reason = 'Both sides changed the row again and again; the cloud chose the newer values.'
@@ -231,12 +285,19 @@ function forceNotes(change: Change, current: WireRecord | undefined, lost: Field
   if (current?.fields === undefined) return notes
   if (pushed === undefined) {
     const note = 'The cloud edited a row that was deleted here; the edit won and the row is back.'
-    return [...notes, { ...base, kind: 'deleted', columns: [], local: null, remote: current, chosen: 'remote', reason: note }]
+    return [
+      ...notes,
+      { ...base, kind: 'deleted', columns: [], local: null, remote: current, chosen: 'remote', reason: note },
+    ]
   }
   const beaten = Object.keys(pushed).filter((column) => !sameValue(pushed[column], current.fields?.[column]))
   if (beaten.length === 0) return notes
   const local = { ...current.fields, ...pushed }
-  return [...notes, { ...base, kind: 'field', columns: beaten, local, remote: current, chosen: 'remote', reason }]
+  return [
+    ...notes,
+    { ...base, kind: 'field', columns: beaten, local, remote: current, chosen: 'remote', reason },
+  ]
 }
 
-const isRowidAlias = (context: ReconcileContext, table: string): boolean => context.tables.get(table)?.rowidAlias === true
+const isRowidAlias = (context: ReconcileContext, table: string): boolean =>
+  context.tables.get(table)?.rowidAlias === true

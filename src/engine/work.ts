@@ -44,6 +44,8 @@ export interface Work {
   more: boolean
   /** Attempts of one publish that found rows moved. */
   moves: number
+  /** Forced pushes in a row that were answered with conflicts all the same. */
+  forcedRounds: number
   /** After a restored file: cloud rows become images only, local differences edits. */
   imagesOnly: boolean
   lastError: TidemarkError | null
@@ -56,7 +58,12 @@ export interface PushOutcome {
 
 /** What happened, for listeners. Counts only, never values. */
 export type WorkEvent =
-  | { readonly type: 'progress'; readonly task: 'hydrate' | 'publish' | 'push'; readonly done: number; readonly total: number | null }
+  | {
+      readonly type: 'progress'
+      readonly task: 'hydrate' | 'publish' | 'push'
+      readonly done: number
+      readonly total: number | null
+    }
   | { readonly type: 'pulled'; readonly records: number }
   | { readonly type: 'applied'; readonly rows: number; readonly parked: number; readonly lockMs: number }
   | { readonly type: 'pushed'; readonly rows: number; readonly force: boolean }
@@ -71,12 +78,23 @@ export function tablesByName(schema: StoreSchema): ReadonlyMap<string, StoreSche
 }
 
 /** The cursor after an answer: its generation is the newest known, `high` covers what is held. */
-export function advanceCursor(cursor: Cursor, generation: Generation, versions: { readonly version?: number; readonly high?: number }): Cursor {
+export function advanceCursor(
+  cursor: Cursor,
+  generation: Generation,
+  versions: { readonly version?: number; readonly high?: number },
+): Cursor {
   const version = versions.version ?? cursor.version
-  return { ...cursor, generation: generation.id, version, high: Math.max(cursor.high, version, versions.high ?? 0) }
+  return {
+    ...cursor,
+    generation: generation.id,
+    version,
+    high: Math.max(cursor.high, version, versions.high ?? 0),
+  }
 }
 
 /** The known generations with this one. */
 export function withGeneration(known: readonly Generation[], generation: Generation): readonly Generation[] {
-  return known.some(({ id }) => id === generation.id) ? known : [...known, { id: generation.id, start: generation.start }]
+  return known.some(({ id }) => id === generation.id)
+    ? known
+    : [...known, { id: generation.id, start: generation.start }]
 }
