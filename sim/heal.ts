@@ -46,7 +46,7 @@ export async function checkHealed(world: World): Promise<void> {
   for (const [at, view] of views.entries()) checkConverged(world.replicas[at]?.name ?? '', view, world.cloud)
   checkNothingLost(world.model, world.present())
   checkAccounted(world.model, views, world.cloud)
-  checkDeletes(world.model, views, world.cloud, world.cloned)
+  if (!world.cloned) checkDeletes(world.model, views, world.cloud, world.troubled)
 }
 
 function isAtRest(world: World): boolean {

@@ -210,15 +210,18 @@ export function checkAccounted(model: Model, disks: readonly DiskView[], cloud: 
   }
 }
 
-/** A delete that nobody's later edit undid stays: the row is gone, or the inbox says why it is back. */
-export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: CloudView, cloned: boolean): void {
+/**
+ * A delete that nobody's later edit undid stays: the row is gone, or the inbox says why it is back. A file that went
+ * back in time (`troubled`) may delete a row that it believes it never sent.
+ */
+export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: CloudView, troubled: boolean): void {
   const noted = new Set<string>()
   for (const disk of disks) {
     for (const { table, key } of disk.inbox) noted.add(rowId(table, key))
     for (const { table, key } of disk.quarantine) noted.add(rowId(table, key))
   }
   for (const gone of model.deletes()) {
-    if (gone.fate !== 'live' || gone.excused || (cloned && !gone.agreed)) continue
+    if (gone.fate !== 'live' || gone.excused || (troubled && !gone.agreed)) continue
     const id = rowId(gone.table, gone.key)
     const record = cloud.records.get(id)
     if (record?.fields === undefined || noted.has(id)) continue

@@ -47,7 +47,9 @@ export class World {
   readonly tainted = new Set<string>()
   /** Replicas whose tables are torn by a hydrate until the pull after it is published. */
   readonly torn = new Set<string>()
-  /** A file was copied: a row that its original never sent may come from the copy. */
+  /** State went back in time somewhere, or a file was copied. */
+  troubled = false
+  /** A file was copied: both are the row's author. */
   cloned = false
   /** Replicas whose restored state is to overwrite the cloud's, until they have read it. */
   readonly overwriting = new Set<string>()
@@ -240,8 +242,9 @@ export class World {
 
   /** After a disaster: what is nowhere now is excused, and whoever went back starts a new group of accounts. */
   excuse(replicas: readonly Replica[]): void {
-    excuseDestroyed(this.model, this.present())
     excuseDeletes(this.model, new Map(this.replicas.map(({ name, disk }) => [name, disk.view()])), this.clouds)
+    excuseDestroyed(this.model, this.present())
+    this.troubled = true
     for (const replica of replicas) {
       this.tainted.add(replica.group)
       const [name = '', number = '0'] = replica.group.split('.')
