@@ -12,9 +12,11 @@ export { listCaptured, raiseFloor, setApplying, takeSweeps } from './flag.ts'
 export { switchToWal } from './journal.ts'
 
 export interface CaptureOptions {
-  /** SQL for the hybrid time of now, milliseconds × 1,000. The simulation gives its own. Default `CLOCK_SQL`. */
+  /** SQL for milliseconds since 1970. The simulation owns time and gives its own. */
   readonly clock?: string
 }
+
+const clockOf = ({ clock }: CaptureOptions): string => (clock === undefined ? CLOCK_SQL : `(${clock}) * 1000`)
 
 export type CaptureState =
   /** As `installCapture` would leave it. */
@@ -68,7 +70,7 @@ function installTable(
   options: CaptureOptions,
 ): CaptureOutcome {
   const number = numberOf(connection, shape.name)
-  const expected = expectedObjects(connection, shape, number, options.clock ?? CLOCK_SQL)
+  const expected = expectedObjects(connection, shape, number, clockOf(options))
   rebuild(connection, shape, expected)
   tryWrites(connection, shape)
   return { number, name: shape.name, found, sweep: expected.sweep }
@@ -128,7 +130,7 @@ export function verifyCapture(
   return [...shapes].map((shape): CaptureOutcome => {
     const number = installed.numbers.get(shape.name)
     if (number === undefined) return { number: 0, name: shape.name, found: 'absent', sweep: false }
-    const expected = expectedObjects(connection, shape, number, options.clock ?? CLOCK_SQL)
+    const expected = expectedObjects(connection, shape, number, clockOf(options))
     return { number, name: shape.name, found: stateOf(installed, shape, expected), sweep: expected.sweep }
   })
 }
