@@ -133,3 +133,23 @@ test.each([
     Math.max(1, Math.floor(cap ?? 5_000)),
   )
 })
+
+test('one request moves it by no more than fourfold up and half down', () => {
+  const seen = fc.record({
+    rows: fc.integer({ min: 1, max: 20_000 }),
+    bytes: fc.nat(1e9),
+    ms: fc.nat(1e6),
+    ok: fc.boolean(),
+  })
+  fc.assert(
+    fc.property(fc.array(seen, { maxLength: 20 }), (all) => {
+      let size = createBatchSize()
+      for (const one of all) {
+        const next = observeBatch(size, one)
+        expect(next.rows).toBeLessThanOrEqual(size.rows * 4)
+        expect(next.rows).toBeGreaterThanOrEqual(Math.floor(size.rows / 2))
+        size = next
+      }
+    }),
+  )
+})
