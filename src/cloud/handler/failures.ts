@@ -9,19 +9,26 @@ export async function reportFailure<T>(logger: Logger, route: string, work: () =
   try {
     return await work()
   } catch (thrown) {
-    if (thrown instanceof TidemarkError) throw thrown
+    if (isExpected(thrown)) throw thrown
     logger.error('A request failed for an unexpected reason', { route, ...describeFailure(thrown) })
-    throw new TidemarkError('internal', undefined, { cause: thrown })
+    throw thrown instanceof TidemarkError
+      ? thrown
+      : new TidemarkError('internal', undefined, { cause: thrown })
   }
 }
 
-/** What may be logged of any thrown thing. */
+const isExpected = (thrown: unknown): boolean =>
+  thrown instanceof TidemarkError && thrown.code !== 'internal' && thrown.code !== 'invariant'
+
+/** What may be logged of any thrown thing: of an error that only stands for another one, of that one. */
 export function describeFailure(thrown: unknown): {
   readonly kind: string
   readonly code: string | null
   readonly at: string
 } {
   if (!(thrown instanceof Error)) return { kind: typeof thrown, code: null, at: '' }
+  if (thrown instanceof TidemarkError && !isExpected(thrown) && thrown.cause instanceof Error)
+    return describeFailure(thrown.cause)
   const code: unknown = Reflect.get(thrown, 'code')
   const frames = (thrown.stack ?? '').split('\n').filter((line) => line.startsWith('    at '))
   return {
