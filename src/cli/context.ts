@@ -42,3 +42,12 @@ export function requireConnection(
   const token = options.token ?? config.read('token').value
   return { endpoint, token: typeof token === 'string' ? token : null }
 }
+
+/** How engines of this profile work, from its settings. */
+export function engineSettings(config: Config): { readonly pollMs: number; readonly batchRows?: number } {
+  const rows = config.read('sync_batch_size').value
+  return {
+    pollMs: Number(config.read('sync_interval').value) * 1_000,
+    ...(typeof rows === 'number' ? { batchRows: rows } : {}),
+  }
+}

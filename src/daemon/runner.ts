@@ -3,10 +3,9 @@ import type { EngineStatus } from '../engine/status.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { writeStatus, fileTag } from './attachments.ts'
 import { serveControl, socketPath } from './control.ts'
-import { makePrivateFolder, type Folders } from './folders.ts'
+import type { Folders } from './folders.ts'
 import { takeLock } from './lock.ts'
-import type { Replica } from './replica.ts'
-import { join } from 'node:path'
+import { runFolder, type Replica } from './replica.ts'
 
 /** The last status is written for other processes at most this often, in milliseconds. */
 const STATUS_EVERY_MS = 1_000
@@ -17,9 +16,6 @@ export interface RunningReplica extends AsyncDisposable {
   status(): Promise<EngineStatus>
   syncNow(signal?: AbortSignal): Promise<SyncResult>
 }
-
-/** Folder of locks and sockets. */
-export const runFolder = (folders: Folders): string => makePrivateFolder(join(folders.data, 'run'))
 
 /**
  * Starts the engine of a replica under the file's lock. Throws `in_use` when another process works on the file;
@@ -49,7 +45,7 @@ export async function runReplica(
     if (command === 'resume') await replica.engine.resume()
     return { pid: process.pid, ...(await replica.engine.status()) }
   })
-  stack.defer(() => new Promise((resolve) => control.close(resolve)))
+  stack.defer(() => new Promise<void>((resolve) => control.close(() => resolve())))
   const owned = stack.move()
   return {
     replica,

@@ -10,7 +10,7 @@ import {
   type AttachPlan,
 } from '../../daemon/replica.ts'
 import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
-import { requireConnection, type CliContext, type Connection } from '../context.ts'
+import { engineSettings, requireConnection, type CliContext, type Connection } from '../context.ts'
 import { formatCount, startProgress } from '../progress.ts'
 
 export interface AttachOptions {
@@ -87,7 +87,7 @@ export async function firstSync(
   connection: Connection,
   label: string,
 ): Promise<unknown> {
-  const open = () => openReplica({ ...context, file, connection })
+  const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
   await using running: RunningReplica = await runReplica(context.folders, open, file, context.clock)
   return syncWithProgress(context, running, label)
 }

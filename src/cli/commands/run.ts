@@ -2,7 +2,7 @@ import { findAttachment, listAttachments } from '../../daemon/attachments.ts'
 import { openReplica } from '../../daemon/replica.ts'
 import { runReplica } from '../../daemon/runner.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
-import { requireConnection, type CliContext } from '../context.ts'
+import { engineSettings, requireConnection, type CliContext } from '../context.ts'
 import { formatCount } from '../progress.ts'
 import { untilStopped } from '../stopping.ts'
 
@@ -23,7 +23,12 @@ export async function run(context: CliContext, files: readonly string[]): Promis
   for (const { file, space, endpoint } of chosen) {
     const connection = requireConnection(context.config, { endpoint: endpoint ?? undefined })
     const running = stack.use(
-      await runReplica(folders, () => openReplica({ ...context, file, connection }), file, clock),
+      await runReplica(
+        folders,
+        () => openReplica({ ...context, ...engineSettings(context.config), file, connection }),
+        file,
+        clock,
+      ),
     )
     let told = ''
     running.replica.engine.on((event) => {

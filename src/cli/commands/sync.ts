@@ -10,9 +10,9 @@ import {
 } from '../../daemon/attachments.ts'
 import { decideSync } from '../../daemon/config.ts'
 import { askControl, socketPath } from '../../daemon/control.ts'
-import { openReplica, openStoreOf } from '../../daemon/replica.ts'
-import { runFolder, runReplica } from '../../daemon/runner.ts'
-import { requireConnection, type CliContext } from '../context.ts'
+import { openReplica, openStoreOf, runFolder } from '../../daemon/replica.ts'
+import { runReplica } from '../../daemon/runner.ts'
+import { engineSettings, requireConnection, type CliContext } from '../context.ts'
 import { formatAgo, formatCount } from '../progress.ts'
 
 /** One attachment as `sync status` tells it. */
@@ -179,7 +179,8 @@ export async function syncNow(context: CliContext, file?: string): Promise<void>
     let result = await askControl(path, { command: 'now' })
     if (result === null) {
       const connection = requireConnection(context.config, { endpoint: attachment.endpoint ?? undefined })
-      const open = () => openReplica({ ...context, file: attachment.file, connection })
+      const open = () =>
+        openReplica({ ...context, ...engineSettings(context.config), file: attachment.file, connection })
       await using running = await runReplica(context.folders, open, attachment.file, context.clock)
       result = await running.syncNow(context.signal)
     }

@@ -1,18 +1,18 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { basename, extname, join, relative, resolve } from 'node:path'
 
-import { startCloud } from '../../cloud/index.ts'
+import { startCloud, type Cloud } from '../../cloud/index.ts'
 import { findAttachment } from '../../daemon/attachments.ts'
 import { compareFiles } from '../../daemon/compare.ts'
 import { attachFile, cloneSpace, openReplica, planAttach } from '../../daemon/replica.ts'
 import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
-import type { CliContext, Connection } from '../context.ts'
+import { SCOPES } from '../../protocol/routes.ts'
+import { engineSettings, type CliContext, type Connection } from '../context.ts'
 import { formatCount } from '../progress.ts'
 import { makeSample } from '../sample.ts'
 import { untilStopped } from '../stopping.ts'
 import { describePlan, spaceOfFile, syncWithProgress } from './attach.ts'
-import { openDirectory } from './directory.ts'
 
 export interface UpOptions {
   readonly sample?: boolean
@@ -34,7 +34,7 @@ export async function up(context: CliContext, home: string, options: UpOptions):
   await using stack = new AsyncDisposableStack()
   const cloud = await startLocalCloud(home, options.port)
   stack.defer(() => cloud.close())
-  const connection = await connect(context, home, cloud.url)
+  const connection = await connect(context, cloud)
   output.say(`${output.bold('Tidemark')} cloud at ${cloud.url}, data in ${shortPath(home)}`)
 
   const first = options.file === undefined ? join(home, 'laptop.db') : resolve(options.file)
@@ -47,7 +47,7 @@ export async function up(context: CliContext, home: string, options: UpOptions):
     const { rows } = makeSample(first)
     output.say(`Made ${shortPath(first)}: ${formatCount(rows)} rows of real data (countries, cities)`)
   }
-  const shared = { ...context, connection, profile: config.profile }
+  const shared = { ...context, ...engineSettings(config), connection, profile: config.profile }
   if (findAttachment(context.folders, first) === undefined) {
     const plan = planAttach(first, {})
     for (const line of describePlan(plan, space, connection)) output.say(line)
@@ -85,7 +85,7 @@ export async function up(context: CliContext, home: string, options: UpOptions):
   output.say('Stopping …')
 }
 
-async function startLocalCloud(home: string, port: number): Promise<Awaited<ReturnType<typeof startCloud>>> {
+async function startLocalCloud(home: string, port: number): Promise<Cloud> {
   const data = join(home, 'cloud')
   mkdirSync(data, { recursive: true, mode: 0o700 })
   try {
@@ -98,21 +98,21 @@ async function startLocalCloud(home: string, port: number): Promise<Awaited<Retu
 }
 
 /** The profile's own token for this cloud, made with the first start. */
-async function connect(context: CliContext, home: string, url: string): Promise<Connection> {
+async function connect(context: CliContext, cloud: Cloud): Promise<Connection> {
   const { config } = context
-  if (config.read('endpoint').value !== url) config.set('endpoint', url)
+  const { url: endpoint, directory } = cloud
+  if (config.read('endpoint').value !== endpoint) config.set('endpoint', endpoint)
   const known = config.read('token').value
-  if (typeof known === 'string') return { endpoint: url, token: known }
-  await using directory = openDirectory(join(home, 'cloud'), context)
+  if (typeof known === 'string') return { endpoint, token: known }
   const { token } = await directory.createToken({
     account: 'local',
     name: 'tidemark up',
-    scopes: ['read', 'write', 'devices'],
+    scopes: SCOPES,
     spaces: null,
     defaultSpace: 'default',
   })
   config.set('token', token)
-  return { endpoint: url, token }
+  return { endpoint, token }
 }
 
 async function waitUntilEqual(

@@ -1,0 +1,156 @@
+/**
+ * One piece of work in a process of its own, so that its memory is its own. Usage: client.ts WORK JSON; prints
+ * one line of JSON with what it measured. `run.ts` calls it.
+ */
+import { join } from 'node:path'
+
+import Database from 'better-sqlite3'
+
+import { attachFile, cloneSpace, openReplica, type Replica } from '../src/daemon/replica.ts'
+import { systemClock } from '../src/kernel/clock.ts'
+import { systemRandom } from '../src/kernel/random.ts'
+import { quantile } from './rig.ts'
+
+interface Input {
+  readonly url: string
+  readonly token: string
+  readonly folder: string
+  readonly file: string
+  readonly space: string
+  readonly rows?: number
+  readonly rounds?: number
+  readonly other?: string
+}
+
+const [work = '', json = '{}'] = process.argv.slice(2)
+const input = JSON.parse(json) as Input
+
+const shared = (name: string) => {
+  const home = join(input.folder, `home-${name}`)
+  return {
+    folders: { data: home, config: join(home, 'config.json'), secrets: join(home, 'secrets.json') },
+    clock: systemClock,
+    random: systemRandom,
+    connection: { endpoint: input.url, token: input.token },
+    profile: 'default',
+    space: input.space,
+  }
+}
+
+/** Opens a replica and follows the longest lock and whether it is live yet. */
+async function open(file: string, name: string): Promise<{ readonly replica: Replica; lockMs: number }> {
+  const replica = await openReplica({ ...shared(name), file })
+  const state = { replica, lockMs: 0 }
+  replica.engine.on((event) => {
+    if (event.type === 'applied') state.lockMs = Math.max(state.lockMs, event.lockMs)
+  })
+  await replica.engine.start()
+  return state
+}
+
+const maxRssMiB = (): number => Math.round(process.resourceUsage().maxRSS / 1024)
+
+const WORKS: { readonly [name: string]: () => Promise<object> } = {
+  /** Attaches and sends everything. */
+  async upload() {
+    await attachFile({ ...shared('a'), file: input.file, merge: false })
+    const begun = performance.now()
+    const { replica } = await open(input.file, 'a')
+    const { pushed } = await replica.engine.syncNow()
+    const ms = performance.now() - begun
+    await replica[Symbol.asyncDispose]()
+    return { rows: pushed, ms, rss: maxRssMiB() }
+  },
+
+  /** Makes a replica and reads everything. */
+  async hydrate() {
+    await cloneSpace({ ...shared('b'), file: input.file })
+    const begun = performance.now()
+    const { replica, ...rest } = await open(input.file, 'b')
+    const { applied } = await replica.engine.syncNow()
+    const ms = performance.now() - begun
+    await replica[Symbol.asyncDispose]()
+    return { rows: applied, ms, rss: maxRssMiB(), lockMs: rest.lockMs }
+  },
+
+  /** 100 changed rows on one replica, pushed and pulled by the other, `rounds` times. */
+  async changes() {
+    const a = await open(input.file, 'a')
+    const b = await open(input.other ?? '', 'b')
+    await a.replica.engine.syncNow()
+    await b.replica.engine.syncNow()
+    const application = new Database(input.file, { timeout: 5_000 })
+    const ids = application.prepare('SELECT id FROM cities ORDER BY random() LIMIT 100').pluck().all()
+    const update = application.prepare('UPDATE cities SET population = population + 1 WHERE id = ?')
+    const samples: number[] = []
+    for (let round = 0; round < (input.rounds ?? 20); round++) {
+      application.transaction(() => ids.forEach((id) => update.run(id)))()
+      const begun = performance.now()
+      await a.replica.engine.syncNow()
+      await b.replica.engine.syncNow()
+      samples.push(performance.now() - begun)
+    }
+    application.close()
+    const lockMs = Math.max(a.lockMs, b.lockMs)
+    await a.replica[Symbol.asyncDispose]()
+    await b.replica[Symbol.asyncDispose]()
+    return { p50: quantile(samples, 0.5), p99: quantile(samples, 0.99), lockMs }
+  },
+
+  /** One committed change here until it is committed there, both live. `same`: the engine is told by the writer. */
+  async latency() {
+    const a = await open(input.file, 'a')
+    const b = await open(input.other ?? '', 'b')
+    await a.replica.engine.syncNow()
+    await b.replica.engine.syncNow()
+    const same = input.rows === 1
+    const application = new Database(input.file, { timeout: 5_000 })
+    const reader = new Database(input.other ?? '', { readonly: true })
+    const id = application.prepare('SELECT id FROM cities LIMIT 1').pluck().get()
+    const update = application.prepare('UPDATE cities SET population = ? WHERE id = ?')
+    const samples: number[] = []
+    for (let round = 0; round < (input.rounds ?? 100); round++) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      const arrived = new Promise<void>((resolve) => {
+        const off = b.replica.engine.on((event) => {
+          if (event.type !== 'applied') return
+          off()
+          resolve()
+        })
+      })
+      const begun = performance.now()
+      update.run(1_000_000 + round, id)
+      if (same) a.replica.engine.wake()
+      await arrived
+      samples.push(performance.now() - begun)
+      const there = reader.prepare('SELECT population FROM cities WHERE id = ?').pluck().get(id)
+      if (there !== 1_000_000 + round) throw new Error('an applied change is not there')
+    }
+    application.close()
+    reader.close()
+    await a.replica[Symbol.asyncDispose]()
+    await b.replica[Symbol.asyncDispose]()
+    return { p50: quantile(samples, 0.5), p99: quantile(samples, 0.99), lockMs: Math.max(a.lockMs, b.lockMs) }
+  },
+
+  /** An idle live replica: memory, and the share of a core it takes over some seconds. */
+  async idle() {
+    const a = await open(input.file, 'a')
+    await a.replica.engine.syncNow()
+    await new Promise((resolve) => setTimeout(resolve, 3_000))
+    const before = process.cpuUsage()
+    const begun = performance.now()
+    await new Promise((resolve) => setTimeout(resolve, (input.rounds ?? 20) * 1_000))
+    const { user, system } = process.cpuUsage(before)
+    const core = (user + system) / 1_000 / (performance.now() - begun)
+    const rss = Math.round(process.memoryUsage().rss / 1024 / 1024)
+    await a.replica[Symbol.asyncDispose]()
+    return { core, rss, maxRss: maxRssMiB() }
+  },
+}
+
+const run = WORKS[work]
+if (run === undefined)
+  throw new Error(`there is no work of this name; there are ${Object.keys(WORKS).join(', ')}`)
+console.log(JSON.stringify(await run()))
+process.exit(0)

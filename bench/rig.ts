@@ -1,0 +1,105 @@
+import { execFile, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { promisify } from 'node:util'
+
+import Database from 'better-sqlite3'
+
+import { makeSample } from '../src/cli/sample.ts'
+
+const MAIN = new URL('../src/cli/main.ts', import.meta.url).pathname
+const CLIENT = new URL('./client.ts', import.meta.url).pathname
+const runFile = promisify(execFile)
+
+/** A cloud in a process of its own, as people run it: tokens, durable log, HTTP on loopback. */
+export interface Rig extends AsyncDisposable {
+  readonly folder: string
+  readonly url: string
+  readonly token: string
+  readonly cloudPid: number
+  /** Runs one piece of work in a fresh client process; answers what it printed. */
+  client<T>(work: string, input: object): Promise<T>
+}
+
+export async function startRig(): Promise<Rig> {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-bench-'))
+  const home = join(folder, 'cloud')
+  const cloud = spawn(process.execPath, [MAIN, '--home', home, '--json', 'cloud', '--port', '0'], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+  const [line] = (await new Promise<[string]>((resolve, reject) => {
+    createInterface({ input: cloud.stdout }).once('line', (text) => resolve([text]))
+    cloud.once('exit', (code) => reject(new Error(`the cloud ended with ${code}`)))
+  })) satisfies [string]
+  const { url } = JSON.parse(line) as { readonly url: string }
+  const { stdout } = await runFile(process.execPath, [MAIN, '--home', home, 'cloud', 'token', 'create'])
+  const token = stdout.trim()
+  return {
+    folder,
+    url,
+    token,
+    cloudPid: cloud.pid ?? 0,
+    async client<T>(work: string, input: object): Promise<T> {
+      const args = [CLIENT, work, JSON.stringify({ url, token, folder, ...input })]
+      const result = await runFile(process.execPath, args, { maxBuffer: 64 * 1024 * 1024 })
+      return JSON.parse(result.stdout.trim().split('\n').at(-1) ?? 'null') as T
+    },
+    async [Symbol.asyncDispose]() {
+      const gone = new Promise((resolve) => cloud.once('exit', resolve))
+      cloud.kill('SIGTERM')
+      await gone
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+const CITIES = `CREATE TABLE cities (
+  id INTEGER PRIMARY KEY, name TEXT NOT NULL, country TEXT NOT NULL,
+  admin TEXT, population INTEGER NOT NULL, latitude REAL NOT NULL, longitude REAL NOT NULL
+)`
+
+/** A file of `rows` real city records, 7 columns; past 135,233 they repeat under other ids. */
+export function makeCities(file: string, rows: number): void {
+  const source = `${file}.source`
+  makeSample(source)
+  const database = new Database(file)
+  database.exec(CITIES)
+  database.prepare('ATTACH ? AS source').run(source)
+  const add = database.prepare(
+    'INSERT INTO cities SELECT id + ? * 100000000, name, country, admin, population, latitude, longitude FROM source.cities ORDER BY id LIMIT ?',
+  )
+  for (let have = 0, copy = 0; have < rows; copy++) have += add.run(copy, rows - have).changes
+  database.close()
+  rmSync(source)
+}
+
+/** What this machine does with the same rows and no sync at all: rows a second of prepared INSERT and of SELECT. */
+export function measurePlain(file: string): { readonly insert: number; readonly select: number } {
+  const source = new Database(file, { readonly: true })
+  const select = source.prepare('SELECT * FROM cities').raw().safeIntegers(true)
+  const readBegun = performance.now()
+  const rows = select.all() as unknown[][]
+  const readMs = performance.now() - readBegun
+  const target = new Database(`${file}.plain`)
+  target.pragma('journal_mode = WAL')
+  target.exec(CITIES)
+  const insert = target.prepare('INSERT INTO cities VALUES (?, ?, ?, ?, ?, ?, ?)')
+  const writeBegun = performance.now()
+  target.transaction(() => rows.forEach((row) => insert.run(...row)))()
+  const writeMs = performance.now() - writeBegun
+  source.close()
+  target.close()
+  for (const end of ['', '-wal', '-shm']) rmSync(`${file}.plain${end}`, { force: true })
+  return {
+    insert: Math.round((rows.length / writeMs) * 1_000),
+    select: Math.round((rows.length / readMs) * 1_000),
+  }
+}
+
+/** The value below which this share of the sorted samples lies. */
+export function quantile(samples: readonly number[], share: number): number {
+  const sorted = [...samples].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))] ?? 0
+}
