@@ -84,7 +84,9 @@ export interface Store extends AsyncDisposable {
    * column, with `common` as its base and `agreed` as it was; where the application has not changed it, `at` is the
    * time of the record it agreed on, or 1, never later: a lost value is older than any edit made since. A parked
    * record above `common` is offered too, with the record's own fields, unless a dirty row stands at its key; it
-   * stays parked. Rows held for the inbox are dirty again, since the record they met may be lost.
+   * stays parked. Rows held for the inbox are dirty again, since the record they met may be lost. Where a deletion
+   * above `common` left no tombstone here (forgotten at the floor, or before the head of a hydrate), the row is live
+   * in the cloud again and below the cursor: then no table is covered any more, so that all are hydrated again.
    */
   rebase(
     cursor: Cursor,
@@ -221,7 +223,7 @@ export interface Mutation {
  * - *Parking.* A record that the table's constraints refuse is parked. It takes the place of the row's own older parked
  *   record. The row of before stays visible where it can, agreed at the version it had, so that nothing claims to
  *   know the record; where it cannot, it leaves the table without a mark. A row that was `take`n leaves the table;
- *   one that was to be `keep`t stays as it was, dirty. A row whose key has a parked record gives way to any other.
+ *   one that was to be `keep`t stays as it was, dirty, but is no longer offered. A row whose key has a parked record gives way to any other.
  * - *Unique values.* Blockers within the publication change places whatever the order. A blocker that is not
  *   agreed (dirty, held, refused) parks the record. Of two agreed rows the smaller key stands, the other is parked.
  * - *Retry.* Every publication, an empty one too, tries the parked records again, except where their key is dirty or
@@ -238,7 +240,7 @@ export interface Publication {
   readonly generations?: readonly Generation[]
   /** Tombstones agreed at or below it may be forgotten. */
   readonly floor?: number
-  /** Part of the hydrate under way: where it goes on after this. */
+  /** Part of the hydrate under way: where it goes on after this. Its cursor's `high` rises to what came. */
   readonly place?: HydratePlace
   readonly notes: readonly InboxDraft[]
   /**

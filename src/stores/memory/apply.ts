@@ -108,8 +108,10 @@ function parkTarget(
   const parked =
     now.parked?.record === record ? { ...now.parked, reason } : { record, reason, was: null, lost: false }
   if (kind === 'keep') {
-    table.setState(key, { ...state, heldAt: null, parked })
-    table.marks.set(key, at)
+    // An offer that met a record is over, or it would meet the same one for ever.
+    table.setState(key, { ...state, heldAt: null, was: null, parked })
+    if (differs(table, key)) table.marks.set(key, at)
+    else table.marks.delete(key)
     return
   }
   const stands = table.rows.has(key)

@@ -15,6 +15,8 @@ export interface Meta {
   readonly floor: Hlc
   /** The tables that the hydrate under way is about. */
   readonly hydrated: readonly string[]
+  /** Up to this version rows may have been deleted without a tombstone here: forgotten, or never seen. */
+  readonly forgotten: number
   /** Tables that are not synced, by choice. */
   readonly excluded: readonly string[]
 }
@@ -121,7 +123,7 @@ export class MemoryFile {
   }
 }
 
-const FRESH: Meta = { replica: null, covered: [], floor: 0, hydrated: [], excluded: [] }
+const FRESH: Meta = { replica: null, covered: [], floor: 0, hydrated: [], forgotten: 0, excluded: [] }
 
 /** One text for a row's place; table names may hold any character but NUL. */
 export const rowId = (row: { readonly table: string; readonly key: string }): string =>

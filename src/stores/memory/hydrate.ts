@@ -19,10 +19,20 @@ export function startHydrate(file: MemoryFile, hydrating: HydrateState): void {
 export function noteArrivals(file: MemoryFile, { records, merged }: Publication, place: HydratePlace): void {
   const { hydrating } = file.replica
   if (hydrating === null) return
-  file.setReplica({ hydrating: { ...hydrating, place } })
+  file.setReplica({
+    hydrating: { ...hydrating, place, cursor: raiseHigh(hydrating.cursor, records, merged) },
+  })
   if (!hydrating.sweep) return
   for (const record of records) file.came.set(rowId(record), true)
   for (const { read } of merged) file.came.set(rowId(read), true)
+}
+
+/** Rows may be newer than the head at which the hydrate began: a history lost later is noticed by them (I11). */
+function raiseHigh(cursor: Cursor, records: Publication['records'], merged: Publication['merged']): Cursor {
+  let { high } = cursor
+  for (const { version } of records) high = Math.max(high, version)
+  for (const { record } of merged) high = Math.max(high, record?.version ?? 0)
+  return { ...cursor, high }
 }
 
 /** The end of a hydrate: what the cloud no longer has goes, its tables are covered. */
@@ -39,7 +49,9 @@ export function finishHydrate(
   file.came.clear()
   file.setReplica({ hydrating: null, ...(cursor === null ? {} : { cursor }) })
   const names = new Set([...covered, ...tables.map(({ name }) => name)])
-  file.setMeta({ hydrated: [], covered: [...names].sort() })
+  // Live records are all that came: what was deleted before the head left no tombstone here.
+  const forgotten = Math.max(file.meta.get().forgotten, hydrating.cursor.version)
+  file.setMeta({ hydrated: [], covered: [...names].sort(), forgotten })
   return { deleted, touched: new Map(tables.map((table) => [table, 'all'])) }
 }
 

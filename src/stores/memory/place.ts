@@ -1,4 +1,4 @@
-import type { Fields } from '../../kernel/values.ts'
+import { canonicalJson, type Fields } from '../../kernel/values.ts'
 import type { MemoryFile } from './file.ts'
 import type { MemoryTable } from './table.ts'
 import { givesWay, type Displaced, type Target } from './target.ts'
@@ -18,8 +18,8 @@ export interface Placement {
 /**
  * Puts rows into a table so that every unique value has one holder, whatever order they came in: all of them leave
  * first, so that they can change places. The table's parked records are among them, so that a row which stands only
- * until its parked record can is in nobody's way. Rows with local changes go first, for they stood before; then the agreed
- * ones by key, so that the smaller key stands. A kept row that finds no place stays where it was, and everything is
+ * until its parked record can is in nobody's way. Rows with local changes go first, for they stood before, those that keep their values before those that
+ * change them; then the agreed ones by key, so that the smaller key stands. A kept row that finds no place stays where it was, and everything is
  * tried again around it: each try leaves one row less, so it ends.
  */
 export function placeRows(file: MemoryFile, table: MemoryTable, puts: readonly Put[]): Placement {
@@ -28,9 +28,16 @@ export function placeRows(file: MemoryFile, table: MemoryTable, puts: readonly P
     const reason = ownFault(table, target, row)
     if (reason !== null) refused.set(target, reason)
   }
+  const keeps = puts.filter(({ target }) => target.kind === 'keep')
+  const staying = keeps.filter((put) => keepsItsValues(table, put))
+  const order = [
+    ...staying,
+    ...keeps.filter((put) => !staying.includes(put)),
+    ...puts.filter(({ target }) => target.kind !== 'keep'),
+  ]
   for (;;) {
     const savepoint = file.journal.writes
-    const placement = tryPlace(table, puts, refused)
+    const placement = tryPlace(table, order, refused)
     if ('refused' in placement) return placement
     file.journal.rollbackTo(savepoint)
     refused.set(placement.target, placement.reason)
@@ -57,17 +64,20 @@ function tryPlace(
     table.drop(target.key)
   }
   for (const { target, row } of puts) {
-    if (target.kind !== 'keep' || refused.has(target)) continue
+    if (refused.has(target)) continue
     const reason = putOver(table, target, row, { standing, displaced })
-    if (reason !== null) return { target, reason }
-  }
-  for (const { target, row } of puts) {
-    if (target.kind === 'keep' || refused.has(target)) continue
-    const reason = putOver(table, target, row, { standing, displaced })
-    if (reason !== null) refused.set(target, reason)
+    if (reason === null) continue
+    if (target.kind === 'keep') return { target, reason }
+    refused.set(target, reason)
   }
   putBack(table, refused, left)
   return { refused, displaced }
+}
+
+/** True when a kept row holds the same unique values as the one that stands: it can be in nobody's way. */
+function keepsItsValues(table: MemoryTable, { target, row }: Put): boolean {
+  const now = table.rows.get(target.key)
+  return now !== undefined && canonicalJson(table.claimsOf(now)) === canonicalJson(table.claimsOf(row))
 }
 
 /** Puts one row, over agreed rows that give way; answers why not. */

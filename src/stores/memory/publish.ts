@@ -227,11 +227,15 @@ function withFreshKeys(notes: readonly InboxDraft[], rekeyed: AppliedAll['rekeye
 }
 
 function forgetTombstones(file: MemoryFile, floor: number): void {
+  let { forgotten } = file.meta.get()
   for (const table of file.syncedTables()) {
     for (const key of table.tombstones.keys()) {
       const { version, parked, heldAt, was } = table.state(key)
       if (version > floor || parked !== null || heldAt !== null || was !== null) continue
-      if (!table.rows.has(key) && !table.marks.has(key)) table.setState(key, UNKNOWN)
+      if (table.rows.has(key) || table.marks.has(key)) continue
+      table.setState(key, UNKNOWN)
+      forgotten = Math.max(forgotten, version)
     }
   }
+  if (forgotten > file.meta.get().forgotten) file.setMeta({ forgotten })
 }

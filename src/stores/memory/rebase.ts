@@ -23,6 +23,8 @@ export function rebase(
     if (remote !== null && remote.version > common) file.inbox.set(id, { ...stored, lost: true })
   }
   file.setReplica({ cursor, generations })
+  // Rows whose deletion was lost are live in the cloud again, and nothing here tells which: they have to be read.
+  if (common < file.meta.get().forgotten) file.setMeta({ covered: [], forgotten: 0 })
   return offered
 }
 

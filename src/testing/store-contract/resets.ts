@@ -140,6 +140,31 @@ export function resetsContract(open: OpenStore): void {
       expect(await parkedKeys(h.store)).toEqual([])
     })
 
+    test('I4: deletions above the common version that left no tombstone uncover the tables', async () => {
+      await using h = await openFresh(open)
+      await h.store.startHydrate({ cursor: cursor(3), tables: null, place: null, sweep: false })
+      await h.store.finishHydrate(cursor(3))
+      await pull(h.store, [live('a', 4)])
+      await pull(h.store, [tombstone('notes', key('a'), 8)], { cursor: cursor(8) })
+      await h.store.rebase(common, 5, generations)
+      expect((await h.store.state()).covered).not.toEqual([])
+      await pull(h.store, [tombstone('notes', key('a'), 9)])
+      await push(h.store, 10)
+      await pull(h.store, [], { floor: 10 })
+      await h.store.rebase(common, 5, generations)
+      expect((await h.store.state()).covered).toEqual([])
+    })
+
+    test('I4: so do deletions that a hydrate was too late to see', async () => {
+      await using h = await openFresh(open)
+      await h.store.startHydrate({ cursor: cursor(6), tables: null, place: null, sweep: false })
+      await h.store.finishHydrate(cursor(6))
+      await h.store.rebase(cursor(6), 6, generations)
+      expect((await h.store.state()).covered).not.toEqual([])
+      await h.store.rebase(common, 5, generations)
+      expect((await h.store.state()).covered).toEqual([])
+    })
+
     test('a held row is dirty again: what it met may be lost', async () => {
       await using h = await openFresh(open)
       await pull(h.store, [live('a', 3)])

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 
 import {
   acknowledge,
+  cursor,
   dirtyKeys,
   key,
   merge,
@@ -169,6 +170,45 @@ export function uniqueContract(open: OpenStore): void {
         changed: ['label'],
         fields: { place: 1, label: 'mine' },
       })
+    })
+
+    test('I8: two kept rows that cannot both be as decided do not block each other', async () => {
+      await using h = await openFresh(open)
+      await pull(h.store, [seat('a', 1, 1), seat('b', 2, 2)])
+      await h.app.update('seats', { id: 'a' }, { place: 3 })
+      await h.app.update('seats', { id: 'b' }, { place: 4 })
+      const [a, b] = [await touch(h.store, 'seats', key('a')), await touch(h.store, 'seats', key('b'))]
+      // The cloud has the values swapped round, and the local value of b is to stand in the place that a is to take.
+      await merge(h.store, [
+        {
+          read: a,
+          decision: { kind: 'keep', fields: { id: 'a', place: 4, label: 'x' } },
+          record: seat('a', 4, 5),
+        },
+        {
+          read: b,
+          decision: { kind: 'keep', fields: { id: 'b', place: 4, label: 'y' } },
+          record: seat('b', 3, 6, 'y'),
+        },
+      ])
+      expect(await places(h)).toEqual({ a: 3, b: 4 })
+      expect(await parkedKeys(h.store)).toEqual(['seats ["a"]'])
+      expect(await touch(h.store, 'seats', key('b'))).toMatchObject({ base: 6, changed: ['place'] })
+      expect(await touch(h.store, 'seats', key('a'))).toMatchObject({ base: 1, dirty: true })
+    })
+
+    test('I8: an offered row that is kept and cannot stand is offered no more', async () => {
+      await using h = await openFresh(open)
+      await pull(h.store, [seat('k', 1, 8)])
+      await h.store.rebase(cursor(5), 5, [])
+      await h.app.insert('seats', { id: 'z', place: 2, label: 'mine' })
+      const read = await touch(h.store, 'seats', key('k'))
+      expect(read).toMatchObject({ was: 8 })
+      const decision = { kind: 'keep', fields: { id: 'k', place: 2, label: 'x' } } as const
+      await merge(h.store, [{ read, decision, record: seat('k', 2, 6) }])
+      expect(await places(h)).toEqual({ k: 1, z: 2 })
+      expect(await parkedKeys(h.store)).toEqual(['seats ["k"]'])
+      expect(await dirtyKeys(h.store)).toEqual(['seats ["z"]'])
     })
 
     test('I2: a kept row and a smaller key that want one value are both here', async () => {
