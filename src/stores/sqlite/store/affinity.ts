@@ -1,0 +1,29 @@
+import type { Encoded } from '../../../kernel/values.ts'
+import type { Affinity } from '../shape/shape.ts'
+
+/** Text that SQLite may read as a number. Says yes too often rather than too seldom. */
+const NUMBER_LIKE = /^\s*[+-]?(?:\d|\.\d)[\d.eE+-]*\s*$/
+
+/**
+ * True when a column of this affinity stores the value as it is. Where another replica declared another type, it
+ * may not: such a row is read back, so that its image is what really stands there and is no edit.
+ */
+export function isKept(value: Encoded, affinity: Affinity): boolean {
+  if (typeof value === 'string') return affinity === 'TEXT' || affinity === 'BLOB' || !NUMBER_LIKE.test(value)
+  if (value === null || affinity === 'BLOB') return true
+  if (typeof value === 'number') {
+    return affinity === 'TEXT' ? false : affinity !== 'REAL' || !Number.isInteger(value)
+  }
+  if (typeof value !== 'object' || Array.isArray(value) || '$bytes' in value) return true
+  // A real integer becomes an INTEGER under INTEGER and NUMERIC; an integer a REAL under REAL.
+  if ('$real' in value) return affinity === 'REAL'
+  if ('$int' in value) return affinity === 'INTEGER' || affinity === 'NUMERIC'
+  return affinity === 'TEXT'
+}
+
+/** True when a key value stays the same key: a number may change its type, but text and numbers never meet. */
+export function isSameKeyValue(value: Encoded, affinity: Affinity): boolean {
+  if (typeof value === 'string') return affinity === 'TEXT' || affinity === 'BLOB' || !NUMBER_LIKE.test(value)
+  if (affinity !== 'TEXT') return true
+  return typeof value !== 'number' && (typeof value !== 'object' || value === null || !('$int' in value || '$real' in value))
+}

@@ -1,0 +1,86 @@
+import { TidemarkError, toTidemarkError } from '../../../kernel/errors.ts'
+import { installCapture, removeCapture } from '../capture/capture.ts'
+import { isOwnName } from '../capture/names.ts'
+import { transact, type Connection } from '../driver/driver.ts'
+import { readShapes } from '../shape/read.ts'
+import type { FileShapes } from '../shape/shape.ts'
+import { Meta, STORE_FORMAT } from './meta.ts'
+import { META_TABLE } from './names.ts'
+import { createStateTables } from './state-tables.ts'
+
+/** Which tables are synced: those named, or all but those excluded. */
+export interface TableChoice {
+  readonly tables?: readonly string[]
+  readonly exclude?: readonly string[]
+}
+
+export interface Identity {
+  readonly replica: string
+  readonly space: string
+}
+
+/** What attaching does, or would do. */
+export interface AttachPlan {
+  /** Tables that are synced, by name. */
+  readonly tables: readonly string[]
+  readonly refused: FileShapes['refused']
+  readonly warnings: FileShapes['warnings']
+}
+
+export function isAttached(connection: Connection): boolean {
+  return connection.value(`SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = '${META_TABLE}'`) !== null
+}
+
+/** What would be synced, without writing. Throws `unprocessable` for a named table that is not there or is refused. */
+export function planAttach(connection: Connection, choice: TableChoice): AttachPlan {
+  const { shapes, refused, warnings } = readShapes(connection)
+  const missing = [...(choice.tables ?? []), ...(choice.exclude ?? [])].filter((name) => !shapes.has(name) && !isKnown(name, refused))
+  const unfit = refused.filter(({ table }) => choice.tables?.includes(table) === true)
+  if (missing.length > 0 || unfit.length > 0) {
+    const message = missing.length > 0 ? 'there is no such table' : 'a table that was named cannot be synced'
+    throw new TidemarkError('unprocessable', message, { details: { missing, refused: unfit } })
+  }
+  const tables = [...shapes.keys()]
+    .filter((name) => (choice.tables === undefined || choice.tables.includes(name)) && choice.exclude?.includes(name) !== true)
+    .sort()
+  return { tables, refused: refused.filter(({ table }) => !isOwnName(table)), warnings }
+}
+
+const isKnown = (name: string, refused: FileShapes['refused']): boolean => refused.some(({ table }) => table === name)
+
+/**
+ * Puts a file under sync: the engine's own tables, and which of the application's are synced. Their capture and
+ * their marks follow when the store is opened, or at the next opening after a crash. Throws `already_attached`,
+ * `nothing_to_sync`.
+ */
+export function attachConnection(connection: Connection, identity: Identity, choice: TableChoice): AttachPlan {
+  try {
+    return transact(connection, 'immediate', () => {
+      if (isAttached(connection)) throw new TidemarkError('already_attached')
+      const plan = planAttach(connection, choice)
+      if (plan.tables.length === 0) throw new TidemarkError('nothing_to_sync', undefined, { details: { refused: plan.refused } })
+      installCapture(connection, [])
+      createStateTables(connection)
+      const meta = new Meta(connection)
+      meta.set('format', STORE_FORMAT)
+      meta.set('identity', { replica: identity.replica, space: identity.space })
+      meta.set('choice', { tables: choice.tables ?? null, exclude: choice.exclude ?? [] })
+      return plan
+    })
+  } catch (error) {
+    throw toTidemarkError(error, 'internal')
+  }
+}
+
+/**
+ * Leaves the file as if it had never been under sync: schema text and journal mode as before. What was not sent yet
+ * stays in the application's tables. Answers false when another connection keeps the file in WAL. Throws `not_attached`.
+ */
+export function detachConnection(connection: Connection): boolean {
+  if (!isAttached(connection)) throw new TidemarkError('not_attached')
+  try {
+    return removeCapture(connection)
+  } catch (error) {
+    throw toTidemarkError(error, 'internal')
+  }
+}

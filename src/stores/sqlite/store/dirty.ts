@@ -1,0 +1,169 @@
+import { MAX_KEY_BYTES, utf8Bytes } from '../../../kernel/keys.ts'
+import { MAX_ROW_BYTES } from '../../../protocol/limits.ts'
+import type { DirtyRows, LocalRow, RowKey } from '../../../engine/store.ts'
+import type { Encoded, Fields } from '../../../kernel/values.ts'
+import { takeSweeps } from '../capture/capture.ts'
+import { TABLES_TABLE } from '../capture/names.ts'
+import { markGoneRows } from './compare.ts'
+import { withhold } from './holding.ts'
+import { markedRows } from './joined-rows.ts'
+import type { Session } from './session.ts'
+import { isDirty, isHeld, readAside, readStanding, standingOf, toLocalRow, type Standing } from './standing.ts'
+import { isKeyTooLong, type SyncedTable } from './synced-table.ts'
+
+/** A row met on the way that must not be met again: its mark goes, or it goes into the quarantine. */
+interface Met {
+  readonly table: string
+  readonly key: string
+  readonly at: number
+  /** Why it cannot be carried; null: it equals its image. */
+  readonly fault: string | null
+}
+
+/** Rows settled under one lock. */
+const SETTLE_CHUNK_ROWS = 1_000
+
+export function readDirty(session: Session, limit: { readonly rows: number; readonly bytes: number }): DirtyRows {
+  markDisplaced(session)
+  const { rows, more, met } = session.read(() => collectDirty(session, limit))
+  return { rows, more, refused: settleMet(session, met) }
+}
+
+/** Where rows may have been displaced without a mark, those that are gone are marked before anyone looks. */
+export function markDisplaced(session: Session): void {
+  const isAsked = session.read(() => session.connection.value(`SELECT 1 FROM ${TABLES_TABLE} WHERE "sweep" = 1 LIMIT 1`) !== null)
+  if (!isAsked) return
+  session.write(() => {
+    for (const name of takeSweeps(session.connection)) {
+      const table = session.table(name)
+      if (table !== undefined) markGoneRows(session, table)
+    }
+  })
+}
+
+function collectDirty(
+  session: Session,
+  limit: { readonly rows: number; readonly bytes: number },
+): { readonly rows: readonly LocalRow[]; readonly more: boolean; readonly met: readonly Met[] } {
+  const inFlight = session.mutations.isInFlight
+  const found: Standing[] = []
+  const met: Met[] = []
+  let bytes = 0
+  const isFull = (): boolean => found.length >= limit.rows || (found.length > 0 && bytes >= limit.bytes)
+  const isEnough = session.tables.some((table) => {
+    const aside = readAside(session, table)
+    for (const joined of markedRows(table)) {
+      const row = standingOf(table, joined, aside)
+      const fault = isDirty(row, inFlight) ? faultOf(row) : null
+      if (!isDirty(row, inFlight) || fault !== null) {
+        met.push({ table: table.name, key: row.key, at: row.markedAt ?? 0, fault })
+      } else if (isFull()) return true
+      else {
+        found.push(row)
+        bytes += bytesOf(row)
+      }
+    }
+    return false
+  })
+  // Claims may have to be computed by SQLite, which is not possible while marks are being read.
+  return { rows: found.map((row) => toLocalRow(row, inFlight)), more: isEnough, met }
+}
+
+function faultOf(row: Standing): string | null {
+  if (isKeyTooLong(row.key)) return `the key is longer than ${MAX_KEY_BYTES} bytes`
+  // An estimate is never below the truth by more than escapes and non-ASCII text can make it.
+  return bytesOf(row) * 6 > MAX_ROW_BYTES && exactBytes(row) > MAX_ROW_BYTES ? `the row is larger than ${MAX_ROW_BYTES} bytes` : null
+}
+
+function changedFields({ fields, state, table }: Standing): Fields {
+  if (fields === null) return {}
+  if (state.agreed !== 'live' || state.was !== null || state.image === null) return fields
+  return Object.fromEntries(table.codec.changed(fields, state.image).map((name) => [name, fields[name] ?? null]))
+}
+
+const exactBytes = (row: Standing): number => utf8Bytes(JSON.stringify(changedFields(row)))
+
+/** Bytes of what would be sent, about. */
+function bytesOf(row: Standing): number {
+  const fields = changedFields(row)
+  let bytes = 0
+  for (const name in fields) bytes += name.length + 4 + sizeOf(fields[name] ?? null)
+  return bytes
+}
+
+function sizeOf(value: Encoded): number {
+  if (typeof value === 'string') return value.length + 2
+  if (typeof value !== 'object' || value === null) return 10
+  let size = 4
+  for (const part of Object.values(value)) size += typeof part === 'string' ? part.length + 8 : 16
+  return size
+}
+
+/** Takes off idle marks and sets apart what cannot be carried, unless it has changed meanwhile. */
+function settleMet(session: Session, met: readonly Met[]): number {
+  let refused = 0
+  for (let from = 0; from < met.length; from += SETTLE_CHUNK_ROWS) {
+    const chunk = met.slice(from, from + SETTLE_CHUNK_ROWS)
+    session.write(() => {
+      const inFlight = session.mutations.isInFlight
+      for (const one of chunk) if (settleOne(session, one, inFlight)) refused++
+    })
+  }
+  return refused
+}
+
+function settleOne(session: Session, { table: name, key, at, fault }: Met, inFlight: boolean): boolean {
+  const table = session.table(name)
+  const bounds = table?.bindKey(key) ?? null
+  if (table === undefined || bounds === null) return false
+  const row = readStanding(session, table, key, bounds)
+  if (row.markedAt !== at) return false
+  if (!isDirty(row, inFlight)) {
+    dropIdleMark(session, row)
+    return false
+  }
+  if (fault === null || faultOf(row) === null) return false
+  const op = row.fields === null ? 'delete' : 'put'
+  session.quarantine.add(table.number, key, { op, code: 'payload_too_large', message: fault }, session.clock.now(), session.random)
+  withhold(session, table, key, bounds, session.time)
+  return true
+}
+
+/** A mark whose row equals its image. Nothing waits in such a row either. */
+function dropIdleMark(session: Session, { table, key }: Standing): void {
+  const bounds = table.bindKey(key)
+  if (bounds !== null) table.states.removeMark(bounds)
+  session.waiting.remove(table.number, key)
+}
+
+export function readTouched(session: Session, rows: readonly RowKey[]): readonly LocalRow[] {
+  markDisplaced(session)
+  const { touched, met } = session.read(() => collectTouched(session, rows))
+  settleMet(session, met)
+  return touched
+}
+
+function collectTouched(session: Session, rows: readonly RowKey[]): { readonly touched: readonly LocalRow[]; readonly met: readonly Met[] } {
+  const inFlight = session.mutations.isInFlight
+  const quiet = new Map<SyncedTable, boolean>()
+  const touched: LocalRow[] = []
+  const met: Met[] = []
+  for (const { table: name, key } of rows) {
+    const table = session.table(name)
+    if (table === undefined) continue
+    let isQuiet = quiet.get(table)
+    if (isQuiet === undefined) {
+      isQuiet = !table.states.hasMarks() && session.waiting.isEmpty(table.number)
+      quiet.set(table, isQuiet)
+    }
+    if (isQuiet) continue
+    const bounds = table.bindKey(key)
+    if (bounds === null) continue
+    const markedAt = table.states.readMark(bounds)
+    if (markedAt === null && session.waiting.readTime(table.number, key) === null) continue
+    const row = readStanding(session, table, key, bounds)
+    if (isDirty(row, inFlight) || isHeld(row, inFlight)) touched.push(toLocalRow(row, inFlight))
+    else if (markedAt !== null) met.push({ table: name, key, at: markedAt, fault: null })
+  }
+  return { touched, met }
+}

@@ -1,0 +1,47 @@
+import { sameValue, type Fields } from '../../../../kernel/values.ts'
+import type { Bounds } from '../bind.ts'
+import type { SyncedTable } from '../synced-table.ts'
+import { Unfit } from '../unfit.ts'
+import { RolledBack } from './obstacle.ts'
+import { wholeRow } from './target.ts'
+
+/** Throws `Unfit` where the key columns of a row, as the table stores them, make another key than its record has. */
+export function checkKey(table: SyncedTable, key: string, fields: Fields): void {
+  if (table.keyOf(fields) === key && table.keepsKey(fields)) return
+  throw new Unfit('key: its key columns make another key in this table')
+}
+
+export function insertRow(table: SyncedTable, key: string, fields: Fields): void {
+  checkKey(table, key, fields)
+  if (!table.rows.insert(fields)) throw new Unfit(IGNORED)
+}
+
+/** Makes the row at a key these fields, inserting it where it is not. */
+export function writeRow(table: SyncedTable, key: string, bounds: Bounds, fields: Fields, now: Fields | null): void {
+  if (now === null) return insertRow(table, key, fields)
+  checkKey(table, key, fields)
+  const whole = wholeRow(table, fields)
+  const names = table.names.filter((name) => !sameValue(whole[name], now[name]))
+  if (names.length > 0) updateRow(table, bounds, whole, names)
+}
+
+export function updateRow(table: SyncedTable, bounds: Bounds, fields: Fields, names: readonly string[]): void {
+  if (!table.rows.update(bounds, fields, names)) throw new Unfit(IGNORED)
+}
+
+const IGNORED = 'a trigger of the application let it fall'
+
+/** Deletes the row of a key. */
+export function deleteRow(table: SyncedTable, bounds: Bounds): void {
+  if (!table.rows.delete(bounds) && table.rows.read(bounds) !== null) throw new Unfit(IGNORED)
+}
+
+/** Runs one write; a trigger with RAISE(ROLLBACK) takes the whole transaction with it. */
+export function writing<T>(table: SyncedTable, key: string, write: () => T): T {
+  try {
+    return write()
+  } catch (error) {
+    if (!table.connection.inTransaction) throw new RolledBack(table.name, key)
+    throw error
+  }
+}

@@ -1,0 +1,116 @@
+import type { Fields } from '../../../kernel/values.ts'
+import { quoteName, type Connection } from '../driver/driver.ts'
+import type { Shape } from '../shape/shape.ts'
+import type { TextEncoding } from '../values.ts'
+import { newBounds, pushBounds, pushValue, Template, type Bounds } from './bind.ts'
+import { decodeFields, selectList, type ReadMode } from './decode.ts'
+import { carriedColumns } from './dictionary.ts'
+import { Unfit } from './unfit.ts'
+
+/** Statements kept for sets of columns; past it they are compiled each time. */
+const MAX_COLUMN_SETS = 64
+
+/** The application's own rows of one table, as the store reads and writes them. */
+export class Rows {
+  readonly names: readonly string[]
+  /** The key in a WHERE, compared as the key's index compares it. */
+  readonly #where: (place: (at: number) => string, from: number) => string
+  readonly #connection: Connection
+  readonly #encoding: TextEncoding
+  readonly #table: string
+  readonly #or: string
+  readonly #reads: Record<ReadMode, Template>
+  readonly #delete: Template
+  readonly #inserts = new Map<string, Template>()
+  readonly #updates = new Map<string, Template>()
+  readonly #insertAll: Template
+
+  constructor(connection: Connection, shape: Shape, encoding: TextEncoding) {
+    this.#connection = connection
+    this.#encoding = encoding
+    this.#table = `main.${quoteName(shape.name)}`
+    this.names = carriedColumns(shape).map(({ name }) => name)
+    const keys = shape.key.map((column) => ({
+      name: quoteName(column.name),
+      collate: shape.columns[column.at]?.collation === column.collation ? '' : ` COLLATE ${column.collation}`,
+    }))
+    this.#where = (place, from) =>
+      keys.map(({ name, collate }, at) => `${name}${collate} = ${place(from + at)}`).join(' AND ')
+    // An explicit OR would also override the clauses inside the application's triggers: only where the schema has
+    // one of its own, which might delete rows without a trace.
+    this.#or = /\bon\s+conflict\b/i.test(shape.sql) ? ' OR ABORT' : ''
+    const read = (mode: ReadMode) =>
+      new Template(connection, (place) => `SELECT ${selectList('', this.names, mode)} FROM ${this.#table} WHERE ${this.#where(place, 0)}`)
+    this.#reads = { fast: read('fast'), exact: read('exact') }
+    this.#delete = new Template(connection, (place) => `DELETE FROM ${this.#table} WHERE ${this.#where(place, 0)}`)
+    this.#insertAll = this.#insertOf(this.names)
+  }
+
+  /** Null when there is no row. */
+  read(key: Bounds): Fields | null {
+    for (const mode of ['fast', 'exact'] as const) {
+      const row = this.#reads[mode].get(key)
+      if (row === undefined) return null
+      const fields = decodeFields(row, 0, this.names, mode, this.#encoding)
+      if (fields !== undefined) return fields
+    }
+    throw new Unfit('a value cannot be read')
+  }
+
+  /**
+   * Inserts a row; columns that `fields` lacks get their defaults. False when a trigger of the application let it
+   * fall. Throws `Unfit` for values SQLite does not have, and what SQLite throws.
+   */
+  insert(fields: Fields): boolean {
+    let lacks = false
+    for (const name of this.names) if (fields[name] === undefined) lacks = true
+    if (!lacks) return this.#insertAll.run(this.#bind(fields, this.names)).changes > 0
+    const names = this.names.filter((name) => fields[name] !== undefined)
+    const template = cached(this.#inserts, names.join('\0'), () => this.#insertOf(names))
+    return template.run(this.#bind(fields, names)).changes > 0
+  }
+
+  /** Sets the named columns. False when there is no row, or a trigger let it fall. */
+  update(key: Bounds, fields: Fields, names: readonly string[]): boolean {
+    const template = cached(this.#updates, names.join('\0'), () => this.#updateOf(names))
+    return template.run(pushBounds(this.#bind(fields, names), key)).changes > 0
+  }
+
+  delete(key: Bounds): boolean {
+    return this.#delete.run(key).changes > 0
+  }
+
+  #bind(fields: Fields, names: readonly string[]): Bounds {
+    const bounds = newBounds()
+    for (const name of names) {
+      const value = fields[name]
+      if (value === undefined || !pushValue(bounds, value, this.#encoding)) throw new Unfit('a value that SQLite does not have')
+    }
+    return bounds
+  }
+
+  #insertOf(names: readonly string[]): Template {
+    const into = `INSERT${this.#or} INTO ${this.#table}`
+    if (names.length === 0) return new Template(this.#connection, () => `${into} DEFAULT VALUES`)
+    const list = names.map(quoteName).join(', ')
+    return new Template(
+      this.#connection,
+      (place) => `${into} (${list}) VALUES (${names.map((_, at) => place(at)).join(', ')})`,
+    )
+  }
+
+  #updateOf(names: readonly string[]): Template {
+    return new Template(this.#connection, (place) => {
+      const set = names.map((name, at) => `${quoteName(name)} = ${place(at)}`).join(', ')
+      return `UPDATE${this.#or} ${this.#table} SET ${set} WHERE ${this.#where(place, names.length)}`
+    })
+  }
+}
+
+function cached(templates: Map<string, Template>, signature: string, make: () => Template): Template {
+  const known = templates.get(signature)
+  if (known !== undefined) return known
+  const template = make()
+  if (templates.size < MAX_COLUMN_SETS) templates.set(signature, template)
+  return template
+}

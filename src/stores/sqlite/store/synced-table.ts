@@ -1,0 +1,162 @@
+import { keyOf, keyValues, MAX_KEY_BYTES, utf8Bytes, type Collation } from '../../../kernel/keys.ts'
+import type { Encoded, Fields } from '../../../kernel/values.ts'
+import { quoteName, type Connection } from '../driver/driver.ts'
+import type { Affinity, Shape } from '../shape/shape.ts'
+import type { TextEncoding } from '../values.ts'
+import { isKept, isSameKeyValue } from './affinity.ts'
+import { newBounds, pushValue, Template, type Bounds } from './bind.ts'
+import { codecOf, type Dictionary } from './dictionary.ts'
+import type { ImageCodec } from './image.ts'
+import { Rows } from './rows.ts'
+import { States } from './states.ts'
+
+/** One table under sync: its shape, its rows, what was agreed of them, and how the three are told apart. */
+export class SyncedTable {
+  readonly connection: Connection
+  readonly encoding: TextEncoding
+  readonly number: number
+  readonly name: string
+  readonly shape: Shape
+  readonly dictionary: Dictionary
+  /** Capture leaves rows unmarked that some unique index displaces: `capture/capture.ts`. */
+  readonly sweep: boolean
+  readonly codec: ImageCodec
+  readonly rows: Rows
+  readonly states: States
+  /** Names of the columns that travel. */
+  readonly names: readonly string[]
+  /** A column has the name of something every object has, `constructor` say. */
+  readonly #odd: boolean
+  readonly #columns: ReadonlySet<string>
+  readonly #affinities: readonly { readonly name: string; readonly affinity: Affinity }[]
+  readonly #keyNames: readonly string[]
+  readonly #queries = new Map<string, Template>()
+  #defaults: Fields | null = null
+  readonly #collations: readonly Collation[]
+
+  constructor(
+    connection: Connection,
+    encoding: TextEncoding,
+    table: { readonly number: number; readonly shape: Shape; readonly dictionary: Dictionary; readonly sweep: boolean },
+  ) {
+    this.connection = connection
+    this.encoding = encoding
+    this.number = table.number
+    this.name = table.shape.name
+    this.shape = table.shape
+    this.dictionary = table.dictionary
+    this.sweep = table.sweep
+    this.codec = codecOf(table.dictionary)
+    this.rows = new Rows(connection, table.shape, encoding)
+    this.states = new States(connection, table.number, table.shape.key.length)
+    this.names = this.rows.names
+    this.#odd = this.names.some((name) => name in {})
+    this.#columns = new Set(this.names)
+    this.#affinities = table.shape.columns
+      .filter(({ name, affinity }) => this.#columns.has(name) && affinity !== 'BLOB')
+      .map(({ name, affinity }) => ({ name, affinity }))
+    this.#keyNames = table.shape.key.map(({ name }) => name)
+    this.#collations = table.shape.key.map(({ collation }) => collation)
+  }
+
+  /** Fields from outside, safe to look a column up in. */
+  own(fields: Fields): Fields {
+    return this.#odd ? Object.assign(Object.create(null) as Fields, fields) : fields
+  }
+
+  /** Parameters for a key's text; null when no row of this table can have that key. */
+  bindKey(key: string): Bounds | null {
+    const values = keyValues(key)
+    if (!Array.isArray(values) || values.length !== this.#keyNames.length) return null
+    const bounds = newBounds()
+    for (const value of values as readonly Encoded[]) {
+      if (value === null || !pushValue(bounds, value, this.encoding)) return null
+    }
+    return bounds
+  }
+
+  /** The canonical key of a row, null when a key column is missing or NULL. */
+  keyOf(fields: Fields): string | null {
+    const values: Encoded[] = []
+    for (const name of this.#keyNames) {
+      const value = fields[name]
+      if (value === undefined || value === null) return null
+      values.push(value)
+    }
+    return keyOf(values, this.#collations)
+  }
+
+  /** The canonical key of key values in key order. */
+  keyOfValues(values: readonly Encoded[]): string {
+    return keyOf(values, this.#collations)
+  }
+
+  /** The key's columns as SQL, compared as the key's index compares them. */
+  keyTerms(alias: string): readonly string[] {
+    return this.shape.key.map((column) => {
+      const own = this.shape.columns[column.at]?.collation
+      return `${alias}.${quoteName(column.name)}${own === column.collation ? '' : ` COLLATE ${column.collation}`}`
+    })
+  }
+
+  /** A statement of others about this table, kept under a name. */
+  query(name: string, build: (place: (at: number) => string) => string): Template {
+    const known = this.#queries.get(name)
+    if (known !== undefined) return known
+    const template = new Template(this.connection, build)
+    this.#queries.set(name, template)
+    return template
+  }
+
+  get keyNames(): readonly string[] {
+    return this.#keyNames
+  }
+
+  hasColumn(name: string): boolean {
+    return this.#columns.has(name)
+  }
+
+  /** Fields of columns that the table lacks; null when there are none. */
+  extraOf(fields: Fields): Fields | null {
+    let extra: { [name: string]: Encoded } | null = null
+    for (const name in fields) {
+      if (this.#columns.has(name)) continue
+      extra ??= {}
+      extra[name] = fields[name] as Encoded
+    }
+    return extra
+  }
+
+  /** True when the columns' affinities leave every value as it is. */
+  keepsValues(fields: Fields): boolean {
+    for (const { name, affinity } of this.#affinities) {
+      const value = fields[name]
+      if (value !== undefined && !isKept(value, affinity)) return false
+    }
+    return true
+  }
+
+  /** What each column is filled with where a row has no value for it. */
+  get defaults(): Fields {
+    return (this.#defaults ??= Object.fromEntries(
+      this.dictionary.columns.filter(({ retired }) => retired !== true).map(({ name, fill }) => [name, fill]),
+    ))
+  }
+
+  /** True when the key columns' affinities leave the key as it is. */
+  keepsKey(fields: Fields): boolean {
+    return this.shape.key.every(({ name, at }) => {
+      const value = fields[name]
+      return value !== undefined && isSameKeyValue(value, this.shape.columns[at]?.affinity ?? 'BLOB')
+    })
+  }
+
+  /** True when the row has a value for every column. */
+  isWhole(fields: Fields): boolean {
+    for (const name of this.names) if (fields[name] === undefined) return false
+    return true
+  }
+}
+
+/** Past this a key cannot be carried. */
+export const isKeyTooLong = (key: string): boolean => key.length * 3 > MAX_KEY_BYTES && utf8Bytes(key) > MAX_KEY_BYTES

@@ -1,0 +1,73 @@
+import { isOwnName } from '../capture/names.ts'
+import { quoteName, type Connection } from '../driver/driver.ts'
+import { readTriggerEffects, type TriggerEffect } from '../shape/trigger-effects.ts'
+import type { Session } from './session.ts'
+
+/**
+ * Runs `work` without those of the application's triggers that write synced tables, which would count twice what the
+ * other replica's triggers counted already. Triggers that feed other tables run, or a full-text index would go
+ * corrupt. Where no such trigger can fire, the schema is not touched. `tables`: those written to; null: any.
+ * What throws must take the transaction back.
+ */
+export function withoutSyncedTriggers<T>(session: Session, tables: readonly string[] | null, work: () => T): T {
+  const off = findSyncedWriters(session, tables)
+  if (off.length === 0) return work()
+  const { connection } = session
+  for (const { name } of off) connection.exec(`DROP TRIGGER main.${quoteName(name)}`)
+  const result = work()
+  for (const { sql } of off) connection.exec(sql)
+  renewCapture(connection, new Set(off.map(({ table }) => table.toLowerCase())))
+  return result
+}
+
+/** The youngest trigger fires first, and capture's must: no other may end a statement before them. */
+function renewCapture(connection: Connection, tables: ReadonlySet<string>): void {
+  const triggers = connection
+    .prepare("SELECT name, tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger' ORDER BY rowid")
+    .all()
+    .filter(([name, table]) => isOwnName(String(name)) && tables.has(String(table).toLowerCase()))
+  for (const [name] of triggers) connection.exec(`DROP TRIGGER main.${quoteName(String(name))}`)
+  for (const [, , sql] of triggers) connection.exec(String(sql))
+}
+
+/** In the order in which they stand, and so in which they fire. */
+function findSyncedWriters(session: Session, tables: readonly string[] | null): readonly TriggerEffect[] {
+  if (tables !== null && !tables.some((name) => hasTriggers(session, name))) return []
+  const effects = effectsOf(session)
+  const isWriter = ({ kind }: TriggerEffect): boolean => kind === 'synced' || kind === 'mixed'
+  if (tables === null) return effects.filter(isWriter)
+  const reached = reachedFrom(tables, effects, isWriter)
+  return effects.filter((effect) => isWriter(effect) && reached.has(effect.table.toLowerCase()))
+}
+
+function hasTriggers(session: Session, name: string): boolean {
+  return (session.catalogue.shapes.shapes.get(name)?.triggers.length ?? 0) > 0
+}
+
+/** Tables whose triggers statements on these may set off, however many others stand between. */
+function reachedFrom(
+  tables: readonly string[],
+  effects: readonly TriggerEffect[],
+  isOff: (effect: TriggerEffect) => boolean,
+): ReadonlySet<string> {
+  const reached = new Set(tables.map((name) => name.toLowerCase()))
+  // Views are written through their triggers alone, which EXPLAIN does not name as tables: any may be reached.
+  for (const { table, isView } of effects.map(withKind)) if (isView) reached.add(table.toLowerCase())
+  for (let before = -1; before !== reached.size;) {
+    before = reached.size
+    for (const effect of effects) {
+      if (isOff(effect) || !reached.has(effect.table.toLowerCase())) continue
+      for (const written of effect.writes) reached.add(written.toLowerCase())
+    }
+  }
+  return reached
+}
+
+const withKind = (effect: TriggerEffect): TriggerEffect & { readonly isView: boolean } => ({
+  ...effect,
+  isView: /\bINSTEAD\s+OF\b/i.test(effect.sql),
+})
+
+function effectsOf(session: Session): readonly TriggerEffect[] {
+  return (session.triggerEffects ??= readTriggerEffects(session.connection, new Set(session.tables.map(({ name }) => name))))
+}
