@@ -1,19 +1,20 @@
-import { TidemarkError } from '../kernel/errors.ts'
+import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { HydrateStart } from '../protocol/pull.ts'
 import type { Cursor } from '../protocol/records.ts'
 import type { MachineEvent } from './machine.ts'
 import { publishRecords } from './pull.ts'
 import { clearStaging } from './staging.ts'
 import type { HydrateState, ReplicaState } from './store.ts'
-import { PUBLISH_CHUNK_ROWS, withGeneration, type Work } from './work.ts'
+import { advanceCursor, PUBLISH_CHUNK_ROWS, withGeneration, type Work } from './work.ts'
 
 /** Tries of one chunk against rows that move. */
 const MAX_CHUNK_TRIES = 50
 
 /**
  * Reads tables of the space from the cloud: all of them at first and after an expired cursor (`sweep`), else
- * those not covered. A hydrate that was cut off goes on where it was, if the cloud is still in the generation in
- * which it began.
+ * those not covered. A hydrate that was cut off goes on where it was. Whenever the cloud was started anew since
+ * the replica last knew it, a pull from what is held asks first whether that is still its history: rows that only
+ * a lost one had would else be swept, or stay for ever and be offered to nobody (I11).
  */
 export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): Promise<MachineEvent> {
   clearStaging(work.staging)
@@ -34,11 +35,12 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
   for await (const chunk of work.provider.hydrate(request, signal)) {
     if (chunk.kind === 'start') {
       head = chunk.start
-      if (place !== null && under?.cursor.generation !== head.generation.id) return restart(work, under)
+      await confirmHistory(work, state, head, signal)
       current = await begin(work, head, under, tables, sweep)
       continue
     }
-    if (current === null || head === null) throw new TidemarkError('bad_answer', 'records came before the start')
+    if (current === null || head === null)
+      throw new TidemarkError('bad_answer', 'records came before the start')
     for (let at = 0; at < chunk.records.length; at += PUBLISH_CHUNK_ROWS) {
       const records = chunk.records.slice(at, at + PUBLISH_CHUNK_ROWS)
       const last = records.at(-1)
@@ -54,12 +56,51 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
     }
   }
   if (current === null || head === null) throw new TidemarkError('bad_answer', 'the hydrate had no start')
-  await work.store.finishHydrate(state.cursor === null || current.sweep ? current.cursor : null)
+  await finish(work, current, head)
   return { type: 'hydrated' }
 }
 
+/** Throws `lost_history` when what the replica holds is not of the history that the cloud now has. */
+async function confirmHistory(
+  work: Work,
+  { cursor, hydrating, space, replica }: ReplicaState,
+  head: HydrateStart,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const held of [cursor, hydrating?.cursor]) {
+    if (held === null || held === undefined) continue
+    if (held.epoch === head.epoch && held.generation === head.generation.id) continue
+    try {
+      await work.provider.pull({ space, replica, cursor: held, limit: 1 }, signal)
+    } catch (thrown) {
+      // The history is looked at before the floor: an expired cursor lies in it.
+      if (toTidemarkError(thrown).code !== 'cursor_expired') throw thrown
+    }
+  }
+}
+
+/** The cursor of what was read, in the generation that was confirmed last; a cursor that stays learns what is held. */
+async function finish(work: Work, current: HydrateState, head: HydrateStart): Promise<void> {
+  const { cursor, hydrating, generations } = await work.store.state()
+  const high = hydrating?.cursor.high ?? current.cursor.high
+  const known = withGeneration(cursor === null || cursor.epoch === head.epoch ? generations : [], head.generation)
+  if (cursor !== null && !current.sweep) {
+    const held = advanceCursor(cursor, head.generation, { high })
+    await work.store.saveCursor(held, known)
+    await work.store.finishHydrate(null)
+    return
+  }
+  const read = { ...current.cursor, epoch: head.epoch, generation: head.generation.id, high }
+  if (cursor !== null) await work.store.saveCursor(cursor, known)
+  await work.store.finishHydrate(read)
+}
+
 /** Null: all tables. Tables that are new to a replica with a cursor are read alone. */
-async function missingTables(work: Work, state: ReplicaState, sweep: boolean): Promise<readonly string[] | null> {
+async function missingTables(
+  work: Work,
+  state: ReplicaState,
+  sweep: boolean,
+): Promise<readonly string[] | null> {
   const names = (await work.store.schema()).tables.map(({ name }) => name)
   if (state.cursor === null || sweep) return names
   const covered = new Set(state.covered)
@@ -74,17 +115,24 @@ async function begin(
   sweep: boolean,
 ): Promise<HydrateState> {
   if (under !== null && under.place !== null) return under
-  const cursor: Cursor = { epoch: head.epoch, generation: head.generation.id, version: head.head, high: head.head }
+  const cursor: Cursor = {
+    epoch: head.epoch,
+    generation: head.generation.id,
+    version: head.head,
+    high: Math.max(head.head, under?.cursor.epoch === head.epoch ? under.cursor.high : 0),
+  }
   const hydrating: HydrateState = { cursor, tables, place: null, sweep: sweep || under?.sweep === true }
   await work.store.startHydrate(hydrating)
+  // A replica without a cursor knows the histories that its hydrate has met.
   const { cursor: kept, generations } = await work.store.state()
-  const known = kept?.epoch === head.epoch ? generations : []
-  await work.store.publish({ records: [], merged: [], notes: [], generations: withGeneration(known, head.generation) })
+  if (kept === null) {
+    const known = under?.cursor.epoch === head.epoch ? generations : []
+    await work.store.publish({
+      records: [],
+      merged: [],
+      notes: [],
+      generations: withGeneration(known, head.generation),
+    })
+  }
   return hydrating
-}
-
-/** The cloud was started anew since: what was read may be of another history. From the start, then. */
-async function restart(work: Work, under: HydrateState | null): Promise<MachineEvent> {
-  if (under !== null) await work.store.startHydrate({ ...under, place: null })
-  throw new TidemarkError('network', 'the cloud was restarted during the first read; it begins again')
 }

@@ -25,13 +25,22 @@ export async function reset(work: Work, why: 'forked' | 'lost_history'): Promise
   const history = why === 'lost_history' ? readHistory(work.lastError?.details) : null
   await takeNewIdentity(work, why)
   if (history === null) return { type: 'reset' }
-  const { cursor, generations } = await work.store.state()
+  const { cursor: read, generations, hydrating } = await work.store.state()
+  // Rows of a first hydrate that was cut off are of the lost history too.
+  const cursor = read ?? hydrating?.cursor ?? null
   if (cursor === null) return { type: 'reset' }
   const common = cursor.epoch === history.epoch ? commonVersion(generations, history.generations, cursor) : 0
   const newest = history.generations.at(-1)
   if (newest === undefined) throw new TidemarkError('bad_answer', 'a lost history without generations')
-  const rebased: Cursor = { epoch: history.epoch, generation: newest.id, version: Math.min(cursor.version, common), high: common }
+  const rebased: Cursor = {
+    epoch: history.epoch,
+    generation: newest.id,
+    version: Math.min(cursor.version, common),
+    high: common,
+  }
   const { offered } = await work.store.rebase(rebased, common, history.generations)
+  // What was read so far may be of the lost history: it is read again, beside the rows that are offered.
+  if (hydrating !== null) await work.store.startHydrate({ ...hydrating, cursor: rebased, place: null })
   work.report({ type: 'rebased', offered, common })
   return { type: 'reset' }
 }
@@ -61,7 +70,11 @@ function isGeneration(value: unknown): value is Generation {
  * where it ended earlier. Generations that the replica never heard of only make it smaller, which offers more
  * rows than need be, never fewer (I11).
  */
-export function commonVersion(known: readonly Generation[], cloud: readonly Generation[], cursor: Cursor): number {
+export function commonVersion(
+  known: readonly Generation[],
+  cloud: readonly Generation[],
+  cursor: Cursor,
+): number {
   for (let at = known.length - 1; at >= 0; at--) {
     const there = cloud.findIndex(({ id }) => id === known[at]?.id)
     if (there < 0) continue
