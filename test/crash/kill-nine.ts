@@ -24,7 +24,10 @@ export interface KillReport {
  * moments, restarts at once, and goes on. Afterwards: both files equal, every committed write there or
  * superseded by its own writer, nothing twice. Throws with what is wrong.
  */
-export async function killNine(options: { readonly kills: number; readonly seed: number }): Promise<KillReport> {
+export async function killNine(options: {
+  readonly kills: number
+  readonly seed: number
+}): Promise<KillReport> {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-kill-'))
   const random = seededRandom(options.seed)
   const started = new Set<ChildProcess>()
@@ -36,7 +39,8 @@ export async function killNine(options: { readonly kills: number; readonly seed:
     child.stdout?.on('data', () => {})
     child.on('exit', (code, signal) => {
       started.delete(child)
-      if (code !== 0 && signal !== 'SIGKILL' && signal !== 'SIGTERM') failures.push(`${args.join(' ')} ended with ${code}: ${text}`)
+      if (code !== 0 && signal !== 'SIGKILL' && signal !== 'SIGTERM')
+        failures.push(`${args.join(' ')} ended with ${code}: ${text}`)
     })
     return child
   }
@@ -80,7 +84,10 @@ export async function killNine(options: { readonly kills: number; readonly seed:
     while (Object.values(kills).reduce((sum, count) => sum + count, 0) < options.kills) {
       // Young enough to die while starting, old enough to have worked.
       await new Promise((resolve) => setTimeout(resolve, 30 + randomInt(random, 1_200)))
-      const victims = ([['a'], ['b'], ['cloud'], ['a', 'cloud'], ['a', 'b'], ['a', 'b', 'cloud']] as const)[randomInt(random, 6)] ?? []
+      const victims =
+        ([['a'], ['b'], ['cloud'], ['a', 'cloud'], ['a', 'b'], ['a', 'b', 'cloud']] as const)[
+          randomInt(random, 6)
+        ] ?? []
       await Promise.all(victims.map(kill))
     }
 
@@ -127,7 +134,9 @@ function checkTruth(file: string, logs: { readonly a: string; readonly b: string
   const events = new Set<string>()
   let writes = 0
   for (const log of Object.values(logs)) {
-    for (const line of readFileSync(log, 'utf8').split('\n').filter((text) => text !== '')) {
+    for (const line of readFileSync(log, 'utf8')
+      .split('\n')
+      .filter((text) => text !== '')) {
       writes++
       const [kind, id, ...rest] = line.split(' ') as [string, string, ...string[]]
       if (kind === 'event') events.add(id)
@@ -140,11 +149,13 @@ function checkTruth(file: string, logs: { readonly a: string; readonly b: string
   database.close()
   const wrong: string[] = []
   for (const [id, body] of notes) {
-    if (body === null ? rows.has(id) : rows.get(id) !== body) wrong.push(`note ${id}: ${String(rows.get(id))}, written ${String(body)}`)
+    if (body === null ? rows.has(id) : rows.get(id) !== body)
+      wrong.push(`note ${id}: ${String(rows.get(id))}, written ${String(body)}`)
   }
   for (const id of rows.keys()) if (!notes.has(id)) wrong.push(`note ${id} was never written`)
   for (const token of events) if (!tokens.includes(token)) wrong.push(`event ${token} is lost`)
-  if (tokens.length !== new Set(tokens).size) wrong.push(`${tokens.length - new Set(tokens).size} events are there twice`)
+  if (tokens.length !== new Set(tokens).size)
+    wrong.push(`${tokens.length - new Set(tokens).size} events are there twice`)
   if (tokens.length !== events.size) wrong.push(`${tokens.length} events, ${events.size} written`)
   if (wrong.length > 0) throw new Error(`${wrong.length} writes are wrong: ${wrong.slice(0, 10).join('; ')}`)
   return writes

@@ -21,26 +21,28 @@ process.on('SIGTERM', () => (running = false))
 const own: string[] = []
 for (let at = 0; running; at++) {
   const lines: string[] = []
-  database.transaction(() => {
-    const id = `${name}-${at}`
-    addNote.run(id, name, `made ${at}`, 0)
-    addEvent.run(`${name}:${at}`, id)
-    lines.push(`note ${id} made ${at}`, `event ${name}:${at}`)
-    own.push(id)
-    const other = own[(at * 7) % own.length]
-    if (other !== undefined && other !== id) {
-      editNote.run(`edited ${at}`, other)
-      lines.push(`note ${other} edited ${at}`)
-    }
-    if (at % 11 === 10) {
-      const gone = own.shift()
-      if (gone !== undefined) {
-        removeNote.run(gone)
-        lines.push(`gone ${gone}`)
+  database
+    .transaction(() => {
+      const id = `${name}-${at}`
+      addNote.run(id, name, `made ${at}`, 0)
+      addEvent.run(`${name}:${at}`, id)
+      lines.push(`note ${id} made ${at}`, `event ${name}:${at}`)
+      own.push(id)
+      const other = own[(at * 7) % own.length]
+      if (other !== undefined && other !== id) {
+        editNote.run(`edited ${at}`, other)
+        lines.push(`note ${other} edited ${at}`)
       }
-    }
-    shared.run(`${name} ${at}`, at % 5)
-  }).immediate()
+      if (at % 11 === 10) {
+        const gone = own.shift()
+        if (gone !== undefined) {
+          removeNote.run(gone)
+          lines.push(`gone ${gone}`)
+        }
+      }
+      shared.run(`${name} ${at}`, at % 5)
+    })
+    .immediate()
   appendFileSync(log, lines.map((line) => `${line}\n`).join(''))
   await new Promise((resolve) => setTimeout(resolve, 2 + (at % 9)))
 }
