@@ -57,8 +57,8 @@ export function noteArrivals(session: Session, { records, merged }: Publication,
 /** Rows may be newer than the head at which the hydrate began: a history lost later is noticed by them (I11). */
 function raiseHigh(cursor: Cursor, records: Publication['records'], merged: Publication['merged']): Cursor {
   let { high } = cursor
-  for (const { version } of records) high = Math.max(high, version)
-  for (const { record } of merged) high = Math.max(high, record?.version ?? 0)
+  for (const { version } of records) if (version > high) high = version
+  for (const { record } of merged) if (record !== null && record.version > high) high = record.version
   return { ...cursor, high }
 }
 
@@ -74,6 +74,8 @@ export function finishHydrate(session: Session, cursor: Cursor | null): { readon
     for (const table of tables) touched.set(table.number, 'all')
     const swept = hydrating.sweep ? sweepTables(session, tables) : 0
     meta.set('hydrating', null)
+    // Live records are all that came: what was deleted before the head left no tombstone here.
+    meta.set('forgotten', Math.max(meta.get('forgotten'), hydrating.cursor.version))
     if (cursor !== null) meta.set('cursor', cursor)
     meta.set('covered', [...new Set([...meta.get('covered'), ...tables.map(({ name }) => name)])].sort())
     meta.set('hydrated', [])

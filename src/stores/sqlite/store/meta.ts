@@ -22,8 +22,10 @@ export interface MetaValues {
   readonly publishedSchema: string | null
   /** Which tables are synced: those named, or all but those excluded. */
   readonly choice: { readonly tables: readonly string[] | null; readonly exclude: readonly string[] }
-  /** Tombstones up to here are forgotten. */
+  /** Tombstones up to here may be forgotten. */
   readonly floor: number
+  /** Up to this version rows may have been deleted without a tombstone here: forgotten, or never seen. */
+  readonly forgotten: number
   /** Tables whose rows must be compared with their images: writes may have been missed. */
   readonly suspect: readonly string[]
 }
@@ -39,6 +41,7 @@ const FRESH: Omit<MetaValues, 'identity'> = {
   publishedSchema: null,
   choice: { tables: null, exclude: [] },
   floor: 0,
+  forgotten: 0,
   suspect: [],
 }
 

@@ -20,8 +20,16 @@ export function rebase(session: Session, cursor: Cursor, common: number, generat
   let offered = 0
   for (const table of session.tables) offered += rebaseTable(session, table, common)
   session.notebook.loseAbove(common)
-  session.meta.set('cursor', cursor)
-  session.meta.set('generations', generations)
+  const { meta } = session
+  meta.set('cursor', cursor)
+  meta.set('generations', generations)
+  // The floor is one of the new history from here on.
+  meta.set('floor', 0)
+  // Rows whose deletion was lost are live in the cloud again, and nothing here tells which: they have to be read.
+  if (common < meta.get('forgotten')) {
+    meta.set('covered', [])
+    meta.set('forgotten', 0)
+  }
   return offered
 }
 

@@ -181,6 +181,7 @@ class TableApply {
       const stored = table.isWhole(fields) && table.keepsValues(fields) ? null : table.rows.read(bounds)
       table.states.write(bounds, liveState(table, state, record, stored))
     }
+    this.#session.parking.remove(table.number, record.key)
     this.#outcome.applied++
     touch(this.#outcome, table, record.key)
   }

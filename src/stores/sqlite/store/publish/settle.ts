@@ -102,8 +102,10 @@ export function parkTarget(
   const now = states.read(bounds) ?? NO_STATE
   const state = acknowledged === undefined ? now : seenState(now, acknowledged)
   if (kind === 'keep') {
-    states.write(bounds, state)
-    remark(table, bounds, at)
+    // An offer that met a record is over, or it would meet the same one for ever.
+    states.write(bounds, { ...state, was: null })
+    states.removeMark(bounds)
+    if (rowDiffers(table, bounds)) states.addMark(bounds, at)
     return
   }
   const stands = state.agreed === 'live' && table.rows.read(bounds) !== null
