@@ -18,7 +18,9 @@ import type { InboxDraft, InboxEntry, QuarantineEntry } from './inbox.ts'
  *   removed whenever it is met; but while a mutation is in flight every marked row counts as dirty and keeps its
  *   mark, because only the answer tells what the image is (an edit taken back meanwhile must be sent).
  * - A row *waits* while an inbox entry or the quarantine holds it and the application has not changed it since: it
- *   is not pushed, and no record is applied over it. One change makes it an ordinary dirty row again.
+ *   is not pushed, and no record is applied over it. One change makes it an ordinary dirty row again; where it met a
+ *   record while it waited, it is dirty even if it equals its image, since the image is not what the cloud has: the
+ *   answer to its push brings that record again.
  * - Two keys are compared by the code units of their canonical texts.
  * - Methods reject with a `TidemarkError`: `database_locked`, `disk_full`, `not_a_database`, `invariant`; with
  *   `aborted` once the store is closed.

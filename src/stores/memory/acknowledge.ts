@@ -74,7 +74,7 @@ function agree(file: MemoryFile, table: MemoryTable, change: Change, version: nu
     addNote(file, { ...note, table: table.name, key }, random)
   }
   const by = file.replica.replica
-  const base = { version, hlc: change.hlc, by, own: true, was: null, heldAt: null, parked: null }
+  const base = { version, hlc: change.hlc, by, own: true, was: null, heldAt: null, met: 0, parked: null }
   if (change.op === 'delete') table.setState(key, { ...base, agreed: 'deleted', image: {} })
   else {
     const kept = state.agreed === 'live' && state.was === null ? state.image : {}

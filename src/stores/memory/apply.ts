@@ -109,14 +109,14 @@ function parkTarget(
     now.parked?.record === record ? { ...now.parked, reason } : { record, reason, was: null, lost: false }
   if (kind === 'keep') {
     // An offer that met a record is over, or it would meet the same one for ever.
-    table.setState(key, { ...state, heldAt: null, was: null, parked })
+    table.setState(key, { ...state, heldAt: null, met: 0, was: null, parked })
     if (differs(table, key)) table.marks.set(key, at)
     else table.marks.delete(key)
     return
   }
   const stands = table.rows.has(key)
   const agreed = state.agreed === 'deleted' || (stands && state.agreed === 'live') ? state : UNKNOWN
-  table.setState(key, { ...agreed, heldAt: null, was: null, parked })
+  table.setState(key, { ...agreed, heldAt: null, met: 0, was: null, parked })
   if (parked.was === null) table.marks.delete(key)
 }
 

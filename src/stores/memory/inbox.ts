@@ -44,7 +44,9 @@ function agreeOn(file: MemoryFile, record: WireRecord): void {
   const parked = state.parked !== null && state.parked.record.version <= version ? null : state.parked
   const image = live ? (record.fields ?? {}) : {}
   const agreed = live ? 'live' : 'deleted'
-  table.setState(record.key, { ...state, version, hlc, by, agreed, image, was: null, parked })
+  // While it was held it may have met a newer one than this.
+  const met = state.met > version ? state.met : 0
+  table.setState(record.key, { ...state, version, hlc, by, agreed, image, met, was: null, parked })
 }
 
 /** Writes a row as the application would: marked, and within the table's constraints. */

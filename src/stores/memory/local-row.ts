@@ -22,14 +22,14 @@ export function differs(table: MemoryTable, key: string): boolean {
 
 /** True when the row is agreed with the cloud as it is: nothing here is unsent. */
 export function isAgreed(table: MemoryTable, key: string): boolean {
-  const { agreed, heldAt, was } = table.state(key)
-  return agreed === 'live' && heldAt === null && was === null && !differs(table, key)
+  const { agreed, heldAt, met, was } = table.state(key)
+  return agreed === 'live' && heldAt === null && met === 0 && was === null && !differs(table, key)
 }
 
-/** True when a marked row has to be sent: it differs, or it is offered again after a lost history. */
+/** True when a marked row has to be sent: it differs, met what it does not know, or is offered again. */
 export function hasNews(table: MemoryTable, key: string): boolean {
-  const { was, parked } = table.state(key)
-  return was !== null || (parked !== null && parked.was !== null) || differs(table, key)
+  const { was, met, parked } = table.state(key)
+  return was !== null || met > 0 || (parked !== null && parked.was !== null) || differs(table, key)
 }
 
 /** Marked, and with news; while a mutation is in flight only its answer tells whether there is news. */

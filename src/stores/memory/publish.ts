@@ -140,7 +140,8 @@ function applyAll(
   for (const { read, decision, record } of merged) {
     const table = file.synced(read.table)
     if (table === undefined) continue
-    if (decision.kind === 'hold') withhold(table, read.key, read.at || file.time)
+    if (decision.kind === 'hold')
+      withhold(table, read.key, read.at || file.time, versionMet(table, read.key, record))
     else if (decision.kind === 'rekey' || follows.movedAway.has(rowId(read))) {
       if (record !== null) add(table, recordTarget(file, table, record, follows))
     } else add(table, mergedTarget(file, read, record, decision, follows))
@@ -162,6 +163,13 @@ function applyAll(
     touched.set(table, (keys ?? new Set<string>()).add(key))
   }
   return { applied, parked, touched, rekeyed }
+}
+
+/** What a held row met and does not know: a newer record, or that the cloud has none. */
+function versionMet(table: MemoryTable, key: string, record: WireRecord | null): number {
+  const { agreed, version } = table.state(key)
+  if (record === null) return agreed === 'none' ? 0 : version + 1
+  return record.version > version ? record.version : 0
 }
 
 function rekeyAll(

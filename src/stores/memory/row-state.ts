@@ -18,6 +18,11 @@ export interface RowState {
   readonly was: number | null
   /** The mark's time, taken off while an inbox entry or the quarantine holds the row. */
   readonly heldAt: Hlc | null
+  /**
+   * The newest version that it met while it was held, without agreeing on it; 0 when there is none. Until it is
+   * settled with the cloud such a row counts as changed, even where it equals its image, which is not the cloud's.
+   */
+  readonly met: number
   readonly parked: Parked | null
 }
 
@@ -41,10 +46,12 @@ export const UNKNOWN: RowState = {
   own: false,
   was: null,
   heldAt: null,
+  met: 0,
   parked: null,
 }
 
 /** True when the state says no more than its absence. */
 export function saysNothing(state: RowState): boolean {
-  return state.agreed === 'none' && state.heldAt === null && state.parked === null && state.was === null
+  const { agreed, heldAt, met, parked, was } = state
+  return agreed === 'none' && heldAt === null && met === 0 && parked === null && was === null
 }

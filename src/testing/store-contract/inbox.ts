@@ -112,6 +112,18 @@ export function inboxContract(open: OpenStore): void {
       expect(await readAllDirty(h.store)).toMatchObject([{ base: 9, changed: ['title'] }])
     })
 
+    test('I4: settled for a record after a newer one was met, the row asks for the newer one', async () => {
+      await using h = await openHeld(open)
+      const held = await touch(h.store, 'notes', key('a'))
+      const newer = record('notes', 9, { id: 'a', title: 'newest', body: 'newest' })
+      await merge(h.store, [{ read: held, decision: { kind: 'hold' }, record: newer }])
+      const edit = { table: 'notes', key: key('a'), fields: theirs.fields ?? {} }
+      await h.store.settleInbox(h.entry, { status: 'resolved', choice: 'remote', edit, agree: theirs })
+      expect(await readAllDirty(h.store)).toMatchObject([
+        { key: key('a'), base: 7, changed: [], dirty: true },
+      ])
+    })
+
     test('undone: the edit brings back what lost, a row that was deleted included', async () => {
       await using h = await openFresh(open)
       await pull(h.store, [record('notes', 1, { id: 'b', title: '1', body: '' })], {

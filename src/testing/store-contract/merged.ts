@@ -168,6 +168,34 @@ export function mergedContract(open: OpenStore): void {
       ])
     })
 
+    test('I4: a held row that goes back to its image is still sent, for it met what it does not know', async () => {
+      await using h = await openEdited(open)
+      const read = await touch(h.store, 'notes', key('a'))
+      await merge(h.store, [{ read, decision: { kind: 'hold' }, record: theirs }])
+      await h.app.update('notes', { id: 'a' }, { title: '1' })
+      expect(await readAllDirty(h.store)).toMatchObject([
+        { key: key('a'), base: 1, changed: [], dirty: true, held: false },
+      ])
+      expect(await pull(h.store, [record('notes', 8, { id: 'a', title: 'newer', body: '' })])).toMatchObject({
+        status: 'moved',
+      })
+      const again = await touch(h.store, 'notes', key('a'))
+      await merge(h.store, [{ read: again, decision: { kind: 'take' }, record: theirs }])
+      expect(await rowsOf(h, 'notes')).toEqual([theirs.fields])
+      expect(await dirtyKeys(h.store)).toEqual([])
+    })
+
+    test('I4: so is an insert that was held and is deleted', async () => {
+      await using h = await openFresh(open)
+      await h.app.insert('notes', { id: 'a', title: 'mine', body: '' })
+      const read = await touch(h.store, 'notes', key('a'))
+      await merge(h.store, [{ read, decision: { kind: 'hold' }, record: theirs }])
+      await h.app.remove('notes', { id: 'a' })
+      expect(await readAllDirty(h.store)).toMatchObject([
+        { key: key('a'), base: 0, fields: null, dirty: true },
+      ])
+    })
+
     test('I7: a row that is no longer as it was read is not merged', async () => {
       await using h = await openEdited(open)
       const read = await touch(h.store, 'notes', key('a'))
