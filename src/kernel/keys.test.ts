@@ -117,10 +117,11 @@ describe('I10: keys meet exactly where SQLite says that they are equal', () => {
   })
 
   test.each(collations)('values of different storage classes, %s', (collation) => {
-    const blob = bytes.map(
-      (list) =>
-        ({ kind: 'blob', value: Buffer.from(list), encoded: encodeBytes(Uint8Array.from(list)) }) as Stored,
-    )
+    const blob = bytes.map((list): Stored => ({
+      kind: 'blob',
+      value: Buffer.from(list),
+      encoded: encodeBytes(Uint8Array.from(list)),
+    }))
     const digits = fc.integer({ min: 0, max: 3 }).map((n) => textOf(Buffer.from(String(n))))
     const small = fc.integer({ min: 0, max: 3 }).map((n) => intOf(BigInt(n)))
     const any = fc.oneof(word, blob, number, digits, small)

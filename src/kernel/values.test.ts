@@ -1,7 +1,7 @@
 import * as fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
-import { base64ToBytes, bytesToBase64, isCanonicalBase64 } from './base64.ts'
+import { base64ToBytes, bytesToBase64 } from './base64.ts'
 import { encodeJs } from './js-values.ts'
 import {
   canonicalJson,
@@ -16,7 +16,7 @@ import {
   sameValue,
   type Encoded,
 } from './values.ts'
-import { stringToWtf8, wtf8ToString } from './wtf8.ts'
+import { stringToWtf8 } from './wtf8.ts'
 
 const RUNS = { numRuns: 2_000 }
 
@@ -359,52 +359,5 @@ describe('sameFields', () => {
       fc.property(json, (a) => sameValue(a, JSON.parse(canonicalJson(a)) as Encoded)),
       RUNS,
     )
-  })
-})
-
-describe('base64', () => {
-  test('is the platform’s, both ways and on both sides of the table’s threshold', () => {
-    fc.assert(
-      fc.property(fc.uint8Array({ maxLength: 64 }), fc.constantFrom(0, 4_090, 4_096), (tail, length) => {
-        const bytes = new Uint8Array(length + tail.length).fill(0xa7)
-        bytes.set(tail, length)
-        const encoded = bytesToBase64(bytes)
-        expect(encoded).toBe(Buffer.from(bytes).toString('base64'))
-        expect(isCanonicalBase64(encoded)).toBe(true)
-        expect(hex(base64ToBytes(encoded))).toBe(hex(bytes))
-      }),
-    )
-  })
-
-  test('is canonical exactly when it is what its own bytes give', () => {
-    fc.assert(
-      fc.property(fc.stringMatching(/^[A-Za-z0-9+/]{0,5}[ =]{0,3}$/), (value) => {
-        expect(isCanonicalBase64(value)).toBe(Buffer.from(value, 'base64').toString('base64') === value)
-      }),
-      RUNS,
-    )
-  })
-})
-
-describe('WTF-8', () => {
-  test('gives every string back', () => {
-    fc.assert(
-      fc.property(text, (value) => wtf8ToString(stringToWtf8(value)) === value),
-      RUNS,
-    )
-  })
-
-  test('is UTF-8 for well-formed text', () => {
-    fc.assert(
-      fc.property(
-        fc.string({ unit: 'binary' }),
-        (value) => hex(stringToWtf8(value)) === hex(Buffer.from(value)),
-      ),
-    )
-  })
-
-  test('shows bytes that are no text as U+FFFD', () => {
-    expect(wtf8ToString(Uint8Array.of(0x61, 0xff, 0x62))).toBe('a�b')
-    expect(wtf8ToString(Uint8Array.of(0xed, 0xa0))).toContain('�')
   })
 })

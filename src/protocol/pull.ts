@@ -68,7 +68,10 @@ export type HydrateStart = Static<typeof HydrateStart>
 export const HydrateEnd = Type.Object({ end: Type.Literal(true) })
 
 /** Where a hydrate goes on: after this record, at the head it started from. */
-export const HydratePlace = Type.Object({ head: Version, table: Name, key: Key }, { additionalProperties: false })
+export const HydratePlace = Type.Object(
+  { head: Version, table: Name, key: Key },
+  { additionalProperties: false },
+)
 export type HydratePlace = Static<typeof HydratePlace>
 
 /** POST /sync/read: named records as they are now; null where the cloud has none. */

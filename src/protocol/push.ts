@@ -1,7 +1,18 @@
 import Type, { type Static } from 'typebox'
 
 import { MAX_PUSH_CHANGES, MAX_PUSH_PARTS } from './limits.ts'
-import { Change, Cursor, FieldMap, Generation, Id, Key, Name, SpaceName, Version, WireRecord } from './records.ts'
+import {
+  Change,
+  Cursor,
+  FieldMap,
+  Generation,
+  Id,
+  Key,
+  Name,
+  SpaceName,
+  Version,
+  WireRecord,
+} from './records.ts'
 
 /**
  * POST /sync/push. Mutations of a replica count up from 1. The cloud keeps the last one's number, payload hash

@@ -5,7 +5,11 @@ import { MAX_CLAIM_CHARS, MAX_ID_CHARS, MAX_NAME_CHARS, MAX_SPACE_CHARS } from '
 
 /** Rows as they travel. Values are encodings of `kernel/values.ts`; the cloud never interprets them. */
 
-export const SpaceName = Type.String({ minLength: 1, maxLength: MAX_SPACE_CHARS, pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]*$' })
+export const SpaceName = Type.String({
+  minLength: 1,
+  maxLength: MAX_SPACE_CHARS,
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]*$',
+})
 export const Id = Type.String({ minLength: 1, maxLength: MAX_ID_CHARS, pattern: '^[A-Za-z0-9._-]+$' })
 export const Name = Type.String({ minLength: 1, maxLength: MAX_NAME_CHARS })
 /** Counts of a space, in commit order. Safe integers: 2^53 changes are 285 years at a million a second. */

@@ -146,9 +146,9 @@ function joinTables(known: SchemaTable, told: SchemaTable): SchemaTable {
 
 /** A kind of part that a table has: where it is kept, what tells two apart, and the texts that name columns. */
 interface PartKind<Part> {
-  of(table: SchemaTable): readonly Part[]
-  id(part: Part): string
-  texts(part: Part): readonly string[]
+  readonly of: (table: SchemaTable) => readonly Part[]
+  readonly id: (part: Part) => string
+  readonly texts: (part: Part) => readonly string[]
 }
 
 type SchemaIndex = NonNullable<SchemaTable['indexes']>[number]

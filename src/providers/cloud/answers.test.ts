@@ -144,7 +144,7 @@ function hasTornRecord(value: unknown): boolean {
 
 describe.each(Object.entries(ANSWERS))('I9: %s', (_, [schema, isAnswer]) => {
   const check = Compile(schema)
-  const values = valuesOf(schema as Schema)
+  const values = valuesOf(schema)
 
   test('is taken when it fits its schema', () => {
     let whole = 0

@@ -18,7 +18,6 @@ import {
   pairOf,
   taggedBy,
   text,
-  type Shape,
 } from './shapes.ts'
 
 /** What each answer of the cloud must look like; `answers.test.ts` holds them to the schemas of the protocol. */
@@ -95,34 +94,31 @@ const isTable = objectOf(
   },
 )
 
+type Guard<Answer> = (value: unknown) => value is Answer
+
 const start = { epoch: isId, generation: isGeneration, head: isCount, floor: isCount, schema: isCount }
 
-export const isPushAnswer = guard<PushAnswer>(
-  objectOf(
-    { epoch: isId, generation: isGeneration, head: isCount, results: listOf(isPushResult) },
-    { staged: isCount },
-  ),
-)
-export const isPullAnswer = guard<PullAnswer>(
-  objectOf({ ...start, records: listOf(isWireRecord), next: isCount, has_more: isBoolean }),
-)
-export const isReadAnswer = guard<ReadAnswer>(objectOf({ records: listOf(isCurrent) }))
-export const isHydrateStart = guard<HydrateStart>(objectOf({ ...start, count: isCount }))
-export const isHydrateEnd = guard<{ readonly end: true }>(objectOf({ end: isTrue }))
-export const isSchemaAnswer = guard<SchemaAnswer>(objectOf({ schema: isCount, tables: listOf(isTable) }))
-export const isSpaceStatus = guard<SpaceStatus>(
-  objectOf({
-    ...start,
-    space: text(1, MAX_SPACE_CHARS, /^[A-Za-z0-9][A-Za-z0-9._:-]*$/),
-    records: isCount,
-    tombstones: isCount,
-    replicas: isCount,
-  }),
-)
-export const isErrorAnswer = guard<ErrorAnswer>(
-  objectOf({ error: objectOf({ code: isText, message: isText, details: isFields, retry: isBoolean }) }),
-)
-
-function guard<Answer>(shape: Shape) {
-  return (value: unknown): value is Answer => shape(value)
-}
+export const isPushAnswer = objectOf(
+  { epoch: isId, generation: isGeneration, head: isCount, results: listOf(isPushResult) },
+  { staged: isCount },
+) as Guard<PushAnswer>
+export const isPullAnswer = objectOf({
+  ...start,
+  records: listOf(isWireRecord),
+  next: isCount,
+  has_more: isBoolean,
+}) as Guard<PullAnswer>
+export const isReadAnswer = objectOf({ records: listOf(isCurrent) }) as Guard<ReadAnswer>
+export const isHydrateStart = objectOf({ ...start, count: isCount }) as Guard<HydrateStart>
+export const isHydrateEnd = objectOf({ end: isTrue }) as Guard<{ readonly end: true }>
+export const isSchemaAnswer = objectOf({ schema: isCount, tables: listOf(isTable) }) as Guard<SchemaAnswer>
+export const isSpaceStatus = objectOf({
+  ...start,
+  space: text(1, MAX_SPACE_CHARS, /^[A-Za-z0-9][A-Za-z0-9._:-]*$/),
+  records: isCount,
+  tombstones: isCount,
+  replicas: isCount,
+}) as Guard<SpaceStatus>
+export const isErrorAnswer = objectOf({
+  error: objectOf({ code: isText, message: isText, details: isFields, retry: isBoolean }),
+}) as Guard<ErrorAnswer>

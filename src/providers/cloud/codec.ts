@@ -5,7 +5,7 @@ export interface Codec {
   /** The compressed body, or null when this platform cannot. */
   encode(body: string): Promise<EncodedBody | null>
   /** Decompresses an answer that the platform's fetch left as it was; absent where that does not happen. */
-  decode?(encoding: 'zstd', chunks: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array>
+  readonly decode?: (encoding: 'zstd', chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>
 }
 
 export interface EncodedBody {

@@ -44,6 +44,6 @@ export function routeUrl(
   for (const [name, value] of Object.entries(query)) {
     for (const item of value === undefined ? [] : [value].flat()) params.append(name, item)
   }
-  const search = params.size === 0 ? '' : `?${params}`
+  const search = params.size === 0 ? '' : `?${params.toString()}`
   return `${endpoint.base}${ROUTES[route].path}${search}`
 }

@@ -6,6 +6,7 @@ import type { HydrateChunk, HydrateRequest } from '../../engine/provider.ts'
 import { systemClock, type Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import type { WireRecord } from '../../protocol/records.ts'
+import { waitUntil } from '../../testing/failures.ts'
 import { jsonAnswer, startFaultyServer, type FaultyServer } from '../../testing/faulty-server.ts'
 import { createManualClock } from '../../testing/manual-clock.ts'
 import { STALL_MS } from './body.ts'
@@ -65,12 +66,6 @@ async function collect(chunks: AsyncIterable<HydrateChunk>) {
     expect(thrown).toBeInstanceOf(TidemarkError)
     return { starts, records, sizes, failure: thrown as TidemarkError }
   }
-}
-
-async function waitUntil(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 1_000 && !holds(); tries++)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  expect(holds()).toBe(true)
 }
 
 describe('a hydrate', () => {

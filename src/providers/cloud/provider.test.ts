@@ -2,37 +2,14 @@ import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import type { Provider } from '../../engine/provider.ts'
 import { systemClock } from '../../kernel/clock.ts'
-import { TidemarkError } from '../../kernel/errors.ts'
-import type { PullAnswer, PullRequest } from '../../protocol/pull.ts'
-import type { PushAnswer } from '../../protocol/push.ts'
+import { SAMPLE_PULL, SAMPLE_PULL_REQUEST, SAMPLE_PUSH } from '../../testing/cloud-answers.ts'
+import { failureOf } from '../../testing/failures.ts'
 import { jsonAnswer, startFaultyServer, type FaultyServer } from '../../testing/faulty-server.ts'
-import { createManualClock } from '../../testing/manual-clock.ts'
-import { STALL_MS } from './body.ts'
 import { webCodec } from './codec.ts'
 import { nodeCodec } from './node-codec.ts'
 import { createCloudProvider, type CloudProviderOptions } from './provider.ts'
-import { ANSWER_MS, POLL_GRACE_MS } from './request.ts'
 
-const generation = { id: 'g', start: 0 }
-const pushed: PushAnswer = { epoch: 'e', generation, head: 1, results: [{ status: 'ok', version: 1 }] }
-const record = { table: 't', key: '[1]', version: 1, hlc: 1, by: 'r', fields: { name: 'Zürich 東京' } }
-const pulled: PullAnswer = {
-  epoch: 'e',
-  generation,
-  head: 1,
-  floor: 0,
-  schema: 0,
-  records: [record],
-  next: 1,
-  has_more: false,
-}
-const pullRequest: PullRequest = {
-  space: 'main',
-  replica: 'r',
-  cursor: { epoch: 'e', generation: 'g', version: 0, high: 0 },
-}
 const never = new AbortController().signal
 const TOKEN = 'tm_S3CR3T'
 const LONG_BODY = JSON.stringify({
@@ -41,39 +18,20 @@ const LONG_BODY = JSON.stringify({
 
 let server: FaultyServer
 beforeEach(async () => {
-  server = await startFaultyServer(jsonAnswer(pushed))
+  server = await startFaultyServer(jsonAnswer(SAMPLE_PUSH))
 })
 afterEach(async () => {
   await server[Symbol.asyncDispose]()
 })
 
-function connect(options: Partial<CloudProviderOptions> = {}): Provider {
-  return createCloudProvider({
+const connect = (options: Partial<CloudProviderOptions> = {}) =>
+  createCloudProvider({
     endpoint: server.url,
     token: TOKEN,
     clock: systemClock,
     codec: nodeCodec,
     ...options,
   })
-}
-
-/** What a promise rejects with; it must be one of ours, and tell no secret. */
-async function failureOf(work: Promise<unknown>): Promise<TidemarkError> {
-  const thrown: unknown = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  )
-  expect(thrown).toBeInstanceOf(TidemarkError)
-  const error = thrown as TidemarkError
-  expect(`${error.message} ${JSON.stringify(error)}`).not.toContain('S3CR3T')
-  return error
-}
-
-async function waitUntil(holds: () => boolean): Promise<void> {
-  for (let tries = 0; tries < 1_000 && !holds(); tries++)
-    await new Promise((resolve) => setTimeout(resolve, 5))
-  expect(holds()).toBe(true)
-}
 
 describe('a request', () => {
   test('carries token, protocol and device, to the route under the endpoint’s path', async () => {
@@ -116,7 +74,7 @@ describe('a request', () => {
   test('reuses the connection, whatever the answers before were', async () => {
     const provider = connect()
     for (let round = 0; round < 10; round++) {
-      server.answerWith(jsonAnswer(pushed))
+      server.answerWith(jsonAnswer(SAMPLE_PUSH))
       await provider.push(LONG_BODY, never)
       server.answerWith(
         jsonAnswer({ error: { code: 'conflict', message: 'x', details: {}, retry: true } }, 503),
@@ -164,7 +122,7 @@ describe('compression', () => {
     expect(zstdDecompressSync(server.requests[0]?.body ?? Buffer.of()).toString()).toBe(body)
   })
 
-  const text = JSON.stringify(pulled)
+  const text = JSON.stringify(SAMPLE_PULL)
   test.each([
     ['zstd', zstdCompressSync(text)],
     ['gzip', gzipSync(text)],
@@ -172,7 +130,7 @@ describe('compression', () => {
     server.answerWith((_, response) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': encoding }).end(bytes)
     })
-    expect(await connect({ compressLoopback: true }).pull(pullRequest, never)).toEqual(pulled)
+    expect(await connect({ compressLoopback: true }).pull(SAMPLE_PULL_REQUEST, never)).toEqual(SAMPLE_PULL)
   })
 
   /** A fetch that does not know zstd hands it on. */
@@ -195,299 +153,14 @@ describe('compression', () => {
 
   test('of answers as zstd is undone where fetch does not', async () => {
     const provider = connect({ compressLoopback: true, fetch: handsOn(zstdCompressSync(text)) })
-    expect(await provider.pull(pullRequest, never)).toEqual(pulled)
+    expect(await provider.pull(SAMPLE_PULL_REQUEST, never)).toEqual(SAMPLE_PULL)
     const decoded = connect({ compressLoopback: true, fetch: handsOn(Buffer.from(text)) })
-    expect(await decoded.pull(pullRequest, never)).toEqual(pulled)
+    expect(await decoded.pull(SAMPLE_PULL_REQUEST, never)).toEqual(SAMPLE_PULL)
   })
 
   test('that breaks off is a network failure', async () => {
     const cut = zstdCompressSync(text).subarray(0, 40)
     const provider = connect({ compressLoopback: true, fetch: handsOn(cut) })
-    expect((await failureOf(provider.pull(pullRequest, never))).code).toBe('network')
-  })
-})
-
-describe('I9: an answer that is not one is a bad answer', () => {
-  test.each<[string, number, string, string | Buffer]>([
-    ['no JSON', 200, 'application/json', '{"epoch":'],
-    ['nothing', 200, 'application/json', ''],
-    ['another message', 200, 'application/json', '{"ok":true}'],
-    [
-      'an error with a success status',
-      200,
-      'application/json',
-      '{"error":{"code":"x","message":"","details":{},"retry":true}}',
-    ],
-    ['a page', 200, 'text/html', '<p>Sign in to use this network</p>'],
-    ['another type', 200, 'text/plain', JSON.stringify(pulled)],
-    [
-      'broken UTF-8',
-      200,
-      'application/json',
-      Buffer.from(JSON.stringify(pulled).replace('Zürich', '\u00ff'), 'latin1'),
-    ],
-    ['a mark of byte order', 200, 'application/json', `\ufeff${JSON.stringify(pulled)}`],
-  ])('%s', async (_, status, type, body) => {
-    server.answerWith((_, response) => response.writeHead(status, { 'content-type': type }).end(body))
-    const error = await failureOf(connect().pull(pullRequest, never))
-    expect(error.code).toBe('bad_answer')
-    expect(error.message).not.toContain('Sign in')
-  })
-
-  test('a redirect, which is not followed: the token goes nowhere else', async () => {
-    await using other = await startFaultyServer(jsonAnswer(pushed))
-    server.answerWith((_, response) => response.writeHead(307, { location: `${other.url}/sync/push` }).end())
-    const error = await failureOf(connect().push('{}', never))
-    expect([error.code, error.details['location']]).toEqual(['bad_answer', other.url])
-    expect(other.requests).toHaveLength(0)
-  })
-})
-
-describe('a refusal', () => {
-  const envelope = (code: string, details = {}) => ({
-    error: { code, message: 'said so', details, retry: false },
-  })
-
-  test.each<[number, string, string]>([
-    [409, 'replica_forked', 'replica_forked'],
-    [410, 'cursor_expired', 'cursor_expired'],
-    [500, 'internal', 'internal'],
-    [500, 'invariant', 'invariant'],
-    [507, 'disk_full', 'disk_full'],
-    [422, 'unprocessable', 'unprocessable'],
-    [400, 'a_later_code', 'bad_request'],
-    [422, 'a_later_code', 'unprocessable'],
-    [409, 'a_later_code', 'bad_answer'],
-    [503, 'a_later_code', 'unavailable'],
-    [599, 'a_later_code', 'internal'],
-    [503, 'network', 'unavailable'],
-    [403, 'toString', 'forbidden'],
-  ])('of status %i with code %s is %s', async (status, code, expected) => {
-    server.answerWith(jsonAnswer(envelope(code), status))
-    const error = await failureOf(connect().push('{}', never))
-    expect([error.code, error.message]).toEqual([expected, 'said so'])
-  })
-
-  test('brings its details', async () => {
-    const details = { epoch: 'e2', generations: [{ id: 'g9', start: 4 }] }
-    server.answerWith(jsonAnswer(envelope('lost_history', details), 409))
-    expect((await failureOf(connect().push('{}', never))).details).toEqual(details)
-  })
-
-  /** I9: a row must not go to the quarantine because of a proxy. */
-  test.each<[number, string]>([
-    [400, 'bad_answer'],
-    [422, 'bad_answer'],
-    [409, 'bad_answer'],
-    [410, 'bad_answer'],
-    [418, 'bad_answer'],
-    [426, 'bad_answer'],
-    [401, 'unauthorized'],
-    [403, 'forbidden'],
-    [404, 'not_found'],
-    [413, 'payload_too_large'],
-    [429, 'rate_limited'],
-    [500, 'internal'],
-    [502, 'unavailable'],
-    [503, 'unavailable'],
-    [504, 'unavailable'],
-    [520, 'internal'],
-  ])('I9: of status %i by something in between is %s', async (status, code) => {
-    for (const [type, body] of [
-      ['text/html', '<p>no</p>'],
-      ['application/json', '{"message":"no"}'],
-      ['application/json', '<'],
-    ]) {
-      server.answerWith((_, response) => response.writeHead(status, { 'content-type': type ?? '' }).end(body))
-      expect((await failureOf(connect().push('{}', never))).code).toBe(code)
-    }
-  })
-
-  test.each([
-    ['7', 7_000],
-    ['0', 0],
-    ['Thu, 01 Jan 1970 00:01:40 GMT', 40_000],
-    ['Thu, 01 Jan 1970 00:00:10 GMT', 0],
-    ['999999999', 3_600_000],
-    ['soon', undefined],
-    ['-5', undefined],
-    ['', undefined],
-  ])('asks to wait %j: %s ms', async (header, ms) => {
-    server.answerWith(
-      jsonAnswer(envelope('rate_limited'), 429, header === '' ? {} : { 'retry-after': header }),
-    )
-    const error = await failureOf(connect({ clock: createManualClock(60_000) }).push('{}', never))
-    expect([error.code, error.retryAfterMs]).toEqual(['rate_limited', ms])
-  })
-
-  test('whose body is cut off still has its status', async () => {
-    server.answerWith((_, response) => {
-      response.writeHead(503, { 'content-type': 'application/json', 'content-length': '500' })
-      response.write('{"error":', () => response.destroy())
-    })
-    expect((await failureOf(connect().push('{}', never))).code).toBe('unavailable')
-  })
-})
-
-describe('a connection', () => {
-  test('that is refused is a network failure, and says which host and why', async () => {
-    const { url } = server
-    await server[Symbol.asyncDispose]()
-    const error = await failureOf(connect({ endpoint: url }).push('{}', never))
-    expect(error.code).toBe('network')
-    expect(error.details).toEqual({ host: new URL(url).host, reason: 'ECONNREFUSED' })
-    server = await startFaultyServer(jsonAnswer(pushed))
-  })
-
-  test.each<[string, number]>([
-    ['before the answer', 0],
-    ['in its headers', 20],
-    ['in its body', 400],
-  ])('that is cut %s is a network failure', async (_, bytes) => {
-    const body = JSON.stringify({ ...pulled, records: Array.from({ length: 50 }, () => record) })
-    const text = `HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`
-    server.answerWith((_, response) => {
-      response.socket?.write(text.slice(0, bytes))
-      response.socket?.end()
-    })
-    expect((await failureOf(connect().pull(pullRequest, never))).code).toBe('network')
-  })
-
-  test('I8: that is silent before the answer is given up', async () => {
-    const clock = createManualClock()
-    server.answerWith(() => {})
-    const pull = connect({ clock }).pull(pullRequest, never)
-    await waitUntil(() => server.requests.length === 1)
-    clock.elapse(ANSWER_MS - 1)
-    expect(clock.pending).toHaveLength(1)
-    clock.elapse(100)
-    const error = await failureOf(pull)
-    expect([error.code, error.details['reason']]).toEqual(['network', 'timeout'])
-    expect(clock.pending).toEqual([])
-    await waitUntil(() => server.open === 0)
-  })
-
-  test('I8: that falls silent within the answer is given up', async () => {
-    const clock = createManualClock()
-    server.answerWith((_, response) => {
-      response
-        .writeHead(200, { 'content-type': 'application/json', 'content-length': '5000' })
-        .write('{"epoch"')
-    })
-    const pull = connect({ clock }).pull(pullRequest, never)
-    await waitUntil(() => clock.pending[0] === STALL_MS)
-    clock.elapse(STALL_MS)
-    expect((await failureOf(pull)).code).toBe('network')
-    await waitUntil(() => server.open === 0)
-  })
-
-  test('that is slow but alive is waited for', async () => {
-    const clock = createManualClock()
-    const body = Buffer.from(JSON.stringify(pulled))
-    const send: (() => void)[] = []
-    server.answerWith((_, response) => {
-      response.writeHead(200, { 'content-type': 'application/json', 'content-length': body.length })
-      const third = Math.ceil(body.length / 3)
-      for (let at = 0; at < body.length; at += third)
-        send.push(() => void response.write(body.subarray(at, at + third)))
-    })
-    const pull = connect({ clock }).pull(pullRequest, never)
-    await waitUntil(() => send.length === 3)
-    for (const write of send) {
-      write()
-      await waitUntil(() => clock.pending.every((ms) => ms === STALL_MS))
-      if (write !== send.at(-1)) clock.elapse(STALL_MS - 1)
-    }
-    expect(await pull).toEqual(pulled)
-    expect(clock.pending).toEqual([])
-  })
-
-  test('may be silent for as long as a long poll was asked to wait', async () => {
-    const clock = createManualClock()
-    let answer = () => {}
-    server.answerWith((request, response) => {
-      answer = () => void jsonAnswer(pulled)(request, response)
-    })
-    const pull = connect({ clock }).pull({ ...pullRequest, wait: 55 }, never)
-    await waitUntil(() => server.requests.length === 1)
-    expect(clock.pending[0]).toBeGreaterThan(55_000 + POLL_GRACE_MS - 1)
-    expect(clock.pending[0]).toBeLessThan(55_000 + POLL_GRACE_MS + 1_000)
-    clock.elapse(55_000)
-    answer()
-    expect(await pull).toEqual(pulled)
-  })
-
-  test('is given time for a large upload', async () => {
-    const clock = createManualClock()
-    server.answerWith(() => {})
-    const stop = new AbortController()
-    const push = connect({ clock }).push('x'.repeat(1_250_000), stop.signal)
-    await waitUntil(() => server.requests.length === 1)
-    expect(clock.pending).toEqual([ANSWER_MS + 100_000])
-    stop.abort()
-    expect((await failureOf(push)).code).toBe('aborted')
-  })
-})
-
-describe('stopping', () => {
-  test('before the start sends nothing', async () => {
-    expect((await failureOf(connect().push('{}', AbortSignal.abort()))).code).toBe('aborted')
-    expect(server.requests).toHaveLength(0)
-  })
-
-  test.each(['before the answer', 'within the answer'])(
-    '%s is prompt and cuts the connection',
-    async (when) => {
-      const clock = createManualClock()
-      server.answerWith((_, response) => {
-        if (when === 'within the answer')
-          response.writeHead(200, { 'content-type': 'application/json' }).write('{')
-      })
-      const stop = new AbortController()
-      const pull = connect({ clock }).pull({ ...pullRequest, wait: 55 }, stop.signal)
-      const phase = when === 'within the answer' ? STALL_MS : 55_000 + POLL_GRACE_MS
-      await waitUntil(() => server.requests.length === 1 && Math.floor(clock.pending[0] ?? 0) - phase < 1_000)
-      await waitUntil(() => when === 'before the answer' || clock.pending[0] === STALL_MS)
-      stop.abort(new Error('S3CR3T reason'))
-      expect((await failureOf(pull)).code).toBe('aborted')
-      expect(clock.pending).toEqual([])
-      await waitUntil(() => server.open === 0)
-    },
-  )
-
-  test('works where fetch does not heed its signal', async () => {
-    const stop = new AbortController()
-    let asked = false
-    const deaf = (): Promise<Response> => {
-      asked = true
-      return new Promise(() => {})
-    }
-    const push = connect({ fetch: deaf }).push('{}', stop.signal)
-    await waitUntil(() => asked)
-    stop.abort()
-    expect((await failureOf(push)).code).toBe('aborted')
-  })
-
-  test('after the end changes nothing, and a signal of many requests gathers no listeners', async () => {
-    const stop = new AbortController()
-    const listeners = new Set<unknown>()
-    const counted = new Proxy(stop.signal, {
-      get(signal, name) {
-        const value: unknown = Reflect.get(signal, name, signal)
-        if (typeof value !== 'function') return value
-        return (...args: readonly unknown[]) => {
-          if (name === 'addEventListener') listeners.add(args[1])
-          if (name === 'removeEventListener') listeners.delete(args[1])
-          return value.apply(signal, args)
-        }
-      },
-    })
-    const provider = connect()
-    for (let round = 0; round < 5; round++) await provider.push('{}', counted)
-    server.answerWith(jsonAnswer({}, 503))
-    await failureOf(provider.push('{}', counted))
-    expect(listeners.size).toBe(0)
-    stop.abort()
-    expect(server.requests).toHaveLength(6)
+    expect((await failureOf(provider.pull(SAMPLE_PULL_REQUEST, never))).code).toBe('network')
   })
 })
