@@ -21,7 +21,7 @@ import { checkSchemaSize } from './schema-size.ts'
 import { Acks, type Ack } from './sqlite/acks.ts'
 import { collectChunk } from './sqlite/collect.ts'
 import { onStorage } from './sqlite/failure.ts'
-import { openCloudFile } from './sqlite/file.ts'
+import { limitSize, openCloudFile } from './sqlite/file.ts'
 import { GroupCommit } from './sqlite/group-commit.ts'
 import { lockCloudFile } from './sqlite/lock.ts'
 import { Names } from './sqlite/names.ts'
@@ -43,6 +43,8 @@ export interface SqliteLogOptions {
   /** The cloud's file; made when it is not there, with its folder. */
   readonly file: string
   readonly clock: Clock
+  /** The file grows no larger; past it pushes are answered `disk_full`. Absent: as large as the disk. */
+  readonly maxBytes?: number
 }
 
 /**
@@ -53,6 +55,7 @@ export async function openSqliteLog(options: SqliteLogOptions): Promise<Log> {
   const unlock = lockCloudFile(options.file)
   try {
     const database = openCloudFile(options.file, { name: 'log', migrations: LOG_MIGRATIONS })
+    if (options.maxBytes !== undefined) limitSize(database, options.maxBytes)
     return new SqliteLog(database, options.clock, unlock)
   } catch (error) {
     unlock()

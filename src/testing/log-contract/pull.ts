@@ -37,6 +37,17 @@ export function pullContract(open: OpenLog): void {
       expect((await a.pull()).records).toMatchObject([{ key: '["1"]', by: 'b' }])
     })
 
+    run('I4, I13: brings own rows above what the replica holds: a copy of it wrote them', async ({ log }) => {
+      const a = new Reader(log, 'a')
+      await a.start()
+      await a.write(put('1', 0, { x: 1 }))
+      const copied = a.cursor
+      await a.write(put('2', 0, { x: 1 }))
+      a.cursor = copied
+      expect((await a.pull()).records.map(({ key }) => key)).toEqual(['["2"]'])
+      expect((await a.pull()).records).toEqual([])
+    })
+
     run('pages by records; the last page reaches the head', async ({ log }) => {
       const a = new Reader(log, 'a')
       const b = new Reader(log, 'b')

@@ -14,7 +14,7 @@ const BUSY_MS = 5_000
 /** Memory of one connection's page cache. */
 const CACHE_KIB = 32_768
 /** Pages of the write-ahead log after which it is written back: small enough that no push waits long for it. */
-const CHECKPOINT_PAGES = 2_000
+const CHECKPOINT_PAGES = 4_000
 const JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024
 
 /**
@@ -67,6 +67,12 @@ function claimFile(database: Database.Database, path: string): void {
   } finally {
     if (database.inTransaction) database.exec('ROLLBACK')
   }
+}
+
+/** The file grows no larger than `bytes`; one that is larger already keeps its size. */
+export function limitSize(database: Database.Database, bytes: number): void {
+  const page = Number(database.pragma('page_size', { simple: true }))
+  database.pragma(`max_page_count = ${Math.max(1, Math.floor(bytes / page))}`)
 }
 
 /** One path for a file, by whatever link it is reached. Makes its folder. */

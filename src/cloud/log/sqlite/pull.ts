@@ -1,9 +1,9 @@
+import { TidemarkError } from '../../../kernel/errors.ts'
 import { DEFAULT_PULL_RECORDS, MAX_PULL_BYTES } from '../../../protocol/limits.ts'
 import type { PullRequest } from '../../../protocol/pull.ts'
 import { checkFloor, checkHistory } from '../history.ts'
 import type { HydratePage } from '../log.ts'
 import { compareText } from '../text-order.ts'
-import { rowToText } from './records.ts'
 import { readSpace, type Space, type Storage } from './space.ts'
 import type { RecordRow } from './statements.ts'
 
@@ -36,7 +36,9 @@ export function readPage<T>(
   const records: T[] = []
   let bytes = 0
   let next = request.cursor.version
-  for (const row of statements.recordsSince.iterate(space.no, next, space.no, space.head, own)) {
+  // Own writes above `high` were made by another copy of this replica: the one that asks never saw them (I4).
+  const { no, head } = space
+  for (const row of statements.recordsSince.iterate(no, next, no, head, own, no, request.cursor.high)) {
     if (asked !== null && !asked.has(row[1])) continue
     if (records.length >= limit || bytes >= MAX_PULL_BYTES) return { space, records, next, more: true }
     records.push(giveRow(row))
@@ -45,6 +47,9 @@ export function readPage<T>(
   }
   return { space, records, next: space.head, more: false }
 }
+
+/** Rows read in one go: between two of them the memory of a page is looked at. */
+const CHUNK = 250
 
 /** The texts of the next live records, in the order of tables and keys. */
 export function readHydratePage(
@@ -57,24 +62,29 @@ export function readHydratePage(
   const { statements, names } = storage
   const { no } = readSpace(storage, id)
   const asked = tables === undefined ? null : new Set(tables)
-  const { byName } = names.tables(no)
   const inOrder = names.tablesInOrder(no)
-  const writers = names.writersByNumber()
+  const first = after === null ? 0 : inOrder.findIndex((name) => compareText(name, after.table) >= 0)
   const lines: string[] = []
   let bytes = 0
   let last: HydratePage['last'] = null
-  const first = after === null ? 0 : inOrder.findIndex((name) => compareText(name, after.table) >= 0)
   for (const table of first < 0 ? [] : inOrder.slice(first)) {
-    const number = byName.get(table)
+    const number = names.tables(no).byName.get(table)
     if (number === undefined || (asked !== null && !asked.has(table))) continue
-    const key = table === after?.table ? after.key : ''
-    const tableJson = JSON.stringify(table)
-    for (const row of statements.liveAfter.iterate(number, key, limit - lines.length)) {
-      const line = rowToText(row, tableJson, writers)
-      lines.push(line)
-      bytes += line.length
-      last = { table, key: row[2] }
-      if (bytes >= MAX_PULL_BYTES) return { lines, last }
+    const start = `{"table":${JSON.stringify(table)},"key":`
+    let key = table === after?.table ? after.key : ''
+    for (let more = true; more && lines.length < limit;) {
+      const count = Math.min(CHUNK, limit - lines.length)
+      const rows = statements.liveTexts.all(start, number, key, count)
+      more = rows.length === count
+      for (const [next, short] of rows) {
+        const line = short ?? statements.liveText.get(start, number, next)
+        if (line === undefined) throw new TidemarkError('invariant', 'a record went during one read')
+        lines.push(line)
+        bytes += line.length
+        key = next
+        last = { table, key }
+        if (bytes >= MAX_PULL_BYTES) return { lines, last }
+      }
     }
     if (lines.length >= limit) break
   }

@@ -11,15 +11,6 @@ export interface Legend {
   readonly writers: ReadonlyMap<number, string>
 }
 
-/** The JSON text of a record, put together from the pieces it is kept in: nothing is parsed. */
-export function rowToText(row: RecordRow, tableJson: string, writers: ReadonlyMap<number, string>): string {
-  const [version, , key, writer, hlc, buriedAt, sealed, ages, fields] = row
-  const by = JSON.stringify(writers.get(writer))
-  const state = buriedAt === null ? `"fields":${fields}` : '"deleted":true'
-  const rest = `${ages === null ? '' : `,${ages}`}${sealed === null ? '' : `,"sealed":${JSON.stringify(sealed)}`}`
-  return `{"table":${tableJson},"key":${JSON.stringify(key)},"version":${version},"hlc":${hlc},"by":${by},${state}${rest}}`
-}
-
 export function rowToRecord(row: RecordRow, { tables, writers }: Legend): WireRecord {
   const [version, no, key, writer, hlc, buriedAt, sealed, ages, fields] = row
   const head = { table: tables.get(no) ?? '', key, version, hlc, by: writers.get(writer) ?? '' }
@@ -75,13 +66,8 @@ export function writeRecords(
   for (const { before, after, text } of writes) {
     const { record, was, claims } = after
     const table = names.table(space, record.table)
-    if (before !== null) statements.dropRecord.run(space, before.record.version)
     const isLive = record.deleted !== true
-    statements.addRecord.run(
-      space,
-      record.version,
-      table,
-      record.key,
+    const values = [
       names.writer(record.by),
       record.hlc,
       isLive ? null : now,
@@ -90,7 +76,10 @@ export function writeRecords(
       isLive ? text : null,
       was,
       claims === NO_CLAIMS ? null : JSON.stringify(claims),
-    )
+    ] as const
+    const { version } = record
+    if (before === null) statements.addRecord.run(space, version, ...values, table, record.key)
+    else statements.replaceRecord.run(space, version, ...values, space, before.record.version)
     if (claims !== before?.claims) {
       for (const { index, value } of listClaims(claims)) {
         if (before !== null && claimValue(before.claims, index) === value) continue

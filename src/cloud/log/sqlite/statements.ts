@@ -28,6 +28,15 @@ export type ReplicaRow = readonly [
 export type StagedRow = readonly [hash: string, of: number, bytes: number]
 
 const RECORD_COLUMNS = `id & ${MAX_VERSION}, tbl, key, writer, hlc, buried_at, sealed, ages, fields`
+/**
+ * The JSON text of a live record, put together from the pieces it is kept in: nothing is parsed. The parameter is
+ * its beginning, with the table.
+ */
+const RECORD_TEXT = `? || json_quote(key) || ',"version":' || (id & ${MAX_VERSION}) || ',"hlc":' || hlc
+  || ',"by":' || json_quote((SELECT writers.id FROM writers WHERE no = writer)) || ',"fields":' || fields
+  || iif(ages IS NULL, '', ',' || ages) || iif(sealed IS NULL, '', ',"sealed":' || json_quote(sealed)) || '}'`
+/** Rows with more are read one at a time, so that a page of them needs no more memory than one row. */
+const MAX_PAGED_BYTES = 32_768
 /** Row ids of a space: its number in the high bits. */
 const ID = `(? << ${VERSION_BITS}) | ?`
 
@@ -76,14 +85,26 @@ export function prepareStatements(database: Database.Database) {
     findRecord: read<ByKey, StandingRow>(
       `SELECT ${RECORD_COLUMNS}, was, claims FROM records WHERE tbl = ? AND key = ?`,
     ),
-    recordsSince: read<[...from: ById, ...to: ById, writer: number], RecordRow>(
-      `SELECT ${RECORD_COLUMNS} FROM records WHERE id > (${ID}) AND id <= (${ID}) AND writer <> ? ORDER BY id`,
+    recordsSince: read<[...from: ById, ...to: ById, own: number, ...high: ById], RecordRow>(
+      `SELECT ${RECORD_COLUMNS} FROM records WHERE id > (${ID}) AND id <= (${ID}) 
+         AND (writer <> ? OR id > (${ID})) ORDER BY id`,
     ),
-    liveAfter: read<[table: number, after: string, limit: number], RecordRow>(
-      `SELECT ${RECORD_COLUMNS} FROM records WHERE tbl = ? AND key > ? AND buried_at IS NULL ORDER BY key LIMIT ?`,
+    liveTexts: read<
+      [start: string, table: number, after: string, limit: number],
+      [key: string, text: string | null]
+    >(
+      `SELECT key, iif(octet_length(fields) > ${MAX_PAGED_BYTES}, NULL, ${RECORD_TEXT}) FROM records
+       WHERE tbl = ? AND key > ? AND buried_at IS NULL ORDER BY key LIMIT ?`,
+    ),
+    liveText: pluck<[start: string, table: number, key: string], string>(
+      `SELECT ${RECORD_TEXT} FROM records WHERE tbl = ? AND key = ?`,
+    ),
+    replaceRecord: write<[...id: ById, ...rest: Values]>(
+      `UPDATE records SET id = (${ID}), writer = ?, hlc = ?, buried_at = ?, sealed = ?, ages = ?, fields = ?, was = ?,
+         claims = ? WHERE id = (${ID})`,
     ),
     addRecord: write<[...id: ById, ...rest: Values]>(
-      `INSERT INTO records (id, tbl, key, writer, hlc, buried_at, sealed, ages, fields, was, claims)
+      `INSERT INTO records (id, writer, hlc, buried_at, sealed, ages, fields, was, claims, tbl, key)
        VALUES (${ID}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     dropRecord: write<ById>(`DELETE FROM records WHERE id = (${ID})`),
