@@ -1,6 +1,6 @@
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
-import type { HydrateStart } from '../protocol/pull.ts'
-import type { Cursor } from '../protocol/records.ts'
+import type { HydratePlace, HydrateStart } from '../protocol/pull.ts'
+import type { Cursor, WireRecord } from '../protocol/records.ts'
 import type { MachineEvent } from './machine.ts'
 import { publishRecords } from './pull.ts'
 import { clearStaging } from './staging.ts'
@@ -46,17 +46,13 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
       const last = records.at(-1)
       if (last === undefined) break
       const to = { head: current.cursor.version, table: last.table, key: last.key }
-      for (let tries = 0; ; tries++) {
-        const result = await publishRecords(work, records, { place: to })
-        if (result.status === 'done') break
-        if (result.status === 'stale' || tries > MAX_CHUNK_TRIES) throw new TidemarkError('database_locked')
-      }
+      await publishChunk(work, records, to)
       done += records.length
       work.report({ type: 'progress', task: 'hydrate', done, total: Math.max(done, head.count) })
     }
   }
   if (current === null || head === null) throw new TidemarkError('bad_answer', 'the hydrate had no start')
-  await finish(work, current, head)
+  await finish(work, current, head, signal)
   return { type: 'hydrated' }
 }
 
@@ -79,20 +75,48 @@ async function confirmHistory(
   }
 }
 
-/** The cursor of what was read, in the generation that was confirmed last; a cursor that stays learns what is held. */
-async function finish(work: Work, current: HydrateState, head: HydrateStart): Promise<void> {
-  const { cursor, hydrating, generations } = await work.store.state()
-  const high = hydrating?.cursor.high ?? current.cursor.high
+/** A cursor that stays is in the history that was confirmed; else the cursor is that of what was read. */
+async function finish(work: Work, current: HydrateState, head: HydrateStart, signal: AbortSignal): Promise<void> {
+  const { cursor, generations } = await work.store.state()
   const known = withGeneration(cursor === null || cursor.epoch === head.epoch ? generations : [], head.generation)
   if (cursor !== null && !current.sweep) {
-    const held = advanceCursor(cursor, head.generation, { high })
-    await work.store.saveCursor(held, known)
+    await work.store.saveCursor(advanceCursor(cursor, head.generation, {}), known)
     await work.store.finishHydrate(null)
     return
   }
-  const read = { ...current.cursor, epoch: head.epoch, generation: head.generation.id, high }
+  const read = await catchUp(work, current, head, signal)
   if (cursor !== null) await work.store.saveCursor(cursor, known)
   await work.store.finishHydrate(read)
+}
+
+/**
+ * The cursor that covers everything that came. Rows may be newer than the head at which the hydrate began: what
+ * happened up to them is read before the end, so that no cursor stands below what is held while its history is lost
+ * (I11).
+ */
+async function catchUp(work: Work, current: HydrateState, head: HydrateStart, signal: AbortSignal): Promise<Cursor> {
+  const { hydrating, space, replica } = await work.store.state()
+  const { version } = current.cursor
+  let cursor: Cursor = { epoch: head.epoch, generation: head.generation.id, version, high: version }
+  const place = hydrating?.place ?? null
+  if (place === null || (hydrating?.cursor.high ?? 0) <= version) return cursor
+  for (;;) {
+    const answer = await work.provider.pull({ space, replica, cursor }, signal)
+    if (answer.generation.id !== head.generation.id) {
+      throw new TidemarkError('network', 'the cloud was started anew during the first read; it goes on')
+    }
+    await publishChunk(work, answer.records, place)
+    cursor = advanceCursor(cursor, answer.generation, { version: answer.next })
+    if (!answer.has_more) return cursor
+  }
+}
+
+async function publishChunk(work: Work, records: readonly WireRecord[], place: HydratePlace): Promise<void> {
+  for (let tries = 0; ; tries++) {
+    const result = await publishRecords(work, records, { place })
+    if (result.status === 'done') return
+    if (result.status === 'stale' || tries > MAX_CHUNK_TRIES) throw new TidemarkError('database_locked')
+  }
 }
 
 /** Null: all tables. Tables that are new to a replica with a cursor are read alone. */
