@@ -132,6 +132,16 @@ describe('a hydrate', () => {
     expect(server.requests[0]?.url.length).toBeLessThan(200)
   })
 
+  test('of no tables is a start and no record', async () => {
+    server.answerWith((_, response) => open(response).end(streamOf(recordsOf(10))))
+    expect(await collect(hydrate({ tables: [] }))).toEqual({
+      starts: 1,
+      records: [],
+      sizes: [],
+      failure: null,
+    })
+  })
+
   test('is compressed where that pays', async () => {
     server.answerWith((_, response) => open(response).end(streamOf([])))
     const remote = createCloudProvider({

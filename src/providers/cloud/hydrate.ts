@@ -22,8 +22,7 @@ export async function* readHydrate(
   signal: AbortSignal,
 ): AsyncGenerator<HydrateChunk> {
   const { space, replica, tables, resume } = request
-  const named =
-    tables !== undefined && encodeURIComponent(tables.join()).length + tables.length * 8 <= MAX_TABLES_CHARS
+  const named = tables !== undefined && fitsAddress(tables)
   const call: Call = {
     route: 'hydrate',
     query: { space, replica, tables: named ? tables : undefined },
@@ -42,6 +41,12 @@ export async function* readHydrate(
   } finally {
     answer.close()
   }
+}
+
+/** An empty list cannot be named: an address without tables asks for all of them. */
+function fitsAddress(tables: readonly string[]): boolean {
+  const chars = encodeURIComponent(tables.join('')).length + tables.length * '&tables='.length
+  return tables.length > 0 && chars <= MAX_TABLES_CHARS
 }
 
 /**
