@@ -45,7 +45,7 @@ export async function* readHydrate(
 
 /** An empty list cannot be named: an address without tables asks for all of them. */
 function fitsAddress(tables: readonly string[]): boolean {
-  const chars = encodeURIComponent(tables.join('')).length + tables.length * '&tables='.length
+  const chars = encodeURIComponent(tables.join('').toWellFormed()).length + tables.length * '&tables='.length
   return tables.length > 0 && chars <= MAX_TABLES_CHARS
 }
 
