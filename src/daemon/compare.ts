@@ -28,20 +28,64 @@ function compareTable(
   right: Database.Database,
   { name, key }: { readonly name: string; readonly key: readonly string[] },
 ): { readonly rows: number; readonly differing: number } {
-  const rowsOf = (database: Database.Database): Map<string, string> => {
-    const rows = new Map<string, string>()
-    const statement = database.prepare(`SELECT * FROM ${quoteName(name)}`).safeIntegers(true)
-    for (const row of statement.iterate() as IterableIterator<{ readonly [column: string]: unknown }>) {
-      rows.set(printRow(row, key), printRow(row, Object.keys(row).sort()))
-    }
-    return rows
-  }
-  const a = rowsOf(left)
-  const b = rowsOf(right)
+  const columns = columnsOf(left, name)
+  const rows = Number(
+    left
+      .prepare(`SELECT count(*) FROM ${quoteName(name)}`)
+      .pluck()
+      .get(),
+  )
+  const sameColumns = columns.join('\u0001') === columnsOf(right, name).join('\u0001')
+  if (sameColumns && isSameInStep(left, right, name, columns, key)) return { rows, differing: 0 }
+  const a = rowsByKey(left, name, key)
+  const b = rowsByKey(right, name, key)
   let differing = 0
   for (const [id, text] of a) if (b.get(id) !== text) differing++
   for (const id of b.keys()) if (!a.has(id)) differing++
   return { rows: Math.max(a.size, b.size), differing }
+}
+
+const columnsOf = (database: Database.Database, table: string): readonly string[] =>
+  database
+    .prepare(`SELECT name FROM pragma_table_xinfo(?) WHERE hidden <> 1 ORDER BY name`)
+    .pluck()
+    .all(table) as string[]
+
+/** The usual case, cheap: both files have the same rows in the same order of keys. */
+function isSameInStep(
+  left: Database.Database,
+  right: Database.Database,
+  table: string,
+  columns: readonly string[],
+  key: readonly string[],
+): boolean {
+  const sql = `SELECT ${columns.map(quoteName).join(', ')} FROM ${quoteName(table)} ORDER BY ${key.map(quoteName).join(', ')}`
+  const rowsOf = (database: Database.Database) =>
+    database.prepare(sql).raw().safeIntegers(true).iterate() as IterableIterator<readonly unknown[]>
+  const others = rowsOf(right)
+  try {
+    for (const row of rowsOf(left)) {
+      const other = others.next()
+      if (other.done === true || !row.every((value, at) => isSame(value, other.value[at]))) return false
+    }
+    return others.next().done === true
+  } finally {
+    others.return?.()
+  }
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  if (a instanceof Uint8Array && b instanceof Uint8Array) return Buffer.compare(a, b) === 0
+  return Object.is(a, b)
+}
+
+function rowsByKey(database: Database.Database, table: string, key: readonly string[]): Map<string, string> {
+  const rows = new Map<string, string>()
+  const statement = database.prepare(`SELECT * FROM ${quoteName(table)}`).safeIntegers(true)
+  for (const row of statement.iterate() as IterableIterator<{ readonly [column: string]: unknown }>) {
+    rows.set(printRow(row, key), printRow(row, Object.keys(row).sort()))
+  }
+  return rows
 }
 
 /** A text that is the same only for the same types and values. */

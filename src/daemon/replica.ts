@@ -9,6 +9,7 @@ import { TidemarkError } from '../kernel/errors.ts'
 import { uuidV7, type Random } from '../kernel/random.ts'
 import { nodeCodec } from '../providers/cloud/node-codec.ts'
 import { createCloudProvider } from '../providers/cloud/provider.ts'
+import type { SchemaTable } from '../protocol/schema.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import { quoteName } from '../stores/sqlite/driver/driver.ts'
 import { openIdentityGuard } from '../stores/sqlite/identity.ts'
@@ -251,19 +252,20 @@ export async function cloneSpace(
   if (tables.length === 0)
     throw new TidemarkError('space_not_found', 'The space has no tables yet', { details: { space } })
   try {
-    const connection = betterSqlite3.open(file, { create: true })
-    let notes: readonly string[]
-    try {
-      notes = createTables(connection, tables)
-    } finally {
-      connection.close()
-    }
+    const notes = makeTables(file, tables)
     await attachFile({ ...options, merge: true })
     return { tables: tables.map(({ name }) => name), notes }
   } catch (error) {
     for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true })
     throw error
   }
+}
+
+function makeTables(file: string, tables: readonly SchemaTable[]): readonly string[] {
+  using stack = new DisposableStack()
+  const connection = stack.adopt(betterSqlite3.open(file, { create: true }), (one) => one.close())
+  const sandbox = stack.adopt(betterSqlite3.open(':memory:', { create: true }), (one) => one.close())
+  return createTables(connection, tables, sandbox)
 }
 
 function requireFile(file: string): string {

@@ -33,7 +33,7 @@ function setUp(): { readonly folder: string; readonly small: string; readonly mo
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-full-'))
   undo.push(() => rmSync(folder, { recursive: true, force: true }))
   const small = join(folder, 'small')
-  const mounted = mountSmall(small, 6)
+  const mounted = mountSmall(small, 24)
   if (mounted) undo.push(() => execFileSync('umount', ['-l', small]))
   return { folder, small, mounted }
 }

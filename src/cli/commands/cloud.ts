@@ -60,7 +60,7 @@ export interface TokenOptions {
 
 /** tidemark cloud token create: prints the secret, once. */
 export async function createToken(context: CliContext, options: TokenOptions): Promise<void> {
-  await using directory = openDirectory(cloudFolder(context, options.data), context)
+  await using directory = await openDirectory(cloudFolder(context, options.data), context)
   const scopes = options.scopes.split(',').map((scope) => scope.trim())
   const unknown = scopes.find((scope) => !(SCOPES as readonly string[]).includes(scope))
   if (unknown !== undefined)
@@ -79,7 +79,7 @@ export async function createToken(context: CliContext, options: TokenOptions): P
 
 /** tidemark cloud token list */
 export async function listTokens(context: CliContext, options: { readonly data?: string }): Promise<void> {
-  await using directory = openDirectory(cloudFolder(context, options.data), context)
+  await using directory = await openDirectory(cloudFolder(context, options.data), context)
   const tokens = await directory.listTokens()
   const lines = tokens.map((token) => {
     const state =
@@ -102,7 +102,7 @@ export async function revokeToken(
   id: string,
   options: { readonly data?: string },
 ): Promise<void> {
-  await using directory = openDirectory(cloudFolder(context, options.data), context)
+  await using directory = await openDirectory(cloudFolder(context, options.data), context)
   if (!(await directory.revokeToken(id)))
     throw new TidemarkError('not_found', 'there is no token with this id; see tidemark cloud token list')
   context.output.result({ revoked: id }, ['The token is revoked; requests with it are refused from now on.'])

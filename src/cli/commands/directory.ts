@@ -1,0 +1,13 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+import type { Directory } from '../../cloud/directory.ts'
+import { openSqliteDirectory } from '../../cloud/directory/sqlite.ts'
+import { CLOUD_FILE } from '../../cloud/server/storage.ts'
+import type { CliContext } from '../context.ts'
+
+/** The accounts and tokens of the cloud in a folder; a running server sees changes at once. */
+export function openDirectory(folder: string, context: CliContext): Promise<Directory> {
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  return openSqliteDirectory({ file: join(folder, CLOUD_FILE), clock: context.clock })
+}
