@@ -18,9 +18,11 @@ export interface Placement {
 /**
  * Puts rows into a table so that every unique value has one holder, whatever order they came in: all of them leave
  * first, so that they can change places. The table's parked records are among them, so that a row which stands only
- * until its parked record can is in nobody's way. Rows with local changes go first, for they stood before, those that keep their values before those that
- * change them; then the agreed ones by key, so that the smaller key stands. A kept row that finds no place stays where it was, and everything is
- * tried again around it: each try leaves one row less, so it ends.
+ * until its parked record can is in nobody's way.
+ *
+ * Rows with local changes go first, for they stood before: those that keep their values, then those that change
+ * them; then the agreed ones by key, so that the smaller key stands. A kept row that finds no place stays where it
+ * was, and everything is tried again around it: each try leaves one row less, so it ends.
  */
 export function placeRows(file: MemoryFile, table: MemoryTable, puts: readonly Put[]): Placement {
   const refused = new Map<Target, string>()
