@@ -251,7 +251,8 @@ export class SyncEngine implements AsyncDisposable {
         this.#turn++
         this.#abort.abort(new TidemarkError('aborted'))
         this.#abort = new AbortController()
-        clearStaging(this.#work.staging)
+        // A cancelled publish may still be at work: it keeps its records, or it would move the cursor past them (I4).
+        this.#work.staging = createStaging()
         this.#work.changes = null
         this.#work.answer = null
         return

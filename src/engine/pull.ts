@@ -6,7 +6,7 @@ import type { Cursor, WireRecord } from '../protocol/records.ts'
 import type { MachineEvent } from './machine.ts'
 import { reconcileRecords } from './reconcile.ts'
 import { clearStaging, stageRecords } from './staging.ts'
-import type { Publication, PublishResult } from './store.ts'
+import type { Publication, PublishResult, ReplicaState } from './store.ts'
 import {
   advanceCursor,
   ATOMIC_ROWS,
@@ -38,7 +38,7 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
     }
     staging.cursor = state.cursor
   }
-  const answer = await nextPage(work, state.space, state.replica, signal)
+  const answer = await nextPage(work, state, staging.cursor, signal)
   stageRecords(staging, answer.records)
   staging.cursor = advanceCursor(staging.cursor, answer.generation, { version: answer.next })
   staging.generation = answer.generation
@@ -51,12 +51,10 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
 
 async function nextPage(
   work: Work,
-  space: string,
-  replica: string,
+  { space, replica }: ReplicaState,
+  cursor: Cursor,
   signal: AbortSignal,
 ): Promise<PullAnswer> {
-  const cursor = work.staging.cursor
-  if (cursor === null) throw new TidemarkError('invariant', 'a page is pulled without a cursor')
   const early = work.prefetched
   work.prefetched = null
   if (early !== null && early.version === cursor.version) return early.answer

@@ -31,7 +31,7 @@ export interface Work {
   readonly logger: Logger
   readonly report: (event: WorkEvent) => void
   /** Remote records on their way to a publish. */
-  readonly staging: Staging
+  staging: Staging
   /** An answer that a long poll already brought, for the cursor it was asked with. */
   prefetched: { readonly version: number; readonly answer: PullAnswer } | null
   /** The changes of the mutation in flight and its answer. */
