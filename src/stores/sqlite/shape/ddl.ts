@@ -1,7 +1,7 @@
 import { TidemarkError, toTidemarkError } from '../../../kernel/errors.ts'
 import type { SchemaColumn, SchemaTable, SchemaUnique } from '../../../protocol/schema.ts'
 import { quoteName, transact, type Connection } from '../driver/driver.ts'
-import { closingOf, isOperator, tokenize } from './tokens.ts'
+import { closingOf, isOperator, splitAtCommas, tokenize, type Token } from './tokens.ts'
 
 /**
  * Makes the tables of a space's schema in an empty file. What comes from the cloud is data: names are quoted,
@@ -173,7 +173,7 @@ type Terms = SchemaUnique['terms']
 const printTerms = (terms: Terms): string =>
   terms
     .map(({ column, expression, collation, descending }) => {
-      const what = column === undefined ? `(${requireExpression(expression ?? '')})` : quoteName(column)
+      const what = column === undefined ? requireExpression(expression ?? '') : quoteName(column)
       return `${what}${collation === undefined ? '' : ` COLLATE ${quoteName(collation)}`}${descending === true ? ' DESC' : ''}`
     })
     .join(', ')
@@ -194,14 +194,15 @@ function printForeignKey(foreignKey: SchemaTable['foreignKeys'][number]): string
   return `FOREIGN KEY (${printNames(columns)}) REFERENCES ${target}${action('UPDATE', onUpdate)}${action('DELETE', onDelete)}${late}`
 }
 
-/** The text, when it is the inside of one pair of parentheses and of one statement. Throws otherwise. */
+/** The text, when it is one expression: the inside of one pair of parentheses, with nothing listed. Throws otherwise. */
 function requireExpression(text: string): string {
   const tokens = tokenize(`(${text}\n)`)
-  const sound =
-    tokens !== null &&
-    closingOf(tokens, 0) === tokens.length - 1 &&
-    !tokens.some((token) => isOperator(token, ';') || token.kind === 'variable')
-  if (!sound || tokens.length < 3)
-    throw new TidemarkError('unprocessable', 'an expression of the schema is not one expression')
+  if (tokens === null || tokens.length < 3 || closingOf(tokens, 0) !== tokens.length - 1)
+    throw notAnExpression()
+  const isForeign = (token: Token): boolean => isOperator(token, ';') || token.kind === 'variable'
+  if (tokens.some(isForeign) || splitAtCommas(tokens.slice(1, -1)).length > 1) throw notAnExpression()
   return text
 }
+
+const notAnExpression = (): TidemarkError =>
+  new TidemarkError('unprocessable', 'an expression of the schema is not one expression')
