@@ -52,6 +52,20 @@ export function checkNothingLost(model: Model, present: ReadonlySet<string>): vo
   }
 }
 
+/**
+ * Tokens that only the inbox of a file which went back in time had listed: a push still on its way may overwrite
+ * them in the cloud, and nobody remembers that it was told.
+ */
+export function excuseForgotten(model: Model, before: DiskView, after: DiskView): void {
+  const [listed, kept] = [new Set<string>(), new Set<string>()]
+  addListed(listed, before)
+  addListed(kept, after)
+  for (const id of listed) {
+    const token = model.get(id)
+    if (token?.fate === 'live' && !kept.has(id)) token.fate = 'settled'
+  }
+}
+
 /** A fault just wiped out state: what is nowhere now is its doing and nobody else's. */
 export function excuseDestroyed(model: Model, present: ReadonlySet<string>): number {
   let excused = 0
