@@ -14,6 +14,7 @@ import type { Change, Cursor, WireRecord } from '../src/protocol/records.ts'
 import { webCodec } from '../src/providers/cloud/codec.ts'
 import { nodeCodec } from '../src/providers/cloud/node-codec.ts'
 import { createCloudProvider, type CloudProviderOptions } from '../src/providers/cloud/provider.ts'
+import { failureOf } from '../src/testing/failures.ts'
 
 /** The client against the real server over real sockets. */
 
@@ -84,14 +85,7 @@ async function upload(rows: number, replica = 'a'): Promise<Cursor> {
   return { epoch, generation: generation.id, version: head, high: head }
 }
 
-async function codeOf(work: Promise<unknown>): Promise<ErrorCode> {
-  const thrown: unknown = await work.then(
-    () => null,
-    (reason: unknown) => reason,
-  )
-  expect(thrown).toBeInstanceOf(TidemarkError)
-  return (thrown as TidemarkError).code
-}
+const codeOf = async (work: Promise<unknown>): Promise<ErrorCode> => (await failureOf(work)).code
 
 describe.each<[string, Partial<CloudProviderOptions>]>([
   ['plain', {}],
@@ -231,9 +225,8 @@ describe('I12: refusals keep their codes over the wire', () => {
     ['compressed', { compressLoopback: true }],
   ])('a body over the limit, %s', async (_, options) => {
     const provider = connect('a', options)
-    expect(await codeOf(provider.push('x'.repeat(MAX_BODY_BYTES + 1), never))).toMatch(
-      /^(?:payload_too_large|network)$/,
-    )
+    const error = await failureOf(provider.push('x'.repeat(MAX_BODY_BYTES + 1), never))
+    expect(`${error.code}: ${error.message}`).toMatch(/^(?:payload_too_large|network): /)
     expect((await provider.push(bodyOf('a', 1, [changeOf(1)]), never)).results).toHaveLength(1)
   })
 })
