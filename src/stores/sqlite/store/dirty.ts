@@ -8,7 +8,7 @@ import { markGoneRows } from './compare.ts'
 import { withhold } from './holding.ts'
 import { markedRows } from './joined-rows.ts'
 import type { Session } from './session.ts'
-import { isDirty, isHeld, readAside, readStanding, standingOf, toLocalRow, type Standing } from './standing.ts'
+import { changesOf, isDirty, isHeld, readAside, readStanding, standingOf, toLocalRow, type Standing } from './standing.ts'
 import { isKeyTooLong, type SyncedTable } from './synced-table.ts'
 
 /** A row met on the way that must not be met again: its mark goes, or it goes into the quarantine. */
@@ -54,13 +54,14 @@ function collectDirty(
     const aside = readAside(session, table)
     for (const joined of markedRows(table)) {
       const row = standingOf(table, joined, aside)
-      const fault = isDirty(row, inFlight) ? faultOf(row) : null
-      if (!isDirty(row, inFlight) || fault !== null) {
-        met.push({ table: table.name, key: row.key, at: row.markedAt ?? 0, fault })
-      } else if (isFull()) return true
+      const isNews = isDirty(row, inFlight)
+      const size = isNews ? bytesOf(row) : 0
+      const fault = isNews ? faultOf(row, size) : null
+      if (!isNews || fault !== null) met.push({ table: table.name, key: row.key, at: row.markedAt ?? 0, fault })
+      else if (isFull()) return true
       else {
         found.push(row)
-        bytes += bytesOf(row)
+        bytes += size
       }
     }
     return false
@@ -69,16 +70,17 @@ function collectDirty(
   return { rows: found.map((row) => toLocalRow(row, inFlight)), more: isEnough, met }
 }
 
-function faultOf(row: Standing): string | null {
+function faultOf(row: Standing, size: number): string | null {
   if (isKeyTooLong(row.key)) return `the key is longer than ${MAX_KEY_BYTES} bytes`
   // An estimate is never below the truth by more than escapes and non-ASCII text can make it.
-  return bytesOf(row) * 6 > MAX_ROW_BYTES && exactBytes(row) > MAX_ROW_BYTES ? `the row is larger than ${MAX_ROW_BYTES} bytes` : null
+  return size * 6 > MAX_ROW_BYTES && exactBytes(row) > MAX_ROW_BYTES ? `the row is larger than ${MAX_ROW_BYTES} bytes` : null
 }
 
-function changedFields({ fields, state, table }: Standing): Fields {
+function changedFields(row: Standing): Fields {
+  const { fields, state } = row
   if (fields === null) return {}
-  if (state.agreed !== 'live' || state.was !== null || state.image === null) return fields
-  return Object.fromEntries(table.codec.changed(fields, state.image).map((name) => [name, fields[name] ?? null]))
+  if (state.was !== null || state.image === null) return fields
+  return Object.fromEntries(changesOf(row).map((name) => [name, fields[name] ?? null]))
 }
 
 const exactBytes = (row: Standing): number => utf8Bytes(JSON.stringify(changedFields(row)))
@@ -122,7 +124,7 @@ function settleOne(session: Session, { table: name, key, at, fault }: Met, inFli
     dropIdleMark(session, row)
     return false
   }
-  if (fault === null || faultOf(row) === null) return false
+  if (fault === null || faultOf(row, bytesOf(row)) === null) return false
   const op = row.fields === null ? 'delete' : 'put'
   session.quarantine.add(table.number, key, { op, code: 'payload_too_large', message: fault }, session.clock.now(), session.random)
   withhold(session, table, key, bounds, session.time)

@@ -3,7 +3,7 @@ import { rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { systemClock } from '../../../kernel/clock.ts'
+import { systemClock, type Clock } from '../../../kernel/clock.ts'
 import { seededRandom } from '../../../kernel/random.ts'
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import type { SchemaColumn, SchemaTable } from '../../../protocol/schema.ts'
@@ -143,4 +143,43 @@ function columnSql(column: SchemaColumn): string {
   const collate = column.collation === undefined ? '' : ` COLLATE ${column.collation}`
   const fallback = column.default === undefined ? '' : ` DEFAULT (${column.default})`
   return `${quoteName(column.name)} ${column.type}${column.notNull === true ? ' NOT NULL' : ''}${collate}${fallback}`
+}
+
+export interface OpenFile extends AsyncDisposable {
+  readonly file: string
+  /** The application's connection. */
+  readonly app: Connection
+  readonly store: SqliteStore
+  reopen(): Promise<void>
+}
+
+/** A file made by these statements, under sync, with the application's own connection beside the store's. */
+export async function openFile(
+  driver: Driver,
+  sql: string,
+  options: { readonly tables?: readonly string[]; readonly clock?: Clock } = {},
+): Promise<OpenFile> {
+  const { file, remove } = temporaryFile()
+  const app = driver.open(file, { create: true })
+  app.exec(sql)
+  const settings = { file, driver, clock: options.clock ?? systemClock, random: seededRandom(7) }
+  const { tables } = options
+  await attachFile({ ...settings, space: 'space', replica: 'replica-a', ...(tables === undefined ? {} : { tables }) })
+  let store = openSqliteStore(settings)
+  return {
+    file,
+    app,
+    get store() {
+      return store
+    },
+    async reopen() {
+      await store[Symbol.asyncDispose]()
+      store = openSqliteStore(settings)
+    },
+    async [Symbol.asyncDispose]() {
+      await store[Symbol.asyncDispose]()
+      app.close()
+      remove()
+    },
+  }
 }

@@ -29,9 +29,9 @@ export interface ImageCodec {
   encode(fields: Fields, before?: Uint8Array | null): Uint8Array
   /** Columns of `fields` whose value differs from the image's. */
   changed(fields: Fields, image: Uint8Array): readonly string[]
-  /** Columns whose cells differ between two images, or are absent in the first where `absent` is asked for. */
+  /** Columns that differ between two images. */
   differing(before: Uint8Array, after: Uint8Array): readonly string[]
-  /** Columns that have no cell in the image. */
+  /** Columns of which the image says nothing. */
   absent(image: Uint8Array): readonly string[]
 }
 
@@ -61,38 +61,100 @@ let scratch = Buffer.alloc(4_096)
 /** Column ids are below `width`. */
 export function createImageCodec(columns: readonly ImageColumn[], width: number): ImageCodec {
   const order: (ImageColumn | null)[] = Array.from({ length: width }, () => null)
-  for (const column of columns) order[column.id] = column
+  const fills: (Uint8Array | null)[] = Array.from({ length: width }, () => null)
+  for (const column of columns) {
+    order[column.id] = column
+    fills[column.id] = column.fill
+  }
   return {
     columns,
     encode(fields, before) {
-      const cells = before == null ? null : cellsOf(before)
+      const old = before == null ? null : openImage(before)
       let at = startImage(width)
       for (let id = 0; id < width; id++) {
         const column = order[id]
         const value = column == null ? undefined : fields[column.name]
+        const length = old === null ? 0 : cellLength(old, id)
         if (value !== undefined) at = writeCell(at, value)
-        else at = copyCell(at, column == null ? null : (cells?.[id] ?? null))
+        else if (old === null || length === 0 || column == null) at = writeAbsent(at)
+        else at = copyCell(at, old.image.subarray(old.at, old.at + length))
+        if (old !== null) old.at += length
       }
       return scratch.subarray(0, at)
     },
     changed(fields, image) {
-      const cells = cellsOf(image)
-      const changed: string[] = []
-      for (const { name, id, fill } of columns) {
-        const value = fields[name]
-        if (value !== undefined && !sameCell(cells[id] ?? fill, cellOf(value))) changed.push(name)
-      }
-      return changed
+      // Columns that `fields` lacks are told by the image itself, so that they count as equal.
+      return namesOf(differingIds(image, this.encode(fields, image), fills))
     },
     differing(before, after) {
-      const [a, b] = [cellsOf(before), cellsOf(after)]
-      return columns.filter(({ id, fill }) => !sameCell(a[id] ?? fill, b[id] ?? fill)).map(({ name }) => name)
+      return namesOf(differingIds(before, after, fills))
     },
     absent(image) {
-      const cells = cellsOf(image)
-      return columns.filter(({ id }) => cells[id] == null).map(({ name }) => name)
+      const cursor = openImage(image)
+      const ids: number[] = []
+      for (let id = 0; id < width; id++) {
+        if (isAbsent(cursor, id)) ids.push(id)
+        cursor.at += cellLength(cursor, id)
+      }
+      return namesOf(ids)
     },
   }
+
+  function namesOf(ids: readonly number[]): readonly string[] {
+    const names: string[] = []
+    for (const id of ids) {
+      const column = order[id]
+      if (column != null) names.push(column.name)
+    }
+    return names
+  }
+}
+
+/** Ids whose cells differ, in the order of the ids; those of columns that are gone among them. */
+function differingIds(a: Uint8Array, b: Uint8Array, fills: readonly (Uint8Array | null)[]): readonly number[] {
+  const ids: number[] = []
+  const cursorA = openImage(a)
+  const cursorB = openImage(b)
+  const width = Math.max(cursorA.width, cursorB.width)
+  for (let id = 0; id < width; id++) {
+    const endA = cursorA.at + cellLength(cursorA, id)
+    const endB = cursorB.at + cellLength(cursorB, id)
+    if (!isSameRange(a, cursorA.at, endA, b, cursorB.at, endB)) {
+      const cellA = isAbsent(cursorA, id) ? fills[id] : a.subarray(cursorA.at, endA)
+      const cellB = isAbsent(cursorB, id) ? fills[id] : b.subarray(cursorB.at, endB)
+      if (!sameCell(cellA, cellB)) ids.push(id)
+    }
+    cursorA.at = endA
+    cursorB.at = endB
+  }
+  return ids
+}
+
+/** Where a reading of an image stands: before the cell of the next id. */
+interface ImageCursor {
+  readonly image: Uint8Array
+  readonly width: number
+  at: number
+}
+
+function openImage(image: Uint8Array): ImageCursor {
+  let at = 0
+  let width = 0
+  for (let shift = 0; ; shift += 7) {
+    const byte = image[at++] ?? 0
+    width |= (byte & 0x7f) << shift
+    if (byte < 0x80) break
+  }
+  return { image, width, at }
+}
+
+const cellLength = ({ image, width, at }: ImageCursor, id: number): number => (id < width ? cellBytes(image[at] ?? TAG.absent) : 0)
+const isAbsent = ({ image, width, at }: ImageCursor, id: number): boolean => id >= width || image[at] === TAG.absent
+
+function isSameRange(a: Uint8Array, fromA: number, endA: number, b: Uint8Array, fromB: number, endB: number): boolean {
+  if (endA - fromA !== endB - fromB) return false
+  for (let at = fromA, other = fromB; at < endA; at++, other++) if (a[at] !== b[other]) return false
+  return true
 }
 
 /** The cell of one value; valid until the next call. */
@@ -115,24 +177,6 @@ function startImage(width: number): number {
   return at
 }
 
-/** The cells of an image by column id; null where absent. */
-function cellsOf(image: Uint8Array): readonly (Uint8Array | null)[] {
-  const cells: (Uint8Array | null)[] = []
-  let at = 0
-  let width = 0
-  for (let shift = 0; ; shift += 7) {
-    const byte = image[at++] ?? 0
-    width |= (byte & 0x7f) << shift
-    if (byte < 0x80) break
-  }
-  for (let id = 0; id < width; id++) {
-    const length = cellBytes(image[at] ?? TAG.absent)
-    cells.push(length === 1 && image[at] === TAG.absent ? null : image.subarray(at, at + length))
-    at += length
-  }
-  return cells
-}
-
 function cellBytes(tag: number): number {
   if (tag >= TAG.json) return 1 + tag - TAG.json
   if (tag >= TAG.text) return 1 + tag - TAG.text
@@ -143,12 +187,14 @@ function cellBytes(tag: number): number {
   return tag === TAG.int8 ? 2 : 1
 }
 
-function copyCell(at: number, cell: Uint8Array | null): number {
+function writeAbsent(at: number): number {
   makeRoom(at)
-  if (cell === null) {
-    scratch[at] = TAG.absent
-    return at + 1
-  }
+  scratch[at] = TAG.absent
+  return at + 1
+}
+
+function copyCell(at: number, cell: Uint8Array): number {
+  makeRoom(at)
   scratch.set(cell, at)
   return at + cell.length
 }

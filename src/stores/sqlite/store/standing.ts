@@ -20,6 +20,8 @@ export interface Standing {
   /** Time of the mark that was taken off while the row waits. */
   readonly heldAt: Hlc | null
   readonly parked: Parked | null
+  /** Columns that differ from the image, once that was asked. */
+  changes?: readonly string[]
 }
 
 /** A key that no row of the table can have stands nowhere, but may be parked. */
@@ -56,15 +58,25 @@ function asideOf(session: Session, table: SyncedTable, key: string): Pick<Standi
 }
 
 /** True when the row is not what was agreed, marked or not. */
-export function differs({ table, fields, state }: Standing): boolean {
-  if (state.agreed !== 'live' || state.image === null) return fields !== null
-  return fields === null || !equalsImage(table, fields, state.image)
+export function differs(row: Standing): boolean {
+  if (row.state.image === null || row.fields === null) return (row.state.image === null) !== (row.fields === null)
+  return changesOf(row).length > 0
 }
 
-export function equalsImage(table: SyncedTable, fields: Fields, image: Uint8Array): boolean {
-  // Equal bytes are the rule. Unequal ones may still mean the same: cells that are absent, columns that are gone.
-  return Buffer.compare(table.codec.encode(fields), image) === 0 || table.codec.changed(fields, image).length === 0
+/** Columns that differ from the image; none where there is no row or no image. */
+export function changesOf(row: Standing): readonly string[] {
+  const { table, fields, state } = row
+  if (state.image === null || fields === null) return []
+  return (row.changes ??= changedColumns(table, fields, state.image))
 }
+
+export function changedColumns(table: SyncedTable, fields: Fields, image: Uint8Array): readonly string[] {
+  // Equal bytes are the rule. Unequal ones may still mean the same: cells that are absent, columns that are gone.
+  return Buffer.compare(table.codec.encode(fields), image) === 0 ? [] : table.codec.changed(fields, image)
+}
+
+export const equalsImage = (table: SyncedTable, fields: Fields, image: Uint8Array): boolean =>
+  changedColumns(table, fields, image).length === 0
 
 /** True when a marked row has to be sent: it differs, or it is offered again after a lost history. */
 export function hasNews(row: Standing): boolean {
@@ -104,6 +116,6 @@ export function toLocalRow(row: Standing, inFlight: boolean): LocalRow {
     const whole = state.extra === null ? fields : { ...state.extra, ...fields }
     return { ...place, fields: whole, base, agreed, changed: Object.keys(whole), claims: claimsOf(table, key, fields, null), was }
   }
-  const changed = table.codec.changed(fields, state.image)
+  const changed = changesOf(row)
   return { ...place, fields, base, agreed, changed, claims: claimsOf(table, key, fields, changed), was }
 }

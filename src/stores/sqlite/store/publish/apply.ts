@@ -169,7 +169,7 @@ class TableApply {
   #applyClean({ record, bounds, state: known }: CleanRecord): void {
     const table = this.#table
     const state = known ?? table.states.read(bounds) ?? NO_STATE
-    if (known === undefined && record.version <= state.version) return
+    if (known === undefined && record.version <= state.version && !tellsMore(table, record, state)) return
     if (record.deleted === true) {
       if (state.agreed === 'live') deleteRow(table, bounds)
       table.states.write(bounds, { ...NO_STATE, version: record.version, agreed: 'deleted' })
@@ -195,6 +195,16 @@ class TableApply {
     if (table.rows.read(bounds) !== null) throw new Unfit('a trigger of the application let it fall')
     insertRow(table, key, fields)
   }
+}
+
+/**
+ * True when the very version that was agreed on tells of a column that has come back since: while it was gone,
+ * nothing was kept of it.
+ */
+export function tellsMore(table: SyncedTable, record: WireRecord, { version, image }: RowState): boolean {
+  if (record.version !== version || image === null || record.fields === undefined) return false
+  const fields = table.own(record.fields)
+  return table.codec.absent(image).some((name) => fields[name] !== undefined)
 }
 
 const POISONED: Failure = {

@@ -6,7 +6,7 @@ import { isDirty, isHeld, readStanding, toLocalRow } from '../standing.ts'
 import { NO_STATE, type RowState } from '../states.ts'
 import type { SyncedTable } from '../synced-table.ts'
 import type { Acknowledged } from './acknowledge.ts'
-import type { CleanRecord } from './apply.ts'
+import { tellsMore, type CleanRecord } from './apply.ts'
 
 /** Merged rows that no longer are as they were read. */
 export function movedReadings(session: Session, { merged }: Publication): readonly RowKey[] {
@@ -73,7 +73,8 @@ export function readNews(session: Session, publication: Publication, acknowledge
         continue
       }
       const state = bounds === null ? NO_STATE : (table.states.read(bounds) ?? NO_STATE)
-      if (!isNews(session, table, record, state, known?.has(record.key) === true)) continue
+      const isMore = publication.place !== undefined && tellsMore(table, record, state)
+      if (!isMore && !isNews(session, table, record, state, known?.has(record.key) === true)) continue
       records.push({ record, bounds, state })
       if (!isQuiet && publication.imagesOnly !== true && isTouched(session, table, record.key)) moved.push({ table: name, key: record.key })
     }
