@@ -209,6 +209,12 @@ export function uniqueContract(open: OpenStore): void {
       expect(await places(h)).toEqual({ k: 1, z: 2 })
       expect(await parkedKeys(h.store)).toEqual(['seats ["k"]'])
       expect(await dirtyKeys(h.store)).toEqual(['seats ["z"]'])
+      await h.app.update('seats', { id: 'k' }, { label: 'y' })
+      expect(await touch(h.store, 'seats', key('k'))).toMatchObject({
+        base: 5,
+        was: null,
+        changed: ['label'],
+      })
     })
 
     test('I2: a kept row and a smaller key that want one value are both here', async () => {
