@@ -24,8 +24,10 @@ export async function resolveEntry(store: Store, id: string, choice: Choice): Pr
 /** Puts back what lost: the row as it was on the side that was not chosen. */
 export async function undoEntry(store: Store, id: string): Promise<void> {
   const entry = await requireEntry(store, id)
-  if (entry.chosen === 'waits') throw new TidemarkError('unprocessable', 'nothing was chosen yet; resolve the conflict instead')
-  if (entry.chosen === 'both') throw new TidemarkError('unprocessable', 'both rows stand; there is nothing to put back')
+  if (entry.chosen === 'waits')
+    throw new TidemarkError('unprocessable', 'nothing was chosen yet; resolve the conflict instead')
+  if (entry.chosen === 'both')
+    throw new TidemarkError('unprocessable', 'both rows stand; there is nothing to put back')
   const lost = entry.chosen === 'local' ? 'remote' : 'local'
   const edit = { table: entry.table, key: entry.key, fields: sideOf(entry, lost) }
   await store.settleInbox(id, { status: 'undone', choice: lost, edit })
@@ -34,7 +36,8 @@ export async function undoEntry(store: Store, id: string): Promise<void> {
 /** Takes note without changing anything. An entry that waits must be resolved instead. */
 export async function dismissEntry(store: Store, id: string): Promise<void> {
   const entry = await requireEntry(store, id)
-  if (entry.chosen === 'waits') throw new TidemarkError('unprocessable', 'the row waits for a decision; resolve the conflict instead')
+  if (entry.chosen === 'waits')
+    throw new TidemarkError('unprocessable', 'the row waits for a decision; resolve the conflict instead')
   await store.settleInbox(id, { status: 'dismissed', choice: 'none' })
 }
 

@@ -67,39 +67,105 @@ const failing = {
   tooLarge: 'waiting timer',
 } as const
 const quiet = {
-  start: '-', startInFlight: '-', stop: '-', pause: '-', resume: '-', wake: '-', wakeUrgent: '-', timer: '-',
-  uncovered: '-', pageMore: '-', page: '-', hydrated: '-', published: '-', publishedMore: '-', moved: '-',
-  builtNone: '-', built: '-', answered: '-', acked: '-', ackedMore: '-', ackedConflicts: '-', reset: '-', freed: '-',
-  network: '-', unauthorized: '-', diskFull: '-', lostHistory: '-', forked: '-', expired: '-', tooLarge: '-',
+  start: '-',
+  startInFlight: '-',
+  stop: '-',
+  pause: '-',
+  resume: '-',
+  wake: '-',
+  wakeUrgent: '-',
+  timer: '-',
+  uncovered: '-',
+  pageMore: '-',
+  page: '-',
+  hydrated: '-',
+  published: '-',
+  publishedMore: '-',
+  moved: '-',
+  builtNone: '-',
+  built: '-',
+  answered: '-',
+  acked: '-',
+  ackedMore: '-',
+  ackedConflicts: '-',
+  reset: '-',
+  freed: '-',
+  network: '-',
+  unauthorized: '-',
+  diskFull: '-',
+  lostHistory: '-',
+  forked: '-',
+  expired: '-',
+  tooLarge: '-',
 } as const satisfies { readonly [event in EventName]: string }
 
 const TABLE: { readonly [phase in Phase]: { readonly [event in EventName]: string } } = {
   stopped: { ...quiet, start: 'pulling pull', startInFlight: 'sending send', stop: 'stopped cancel' },
   paused: { ...quiet, stop: 'stopped cancel', resume: 'pulling pull' },
   idle: {
-    ...quiet, stop: 'stopped cancel', pause: 'paused cancel',
-    wake: 'pulling pull', wakeUrgent: 'pulling pull', timer: 'pulling pull',
+    ...quiet,
+    stop: 'stopped cancel',
+    pause: 'paused cancel',
+    wake: 'pulling pull',
+    wakeUrgent: 'pulling pull',
+    timer: 'pulling pull',
   },
-  waiting: { ...quiet, stop: 'stopped cancel', pause: 'paused cancel', wakeUrgent: 'pulling pull', timer: 'pulling pull' },
-  blocked: { ...quiet, stop: 'stopped cancel', pause: 'paused cancel', wakeUrgent: 'pulling pull', timer: 'pulling pull' },
+  waiting: {
+    ...quiet,
+    stop: 'stopped cancel',
+    pause: 'paused cancel',
+    wakeUrgent: 'pulling pull',
+    timer: 'pulling pull',
+  },
+  blocked: {
+    ...quiet,
+    stop: 'stopped cancel',
+    pause: 'paused cancel',
+    wakeUrgent: 'pulling pull',
+    timer: 'pulling pull',
+  },
   pulling: {
-    ...quiet, ...work, ...failing,
-    uncovered: 'hydrating hydrate', pageMore: 'pulling pull', page: 'publishing publish',
+    ...quiet,
+    ...work,
+    ...failing,
+    uncovered: 'hydrating hydrate',
+    pageMore: 'pulling pull',
+    page: 'publishing publish',
   },
   hydrating: { ...quiet, ...work, ...failing, hydrated: 'pulling pull' },
   publishing: {
-    ...quiet, ...work, ...failing,
-    published: 'building build', publishedMore: 'pulling pull', moved: 'publishing publish',
+    ...quiet,
+    ...work,
+    ...failing,
+    published: 'building build',
+    publishedMore: 'pulling pull',
+    moved: 'publishing publish',
   },
   building: { ...quiet, ...work, ...failing, built: 'sending send', builtNone: 'idle timer listen' },
-  sending: { ...quiet, ...work, ...failing, answered: 'acking acknowledge', freed: 'building build', tooLarge: 'sending free' },
+  sending: {
+    ...quiet,
+    ...work,
+    ...failing,
+    answered: 'acking acknowledge',
+    freed: 'building build',
+    tooLarge: 'sending free',
+  },
   acking: {
-    ...quiet, ...work, ...failing,
-    moved: 'acking acknowledge', acked: 'idle timer listen', ackedMore: 'building build', ackedConflicts: 'building build',
+    ...quiet,
+    ...work,
+    ...failing,
+    moved: 'acking acknowledge',
+    acked: 'idle timer listen',
+    ackedMore: 'building build',
+    ackedConflicts: 'building build',
   },
   resetting: {
-    ...quiet, ...work, ...failing,
-    reset: 'pulling pull', lostHistory: 'waiting timer', forked: 'waiting timer',
+    ...quiet,
+    ...work,
+    ...failing,
+    reset: 'pulling pull',
+    lostHistory: 'waiting timer',
+    forked: 'waiting timer',
   },
 }
 
@@ -146,7 +212,15 @@ describe('the cycle', () => {
   })
 
   it('I8: every state that waits has a timer', () => {
-    const codes: readonly ErrorCode[] = ['network', 'internal', 'rate_limited', 'unauthorized', 'disk_full', 'database_locked', 'invariant']
+    const codes: readonly ErrorCode[] = [
+      'network',
+      'internal',
+      'rate_limited',
+      'unauthorized',
+      'disk_full',
+      'database_locked',
+      'invariant',
+    ]
     for (const phase of WORKING) {
       for (const code of codes) {
         const { effects } = transition(at(phase), { type: 'failed', code }, context)
@@ -182,12 +256,20 @@ describe('the cycle', () => {
       waits.push(effect?.type === 'timer' ? effect.ms : -1)
     }
     expect(waits).toEqual([15_000, 30_000, 60_000, 120_000, 240_000, 300_000, 300_000, 300_000])
-    const asked = transition(at('pulling'), { type: 'failed', code: 'rate_limited', retryAfterMs: 900_000 }, still)
+    const asked = transition(
+      at('pulling'),
+      { type: 'failed', code: 'rate_limited', retryAfterMs: 900_000 },
+      still,
+    )
     expect(asked.effects).toEqual([{ type: 'timer', ms: 900_000 }])
   })
 
   it('probes a blocked state, a full disk more often', () => {
-    expect(transition(at('sending'), EVENTS.unauthorized, context).effects).toEqual([{ type: 'timer', ms: PROBE_MS }])
-    expect(transition(at('sending'), EVENTS.diskFull, context).effects).toEqual([{ type: 'timer', ms: PROBE_DISK_MS }])
+    expect(transition(at('sending'), EVENTS.unauthorized, context).effects).toEqual([
+      { type: 'timer', ms: PROBE_MS },
+    ])
+    expect(transition(at('sending'), EVENTS.diskFull, context).effects).toEqual([
+      { type: 'timer', ms: PROBE_DISK_MS },
+    ])
   })
 })

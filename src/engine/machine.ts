@@ -138,7 +138,10 @@ export function transition(state: MachineState, event: MachineEvent, context: Ma
       return { state: { ...INITIAL }, effects: [{ type: 'cancel' }] }
     case 'pause':
       if (state.phase === 'stopped' || state.phase === 'paused') return stay(state)
-      return { state: { ...state, phase: 'paused', wanted: false, reason: null }, effects: [{ type: 'cancel' }] }
+      return {
+        state: { ...state, phase: 'paused', wanted: false, reason: null },
+        effects: [{ type: 'cancel' }],
+      }
     case 'start':
       if (state.phase !== 'stopped') return stay(state)
       return begin({ ...INITIAL, inFlight: event.inFlight })
@@ -148,7 +151,9 @@ export function transition(state: MachineState, event: MachineEvent, context: Ma
     case 'wake':
       return wake(state, event.urgent)
     case 'timer':
-      return state.phase === 'idle' || state.phase === 'waiting' || state.phase === 'blocked' ? begin(state) : stay(state)
+      return state.phase === 'idle' || state.phase === 'waiting' || state.phase === 'blocked'
+        ? begin(state)
+        : stay(state)
     case 'failed':
       return WORKING.has(state.phase) ? fail(state, event, context) : stay(state)
     default:
@@ -161,7 +166,8 @@ const stay = (state: MachineState): Step => ({ state, effects: [] })
 /** A cycle starts: with the mutation in flight where there is one, else with a pull. */
 function begin(state: MachineState): Step {
   const fresh = { ...state, wanted: false, rounds: 0, reason: null }
-  if (state.inFlight) return { state: { ...fresh, phase: 'sending' }, effects: [{ type: 'send' }], begins: true }
+  if (state.inFlight)
+    return { state: { ...fresh, phase: 'sending' }, effects: [{ type: 'send' }], begins: true }
   return { state: { ...fresh, phase: 'pulling' }, effects: [{ type: 'pull', first: true }], begins: true }
 }
 
@@ -244,7 +250,11 @@ function rest(state: MachineState, context: MachineContext): Step {
 }
 
 /** Refusals that say the mutation itself is at fault: it was not applied and never will be as it is. */
-const DEFINITE: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['payload_too_large', 'unprocessable', 'bad_request'])
+const DEFINITE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'payload_too_large',
+  'unprocessable',
+  'bad_request',
+])
 
 /** Reasons that only a person, or room on a disk, can take away. */
 const BLOCKING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([

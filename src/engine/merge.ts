@@ -19,7 +19,12 @@ import type { LocalRow, MergedRow } from './store.ts'
  */
 export type Merge =
   | { readonly kind: 'decided'; readonly row: MergedRow; readonly notes: readonly InboxDraft[] }
-  | { readonly kind: 'conflict'; readonly row: LocalRow; readonly record: WireRecord; readonly conflict: Conflict }
+  | {
+      readonly kind: 'conflict'
+      readonly row: LocalRow
+      readonly record: WireRecord
+      readonly conflict: Conflict
+    }
 
 export interface MergeContext {
   /** The table's key is an integer that SQLite chooses: it may be re-keyed. */
@@ -70,8 +75,14 @@ function mergeInserted(row: LocalRow, record: WireRecord, context: MergeContext)
   return decided(row, record, { kind: 'rekey' }, [note])
 }
 
-function mergeContested(row: LocalRow, record: WireRecord, columns: readonly string[], kind: Conflict['kind']): Merge {
-  if (columns.length === 0) return decided(row, record, { kind: 'keep', fields: mergedFields(row, record, () => true) })
+function mergeContested(
+  row: LocalRow,
+  record: WireRecord,
+  columns: readonly string[],
+  kind: Conflict['kind'],
+): Merge {
+  if (columns.length === 0)
+    return decided(row, record, { kind: 'keep', fields: mergedFields(row, record, () => true) })
   const remoteTimes: { [column: string]: number } = {}
   for (const column of columns) remoteTimes[column] = fieldVersion(record, column)[1]
   return {
@@ -96,7 +107,11 @@ function mergeContested(row: LocalRow, record: WireRecord, columns: readonly str
  * The whole row: the cloud's fields, and over them the local changes for which `keepsLocal` says so. Columns
  * that the record lacks stay as they are here: an older replica wrote it.
  */
-export function mergedFields(row: LocalRow, record: WireRecord, keepsLocal: (column: string) => boolean): Fields {
+export function mergedFields(
+  row: LocalRow,
+  record: WireRecord,
+  keepsLocal: (column: string) => boolean,
+): Fields {
   const local = row.fields ?? {}
   const merged: { [column: string]: Encoded } = { ...local, ...record.fields }
   for (const column of row.changed) {
@@ -108,7 +123,9 @@ export function mergedFields(row: LocalRow, record: WireRecord, keepsLocal: (col
 
 /** Columns that both sides have with different values. */
 function differing(local: Fields, remote: Fields): readonly string[] {
-  return Object.keys(local).filter((column) => Object.hasOwn(remote, column) && !sameValue(local[column], remote[column]))
+  return Object.keys(local).filter(
+    (column) => Object.hasOwn(remote, column) && !sameValue(local[column], remote[column]),
+  )
 }
 
 function decided(

@@ -1,4 +1,11 @@
-import type { HydratePlace, HydrateStart, PullAnswer, PullRequest, ReadAnswer, ReadRequest } from '../protocol/pull.ts'
+import type {
+  HydratePlace,
+  HydrateStart,
+  PullAnswer,
+  PullRequest,
+  ReadAnswer,
+  ReadRequest,
+} from '../protocol/pull.ts'
 import type { PushAnswer } from '../protocol/push.ts'
 import type { WireRecord } from '../protocol/records.ts'
 import type { SchemaAnswer, SchemaRequest } from '../protocol/schema.ts'

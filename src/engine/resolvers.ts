@@ -78,7 +78,10 @@ export async function resolveConflict(
     return fault === null ? { resolution, fault } : { resolution: 'wait', fault }
   } catch (thrown) {
     // The message of a thrown error may hold row values: only its kind is told.
-    return { resolution: 'wait', fault: `the resolver threw ${thrown instanceof Error ? thrown.name : typeof thrown}` }
+    return {
+      resolution: 'wait',
+      fault: `the resolver threw ${thrown instanceof Error ? thrown.name : typeof thrown}`,
+    }
   }
 }
 

@@ -12,7 +12,13 @@ export interface Staging {
   readonly records: Map<string, WireRecord>
 }
 
-export const createStaging = (): Staging => ({ cursor: null, generation: null, floor: 0, more: false, records: new Map() })
+export const createStaging = (): Staging => ({
+  cursor: null,
+  generation: null,
+  floor: 0,
+  more: false,
+  records: new Map(),
+})
 
 export function clearStaging(staging: Staging): void {
   staging.cursor = null
