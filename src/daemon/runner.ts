@@ -1,4 +1,5 @@
-import type { EngineEvent, SyncResult } from '../engine/engine.ts'
+import type { EngineEvent } from '../engine/engine.ts'
+import type { SyncResult } from '../engine/waiters.ts'
 import type { EngineStatus } from '../engine/status.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { writeStatus, fileTag } from './attachments.ts'

@@ -22,6 +22,7 @@ import { newestWins, type NamedResolver, type ResolverSet } from './resolvers.ts
 import { clearStaging, createStaging } from './staging.ts'
 import { describePhase, type EngineStatus } from './status.ts'
 import type { Store } from './store.ts'
+import { Waiters, type SyncResult } from './waiters.ts'
 import { ATOMIC_ROWS, type Work, type WorkEvent } from './work.ts'
 
 export interface EngineOptions {
@@ -56,16 +57,6 @@ export type EngineEvent =
   | { readonly type: 'synced'; readonly at: number }
   | { readonly type: 'error'; readonly error: TidemarkError }
 
-/** What one `syncNow` did. Counts of rows. */
-export interface SyncResult {
-  readonly pushed: number
-  readonly pulled: number
-  readonly applied: number
-  readonly conflicts: number
-  readonly quarantined: number
-  readonly durationMs: number
-}
-
 /**
  * Keeps one store and one cloud in step: the shell around the pure machine. It performs one effect at a time,
  * owns the one timer and the long poll, and survives being dropped at any await: everything that matters is in
@@ -75,7 +66,7 @@ export class SyncEngine implements AsyncDisposable {
   readonly #options: EngineOptions
   readonly #work: Work
   readonly #listeners = new Set<(event: EngineEvent) => void>()
-  readonly #waiters = new Set<Waiter>()
+  readonly #waiters: Waiters
   #state: MachineState = INITIAL
   /** Counts up when the effect at work is cancelled: the end of an older one is no event any more. */
   #turn = 0
@@ -92,6 +83,7 @@ export class SyncEngine implements AsyncDisposable {
 
   constructor(options: EngineOptions) {
     this.#options = options
+    this.#waiters = new Waiters(options.clock)
     this.#work = {
       store: options.store,
       provider: options.provider,
@@ -142,27 +134,12 @@ export class SyncEngine implements AsyncDisposable {
    */
   syncNow(options: { readonly signal?: AbortSignal } = {}): Promise<SyncResult> {
     const { signal } = options
-    return new Promise((resolve, reject) => {
-      if (this.#state.phase === 'stopped' || this.#state.phase === 'paused') {
-        return reject(new TidemarkError('sync_disabled', 'the engine is stopped or paused'))
-      }
-      if (signal?.aborted === true) return reject(new TidemarkError('aborted'))
-      const waiter: Waiter = {
-        cycle: this.#cycles + 1,
-        begun: this.#options.clock.now(),
-        sum: emptySum(),
-        resolve,
-        reject,
-      }
-      const stop = () => {
-        this.#waiters.delete(waiter)
-        reject(new TidemarkError('aborted'))
-      }
-      waiter.done = () => signal?.removeEventListener('abort', stop)
-      signal?.addEventListener('abort', stop, { once: true })
-      this.#waiters.add(waiter)
-      this.#dispatch({ type: 'wake', urgent: true })
-    })
+    if (this.#state.phase === 'stopped' || this.#state.phase === 'paused') {
+      return Promise.reject(new TidemarkError('sync_disabled', 'the engine is stopped or paused'))
+    }
+    const whole = this.#waiters.add(this.#cycles + 1, signal)
+    this.#dispatch({ type: 'wake', urgent: true })
+    return whole
   }
 
   /** Something changed, here or in the cloud; `urgent` cuts a back-off short (the network is back). */
@@ -172,7 +149,7 @@ export class SyncEngine implements AsyncDisposable {
 
   pause(): void {
     this.#dispatch({ type: 'pause' })
-    this.#failWaiters(new TidemarkError('aborted', 'sync was paused'))
+    this.#waiters.rejectAll(new TidemarkError('aborted', 'sync was paused'))
   }
 
   async resume(): Promise<void> {
@@ -223,7 +200,7 @@ export class SyncEngine implements AsyncDisposable {
     this.#unwatch?.()
     this.#unwatch = null
     this.#dispatch({ type: 'stop' })
-    this.#failWaiters(new TidemarkError('aborted', 'the engine was stopped'))
+    this.#waiters.rejectAll(new TidemarkError('aborted', 'the engine was stopped'))
     await this.#atWork
   }
 
@@ -353,7 +330,7 @@ export class SyncEngine implements AsyncDisposable {
   }
 
   #emit(event: EngineEvent): void {
-    for (const waiter of this.#waiters) addToSum(waiter.sum, event)
+    this.#waiters.count(event)
     for (const listener of this.#listeners) {
       try {
         listener(event)
@@ -371,47 +348,9 @@ export class SyncEngine implements AsyncDisposable {
       this.#lastSyncAt = this.#options.clock.now()
       this.#emit({ type: 'synced', at: this.#lastSyncAt })
     }
-    for (const waiter of this.#waiters) {
-      if (waiter.cycle > this.#cycles) continue
-      if (phase === 'idle') {
-        this.#waiters.delete(waiter)
-        waiter.done?.()
-        waiter.resolve({ ...waiter.sum, durationMs: this.#options.clock.now() - waiter.begun })
-      } else if (phase === 'waiting' || phase === 'blocked') {
-        this.#waiters.delete(waiter)
-        waiter.done?.()
-        waiter.reject(this.#work.lastError ?? new TidemarkError(reason ?? 'internal'))
-      }
+    if (phase === 'idle') this.#waiters.resolve(this.#cycles)
+    else if (phase === 'waiting' || phase === 'blocked') {
+      this.#waiters.reject(this.#cycles, this.#work.lastError ?? new TidemarkError(reason ?? 'internal'))
     }
   }
-
-  #failWaiters(error: TidemarkError): void {
-    for (const waiter of this.#waiters) {
-      this.#waiters.delete(waiter)
-      waiter.done?.()
-      waiter.reject(error)
-    }
-  }
-}
-
-type Sum = { -readonly [count in keyof Omit<SyncResult, 'durationMs'>]: number }
-
-interface Waiter {
-  /** Resolved by the end of this cycle or a later one. */
-  readonly cycle: number
-  readonly begun: number
-  readonly sum: Sum
-  readonly resolve: (result: SyncResult) => void
-  readonly reject: (error: TidemarkError) => void
-  done?: () => void
-}
-
-const emptySum = (): Sum => ({ pushed: 0, pulled: 0, applied: 0, conflicts: 0, quarantined: 0 })
-
-function addToSum(sum: Sum, event: EngineEvent): void {
-  if (event.type === 'pushed') sum.pushed += event.rows
-  else if (event.type === 'pulled') sum.pulled += event.records
-  else if (event.type === 'applied') sum.applied += event.rows
-  else if (event.type === 'conflicts') sum.conflicts += event.count
-  else if (event.type === 'quarantined') sum.quarantined += event.count
 }

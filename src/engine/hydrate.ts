@@ -20,7 +20,8 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
   clearStaging(work.staging)
   work.prefetched = null
   const state = await work.store.state()
-  const under = sweep && state.hydrating?.sweep !== true ? null : state.hydrating
+  // An expired cursor may be that of the hydrate under way: going on from its place would expire for ever (I8).
+  const under = sweep ? null : state.hydrating
   const tables = under === null ? await missingTables(work, state, sweep) : under.tables
   const place = under?.place ?? null
   const request = {
@@ -36,7 +37,7 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
     if (chunk.kind === 'start') {
       head = chunk.start
       await confirmHistory(work, state, head, signal)
-      current = await begin(work, head, under, tables, sweep)
+      current = await begin(work, head, { under, before: state.hydrating, tables, sweep })
       continue
     }
     if (current === null || head === null)
@@ -76,9 +77,17 @@ async function confirmHistory(
 }
 
 /** A cursor that stays is in the history that was confirmed; else the cursor is that of what was read. */
-async function finish(work: Work, current: HydrateState, head: HydrateStart, signal: AbortSignal): Promise<void> {
+async function finish(
+  work: Work,
+  current: HydrateState,
+  head: HydrateStart,
+  signal: AbortSignal,
+): Promise<void> {
   const { cursor, generations } = await work.store.state()
-  const known = withGeneration(cursor === null || cursor.epoch === head.epoch ? generations : [], head.generation)
+  const known = withGeneration(
+    cursor === null || cursor.epoch === head.epoch ? generations : [],
+    head.generation,
+  )
   if (cursor !== null && !current.sweep) {
     await work.store.saveCursor(advanceCursor(cursor, head.generation, {}), known)
     await work.store.finishHydrate(null)
@@ -94,7 +103,12 @@ async function finish(work: Work, current: HydrateState, head: HydrateStart, sig
  * happened up to them is read before the end, so that no cursor stands below what is held while its history is lost
  * (I11).
  */
-async function catchUp(work: Work, current: HydrateState, head: HydrateStart, signal: AbortSignal): Promise<Cursor> {
+async function catchUp(
+  work: Work,
+  current: HydrateState,
+  head: HydrateStart,
+  signal: AbortSignal,
+): Promise<Cursor> {
   const { hydrating, space, replica } = await work.store.state()
   const { version } = current.cursor
   let cursor: Cursor = { epoch: head.epoch, generation: head.generation.id, version, high: version }
@@ -131,26 +145,33 @@ async function missingTables(
   return names.filter((name) => !covered.has(name))
 }
 
+interface Beginning {
+  /** What to go on with; null: from the start. */
+  readonly under: HydrateState | null
+  /** What was under way: rows of it are here, whether it goes on or not. */
+  readonly before: HydrateState | null
+  readonly tables: readonly string[] | null
+  readonly sweep: boolean
+}
+
 async function begin(
   work: Work,
   head: HydrateStart,
-  under: HydrateState | null,
-  tables: readonly string[] | null,
-  sweep: boolean,
+  { under, before, tables, sweep }: Beginning,
 ): Promise<HydrateState> {
   if (under !== null && under.place !== null) return under
   const cursor: Cursor = {
     epoch: head.epoch,
     generation: head.generation.id,
     version: head.head,
-    high: Math.max(head.head, under?.cursor.epoch === head.epoch ? under.cursor.high : 0),
+    high: Math.max(head.head, before?.cursor.epoch === head.epoch ? before.cursor.high : 0),
   }
-  const hydrating: HydrateState = { cursor, tables, place: null, sweep: sweep || under?.sweep === true }
+  const hydrating: HydrateState = { cursor, tables, place: null, sweep: sweep || before?.sweep === true }
   await work.store.startHydrate(hydrating)
   // A replica without a cursor knows the histories that its hydrate has met.
   const { cursor: kept, generations } = await work.store.state()
   if (kept === null) {
-    const known = under?.cursor.epoch === head.epoch ? generations : []
+    const known = before?.cursor.epoch === head.epoch ? generations : []
     await work.store.publish({
       records: [],
       merged: [],

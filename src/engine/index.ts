@@ -1,5 +1,5 @@
 /** The public face of `tidemark/engine`. */
-export { SyncEngine, type EngineEvent, type EngineOptions, type SyncResult } from './engine.ts'
+export { SyncEngine, type EngineEvent, type EngineOptions } from './engine.ts'
 export type { IdentityGuard, Verdict } from './identity.ts'
 export type { InboxDraft, InboxEntry, InboxKind, QuarantineEntry } from './inbox.ts'
 export type { HydrateChunk, HydrateRequest, Provider } from './provider.ts'
@@ -15,3 +15,4 @@ export {
 } from './resolvers.ts'
 export type { EngineStatus } from './status.ts'
 export type * from './store.ts'
+export type { SyncResult } from './waiters.ts'

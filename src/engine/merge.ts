@@ -113,12 +113,13 @@ export function mergedFields(
   keepsLocal: (column: string) => boolean,
 ): Fields {
   const local = row.fields ?? {}
-  const merged: { [column: string]: Encoded } = { ...local, ...record.fields }
-  for (const column of row.changed) {
-    const value = local[column]
-    if (value !== undefined && keepsLocal(column)) merged[column] = value
+  // From entries: a column may be called `__proto__`.
+  const kept = row.changed.filter((column) => Object.hasOwn(local, column) && keepsLocal(column))
+  return {
+    ...local,
+    ...record.fields,
+    ...Object.fromEntries(kept.map((column) => [column, local[column] as Encoded])),
   }
-  return merged
 }
 
 /** Columns that both sides have with different values. */

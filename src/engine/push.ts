@@ -1,7 +1,6 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
-import type { Encoded } from '../kernel/values.ts'
-import { MAX_BODY_BYTES, MAX_PUSH_CHANGES } from '../protocol/limits.ts'
+import { MAX_BODY_BYTES, MAX_PUSH_CHANGES, MAX_PUSH_PARTS } from '../protocol/limits.ts'
 import type { PushAnswer, PushRequest } from '../protocol/push.ts'
 import type { Change } from '../protocol/records.ts'
 import { observeBatch } from './batch-size.ts'
@@ -97,14 +96,16 @@ export function changeOf(row: LocalRow): Change {
   }
   if (row.fields === null) return { ...base, op: 'delete' }
   if (row.agreed !== 'live' || row.was !== null) return { ...base, op: 'put', fields: row.fields }
-  const fields: { [column: string]: Encoded } = {}
-  for (const column of row.changed) fields[column] = row.fields[column] ?? null
-  return { ...base, op: 'put', fields }
+  const { fields } = row
+  // From entries: a column may be called `__proto__`.
+  const changed = Object.fromEntries(row.changed.map((column) => [column, fields[column] ?? null]))
+  return { ...base, op: 'put', fields: changed }
 }
 
 /** Parts of about the batch size, none over the limits of a request. */
 function splitParts(changes: readonly Change[], batchRows: number): readonly Change[][] {
-  const rows = Math.min(MAX_PUSH_CHANGES, Math.max(batchRows, 1))
+  const fewest = Math.ceil((2 * changes.length) / MAX_PUSH_PARTS)
+  const rows = Math.min(MAX_PUSH_CHANGES, Math.max(batchRows, fewest, 1))
   const parts: Change[][] = []
   let part: Change[] = []
   let bytes = 0

@@ -242,7 +242,8 @@ function giveWay(
     remote: result.current,
     chosen: 'remote',
     by: 'last resort',
-    reason: 'What was decided for this row cannot stand here beside the other rows; the row of the cloud was taken.',
+    reason:
+      'What was decided for this row cannot stand here beside the other rows; the row of the cloud was taken.',
   }
   return { row: { read: row, record: result.current, decision: { kind: 'take' } }, notes: [note] }
 }

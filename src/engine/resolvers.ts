@@ -50,12 +50,11 @@ export function newestWins(replica: string): NamedResolver {
       if (conflict.kind === 'insert') {
         return localIsNewer(Math.max(...Object.values(conflict.remoteTimes))) ? 'local' : 'remote'
       }
-      const row: { [column: string]: Encoded } = {}
-      for (const column of conflict.columns) {
+      const chosen = conflict.columns.map((column): [string, Encoded] => {
         const side = localIsNewer(conflict.remoteTimes[column] ?? 0) ? conflict.local : conflict.remote
-        row[column] = side[column] ?? null
-      }
-      return row
+        return [column, side[column] ?? null]
+      })
+      return Object.fromEntries(chosen)
     },
   }
 }
