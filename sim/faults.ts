@@ -58,7 +58,8 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
     return true
   },
 
-  'clock-jump'(_world, replica, chance) {
+  'clock-jump'(world, replica, chance) {
+    world.clocksAreRight = false
     replica.clock.skewMs += chance.between(-600 * SECONDS, 600 * SECONDS)
     return true
   },

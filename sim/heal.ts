@@ -1,4 +1,4 @@
-import { checkAccounted, checkConverged, checkDeletes, checkNothingLost } from './invariants.ts'
+import { checkAccounted, checkConverged, checkDeletes, checkNewest, checkNothingLost } from './invariants.ts'
 import { check } from './outcome.ts'
 import type { World } from './world.ts'
 
@@ -46,6 +46,7 @@ export async function checkHealed(world: World): Promise<void> {
   for (const [at, view] of views.entries()) checkConverged(world.replicas[at]?.name ?? '', view, world.cloud)
   checkNothingLost(world.model, world.present())
   checkAccounted(world.model, views, world.cloud)
+  if (world.clocksAreRight) checkNewest(world.model, views)
   if (!world.cloned) checkDeletes(world.model, views, world.cloud, world.troubled)
 }
 

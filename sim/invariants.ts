@@ -1,5 +1,6 @@
+import { hlcToMs } from '../src/kernel/hlc.ts'
 import { sameValue, type Fields } from '../src/kernel/values.ts'
-import type { WireRecord } from '../src/protocol/records.ts'
+import { fieldVersion, type WireRecord } from '../src/protocol/records.ts'
 import { tokensOf, type Model, type Tables } from './model.ts'
 import type { Oracle, Step } from './oracle.ts'
 import { check, InvariantBroken } from './outcome.ts'
@@ -242,5 +243,24 @@ export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: Cl
     const tokens = [...tokensOf(record.fields)].map((token) => model.get(token))
     const undone = tokens.every((token) => token !== undefined && token.fate === 'live' && !token.moved && gone.seen.some((seen) => seen === token || model.hasSeen(seen, token)))
     check(!undone, 'I3', () => `${showRow(id)} was deleted by ${gone.replica} and is back without anyone's edit`)
+  }
+}
+
+/** How far two right clocks may seem apart: counters of the hybrid clock, and a cloud that clamps. */
+const CLOCK_SLACK_MS = 1_000
+
+/** I7: where all clocks are right, newest wins chooses no value that is older than the one it gave up. */
+export function checkNewest(model: Model, disks: readonly DiskView[]): void {
+  for (const disk of disks) {
+    for (const { kind, by, chosen, columns, local, remote } of disk.inbox) {
+      if (kind !== 'field' || by !== 'newestWins' || chosen !== 'remote' || remote === null) continue
+      for (const column of columns) {
+        const value = local?.[column]
+        const token = typeof value === 'string' ? model.get(value) : undefined
+        if (token === undefined || token.fate !== 'live') continue
+        const time = hlcToMs(fieldVersion(remote, column)[1])
+        check(token.at <= time + CLOCK_SLACK_MS, 'I7', () => `${token.id} lost against a value that is ${token.at - time} ms older`)
+      }
+    }
   }
 }

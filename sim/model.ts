@@ -8,11 +8,12 @@ export class Model {
   readonly #tokens = new Map<string, Token>()
   readonly #deletes: DeleteToken[] = []
   #next = 1
+  #now = 0
 
   /** A fresh token for a cell. */
   mint(replica: string, table: string, column: string): string {
     const id = `${replica}~${this.#next++}~${column}`
-    this.#tokens.set(id, { id, replica, table, column, committed: false, moved: false, children: [], parents: [], fate: 'live' })
+    this.#tokens.set(id, { id, replica, table, column, committed: false, at: 0, moved: false, children: [], parents: [], fate: 'live' })
     return id
   }
 
@@ -32,7 +33,8 @@ export class Model {
    * Learns one transaction of the application from the rows before and after it: what it wrote, and what it
    * had seen of the cells that it replaced.
    */
-  learn(replica: string, before: Tables, after: Tables, options: LearnOptions = {}): void {
+  learn(replica: string, before: Tables, after: Tables, options: LearnOptions): void {
+    this.#now = options.at
     const present = new Set<string>()
     for (const rows of after.values()) for (const row of rows.values()) for (const id of tokensOf(row)) present.add(id)
     for (const [table, rows] of before) {
@@ -87,6 +89,7 @@ export class Model {
   #commit(id: string, settled: boolean): void {
     const token = this.#tokens.get(id)
     if (token === undefined) return
+    if (!token.committed) token.at = this.#now
     token.committed = true
     // A person chose a value again: from here on what happens to it is that person's decision.
     if (settled) token.fate = 'settled'
@@ -143,6 +146,8 @@ export class Model {
 }
 
 export interface LearnOptions {
+  /** The true time. */
+  readonly at: number
   /** A person chose the values. */
   readonly settled?: boolean
   /** Columns of an agreed row that this replica's version of the application does not have: a delete takes them along. */
@@ -155,6 +160,8 @@ export interface Token {
   readonly table: string
   readonly column: string
   committed: boolean
+  /** True time of its commit, milliseconds. */
+  at: number
   /** Was moved to another row by a change of its key. */
   moved: boolean
   readonly parents: Token[]

@@ -55,7 +55,7 @@ async function withStore(world: World, replica: Replica, work: (store: Store) =>
     if (thrown.code === 'invariant') throw thrown
     return false
   }
-  world.model.learn(replica.name, before, replica.disk.application.read(), { settled: true, hidden })
+  world.model.learn(replica.name, before, replica.disk.application.read(), { at: world.scheduler.now, settled: true, hidden })
   return true
 }
 

@@ -69,7 +69,7 @@ async function perform(world: World, action: Action): Promise<void> {
   } else {
     const { name, disk, group } = replica
     const hidden = world.hiddenOf(replica)
-    const done = performWork(kind as WorkKind, { name, application: disk.application, model: world.model, chance, group, hidden })
+    const done = performWork(kind as WorkKind, { name, application: disk.application, model: world.model, chance, now: world.scheduler.now, group, hidden })
     if (done) count(world.coverage.work, kind)
   }
 }

@@ -33,6 +33,7 @@ export interface WorkPlace {
   readonly application: Application
   readonly model: Model
   readonly chance: Chance
+  readonly now: number
   /** The group of accounts that this replica alone moves money in. */
   readonly group: string
   /** What the cloud holds of an agreed row, columns that the table lacks included. */
@@ -50,7 +51,7 @@ export function performWork(kind: WorkKind, place: WorkPlace): boolean {
 export function commit(place: WorkPlace, statements: readonly Statement[]): boolean {
   const before = place.application.read()
   if (!place.application.write(statements)) return false
-  place.model.learn(place.name, before, place.application.read(), { hidden: place.hidden })
+  place.model.learn(place.name, before, place.application.read(), { at: place.now, hidden: place.hidden })
   return true
 }
 

@@ -49,6 +49,8 @@ export class World {
   readonly torn = new Set<string>()
   /** State went back in time somewhere, or a file was copied. */
   troubled = false
+  /** No clock is wrong, and none was. */
+  clocksAreRight = true
   /** A file was copied: both are the row's author. */
   cloned = false
   /** Replicas whose restored state is to overwrite the cloud's, until they have read it. */
@@ -145,6 +147,7 @@ export class World {
     }
     const replica = new Replica(name, settings, place, { machine, path, disk, chance, link, clock })
     this.replicas.push(replica)
+    if (settings.skewMs !== 0) this.clocksAreRight = false
     return replica
   }
 
