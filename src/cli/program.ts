@@ -62,8 +62,8 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
     .name('tidemark')
     .description('Local-first cloud sync: your SQLite stays the truth, every device stays in step.')
     .version(readVersion())
-    .option('--profile NAME', 'configuration profile (TIDEMARK_PROFILE)')
-    .option('--home DIR', 'keep configuration and data of Tidemark in this folder')
+    .option('--profile <name>', 'configuration profile (TIDEMARK_PROFILE)')
+    .option('--home <dir>', 'keep configuration and data of Tidemark in this folder')
     .option('--json', 'print one JSON value')
     .option('-q, --quiet', 'print results and errors only')
     .showHelpAfterError('(see tidemark --help)')
@@ -77,8 +77,8 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
 
   define(program, 'up', 'a first look: cloud, a file and a second replica of it, on this machine')
     .option('--sample', 'with a file of real sample data (the default without --file)')
-    .option('--file FILE', 'with a file of your own')
-    .option('--port N', 'port of the cloud', parsePort, DEFAULT_PORT)
+    .option('--file <file>', 'with a file of your own')
+    .option('--port <n>', 'port of the cloud', parsePort, DEFAULT_PORT)
     .option('--until-equal', 'end with exit code 0 once both files are equal')
     .option('-y, --yes', 'attach without asking')
     .action((options) =>
@@ -86,24 +86,24 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
     )
 
   const cloud = define(program, 'cloud', 'serve the cloud from this machine')
-    .option('--data DIR', 'folder of the cloud')
-    .option('--host ADDRESS', 'address to listen on', '127.0.0.1')
-    .option('--port N', 'port to listen on; 0 takes any free one', parsePort, DEFAULT_PORT)
+    .option('--data <dir>', 'folder of the cloud')
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--port <n>', 'port to listen on; 0 takes any free one', parsePort, DEFAULT_PORT)
     .option('--insecure-loopback', 'need no token; loopback addresses only')
-    .option('--tls-key FILE', 'private key, PEM: serves HTTPS with HTTP/2')
-    .option('--tls-cert FILE', 'certificate chain, PEM')
+    .option('--tls-key <file>', 'private key, PEM: serves HTTPS with HTTP/2')
+    .option('--tls-cert <file>', 'certificate chain, PEM')
     .action((options) =>
       run(async (context) => (await import('./commands/cloud.ts')).runCloud(context, options))(),
     )
   const token = define(cloud, 'token', 'make, list and revoke tokens')
   define(token, 'create', 'make a token and print it, once')
-    .addOption(new Option('--data DIR').hideHelp())
-    .option('--account NAME', 'whose token it is', 'default')
-    .option('--name TEXT', 'what it is for', 'cli')
-    .option('--scopes LIST', 'read, write, devices', 'read,write,devices')
-    .option('--spaces LIST', 'only these spaces; absent: all of the account')
-    .option('--default-space NAME', 'space of POST /sync/batch', 'default')
-    .option('--days N', 'expires after so many days', parseCount)
+    .addOption(new Option('--data <dir>').hideHelp())
+    .option('--account <name>', 'whose token it is', 'default')
+    .option('--name <text>', 'what it is for', 'cli')
+    .option('--scopes <list>', 'read, write, devices', 'read,write,devices')
+    .option('--spaces <list>', 'only these spaces; absent: all of the account')
+    .option('--default-space <name>', 'space of POST /sync/batch', 'default')
+    .option('--days <n>', 'expires after so many days', parseCount)
     .action((_, command: Command) =>
       run(async (context) =>
         (await import('./commands/cloud.ts')).createToken(context, command.optsWithGlobals()),
@@ -121,9 +121,9 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
   )
 
   define(program, 'attach <file>', 'put a SQLite file under sync')
-    .option('--space NAME', 'space of the cloud; absent: the name of the file')
-    .option('--tables LIST', 'only these tables')
-    .option('--exclude LIST', 'all tables but these')
+    .option('--space <name>', 'space of the cloud; absent: the name of the file')
+    .option('--tables <list>', 'only these tables')
+    .option('--exclude <list>', 'all tables but these')
     .option('--merge', 'join with a space that already holds rows, row by row')
     .option('--no-sync', 'send nothing yet')
     .option('-y, --yes', 'do not ask')
@@ -180,7 +180,7 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
   )
 
   const conflicts = define(program, 'conflicts', 'the inbox: where two values met')
-  const inFile = () => new Option('--file FILE', 'the attached file, where there are several')
+  const inFile = () => new Option('--file <file>', 'the attached file, where there are several')
   define(conflicts, 'list [file]', 'open entries')
     .option('--all', 'settled ones too')
     .action((file: string | undefined, options) =>

@@ -1,0 +1,251 @@
+import { createHash, randomBytes, randomUUID } from 'node:crypto'
+
+import type Database from 'better-sqlite3'
+
+import type { Clock } from '../../kernel/clock.ts'
+import type { Scope } from '../../protocol/routes.ts'
+import type { Device } from '../../protocol/status.ts'
+import type { AuditEntry, Directory, Grant, TokenInfo, TokenInput } from '../directory.ts'
+import { onStorage } from '../log/sqlite/failure.ts'
+import { openCloudFile } from '../log/sqlite/file.ts'
+import { DIRECTORY_MIGRATIONS } from './schema.ts'
+
+export interface SqliteDirectoryOptions {
+  /** The cloud's one file. Several processes may have its directory open. */
+  readonly file: string
+  readonly clock: Clock
+}
+
+/** A visit is noted at most this often, in milliseconds: a request must not cost a write. */
+const SEEN_EVERY_MS = 60_000
+
+/** Opens the directory of a cloud's file. Rejects with `not_a_database`, `needs_upgrade`, `disk_full`. */
+export async function openSqliteDirectory({ file, clock }: SqliteDirectoryOptions): Promise<Directory> {
+  return createDirectory(openCloudFile(file, { name: 'directory', migrations: DIRECTORY_MIGRATIONS }), clock)
+}
+
+interface TokenRow {
+  readonly id: string
+  readonly account: string
+  readonly name: string
+  readonly scopes: string
+  readonly spaces: string | null
+  readonly default_space: string
+  readonly device: string | null
+  readonly created_at: number
+  readonly expires_at: number | null
+  readonly last_used_at: number | null
+  readonly revoked_at: number | null
+}
+
+interface DeviceRow {
+  readonly id: string
+  readonly name: string
+  readonly platform: string
+  readonly created_at: number
+  readonly last_seen_at: number
+  readonly deregistered_at: number | null
+}
+
+function createDirectory(database: Database.Database, clock: Clock): Directory {
+  const one = <Row>(sql: string) => {
+    const statement = database.prepare(sql)
+    return (...values: unknown[]): Row | undefined =>
+      onStorage(() => statement.get(...values) as Row | undefined)
+  }
+  const all = <Row>(sql: string) => {
+    const statement = database.prepare(sql)
+    return (...values: unknown[]): Row[] => onStorage(() => statement.all(...values) as Row[])
+  }
+  const run = (sql: string) => {
+    const statement = database.prepare(sql)
+    return (...values: unknown[]): number => statement.run(...values).changes
+  }
+  const write = <T>(work: () => T): T => onStorage(() => database.transaction(work).immediate())
+
+  const tokenByHash = one<TokenRow>('SELECT * FROM access_tokens WHERE hash = ?')
+  const useToken = run('UPDATE access_tokens SET last_used_at = ? WHERE id = ?')
+  const addToken = run(
+    `INSERT INTO access_tokens (id, hash, account, name, scopes, spaces, default_space, device, created_at, expires_at)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  )
+  const tokens = all<TokenRow>(
+    'SELECT * FROM access_tokens WHERE ? IS NULL OR account = ? ORDER BY created_at, id',
+  )
+  const revoke = run('UPDATE access_tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL')
+  const tokenById = one<TokenRow>('SELECT * FROM access_tokens WHERE id = ?')
+  const revokeOfDevice = run(
+    'UPDATE access_tokens SET revoked_at = ? WHERE account = ? AND device = ? AND revoked_at IS NULL',
+  )
+  const spaceByName = one<{ readonly id: string }>(
+    'SELECT id FROM space_names WHERE account = ? AND name = ?',
+  )
+  const addSpace = run('INSERT INTO space_names (account, name, id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING')
+  const spaces = all<{ readonly account: string; readonly name: string; readonly id: string }>(
+    'SELECT account, name, id FROM space_names WHERE ? IS NULL OR account = ? ORDER BY account, name',
+  )
+  const deviceById = one<DeviceRow>('SELECT * FROM devices WHERE account = ? AND id = ?')
+  const putDevice = run(
+    `INSERT INTO devices (account, id, name, platform, created_at, last_seen_at) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (account, id) DO UPDATE
+     SET name = excluded.name, platform = excluded.platform, last_seen_at = excluded.last_seen_at, deregistered_at = NULL`,
+  )
+  const devices = all<DeviceRow>('SELECT * FROM devices WHERE account = ? ORDER BY created_at, id')
+  const renameDevice = run('UPDATE devices SET name = ? WHERE account = ? AND id = ?')
+  const endDevice = run(
+    'UPDATE devices SET deregistered_at = ? WHERE account = ? AND id = ? AND deregistered_at IS NULL',
+  )
+  const touchDevice = run('UPDATE devices SET last_seen_at = ? WHERE account = ? AND id = ?')
+  const addAudit = run('INSERT INTO audit (at, action, account, subject) VALUES (?, ?, ?, ?)')
+  const auditEntries = all<AuditEntry>(
+    'SELECT at, action, account, subject FROM audit ORDER BY no DESC LIMIT ?',
+  )
+  const note = (action: string, account: string, subject: string) =>
+    addAudit(clock.now(), action, account, subject)
+
+  return {
+    async authenticate(token) {
+      const row = tokenByHash(hashOf(token))
+      if (row === undefined) return 'unknown'
+      const now = clock.now()
+      if (row.revoked_at !== null) return 'revoked'
+      if (row.expires_at !== null && row.expires_at <= now) return 'expired'
+      if (now - (row.last_used_at ?? 0) > SEEN_EVERY_MS) noteVisit(() => useToken(now, row.id))
+      return grantOf(row)
+    },
+
+    async createToken(input) {
+      const token = `tm_${randomBytes(32).toString('base64url')}`
+      const id = randomUUID()
+      const row = write(() => {
+        addToken(
+          id,
+          hashOf(token),
+          input.account,
+          input.name,
+          input.scopes.join(','),
+          spacesText(input),
+          input.defaultSpace,
+          input.device ?? null,
+          clock.now(),
+          input.expiresAt ?? null,
+        )
+        note('token created', input.account, id)
+        return tokenById(id) as TokenRow
+      })
+      return { token, info: infoOf(row) }
+    },
+
+    listTokens: async (account) => tokens(account ?? null, account ?? null).map(infoOf),
+
+    revokeToken: async (id) =>
+      write(() => {
+        if (revoke(clock.now(), id) === 0) return tokenById(id) !== undefined
+        note('token revoked', tokenById(id)?.account ?? '', id)
+        return true
+      }),
+
+    findSpace: async (account, name) => spaceByName(account, name)?.id ?? null,
+
+    async ensureSpace(account, name) {
+      const known = spaceByName(account, name)
+      if (known !== undefined) return known.id
+      return write(() => {
+        if (addSpace(account, name, randomUUID()) > 0) note('space created', account, name)
+        return (spaceByName(account, name) as { readonly id: string }).id
+      })
+    },
+
+    listSpaces: async (account) => spaces(account ?? null, account ?? null),
+
+    registerDevice: async (account, device) =>
+      write(() => {
+        const now = clock.now()
+        putDevice(account, device.id, device.name, device.platform, now, now)
+        note('device registered', account, device.id)
+        return deviceOf(deviceById(account, device.id) as DeviceRow)
+      }),
+
+    listDevices: async (account) => devices(account).map(deviceOf),
+
+    renameDevice: async (account, id, name) =>
+      write(() => {
+        if (renameDevice(name, account, id) === 0) return null
+        note('device renamed', account, id)
+        return deviceOf(deviceById(account, id) as DeviceRow)
+      }),
+
+    deregisterDevice: async (account, id) =>
+      write(() => {
+        if (deviceById(account, id) === undefined) return false
+        const now = clock.now()
+        revokeOfDevice(now, account, id)
+        if (endDevice(now, account, id) > 0) note('device deregistered', account, id)
+        return true
+      }),
+
+    async seeDevice(account, id) {
+      const row = deviceById(account, id)
+      if (row === undefined) return 'unknown'
+      if (row.deregistered_at !== null) return 'deregistered'
+      const now = clock.now()
+      if (now - row.last_seen_at > SEEN_EVERY_MS) noteVisit(() => touchDevice(now, account, id))
+      return 'active'
+    },
+
+    audit: async (limit) => auditEntries(limit),
+
+    async [Symbol.asyncDispose]() {
+      database.close()
+    },
+  }
+}
+
+/** A visit that cannot be noted (a full disk, a busy file) is no reason to refuse the visitor. */
+function noteVisit(write: () => unknown): void {
+  try {
+    write()
+  } catch {
+    // The next visit tries again.
+  }
+}
+
+const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex')
+
+const spacesText = ({ spaces }: TokenInput): string | null =>
+  spaces === null ? null : JSON.stringify(spaces)
+
+const readSpaces = (text: string | null): readonly string[] | null =>
+  text === null ? null : (JSON.parse(text) as readonly string[])
+
+const grantOf = (row: TokenRow): Grant => ({
+  tokenId: row.id,
+  account: row.account,
+  scopes: row.scopes.split(',') as Scope[],
+  spaces: readSpaces(row.spaces),
+  defaultSpace: row.default_space,
+  device: row.device,
+})
+
+const infoOf = (row: TokenRow): TokenInfo => ({
+  id: row.id,
+  account: row.account,
+  name: row.name,
+  scopes: row.scopes.split(',') as Scope[],
+  spaces: readSpaces(row.spaces),
+  defaultSpace: row.default_space,
+  createdAt: row.created_at,
+  lastUsedAt: row.last_used_at,
+  revokedAt: row.revoked_at,
+  ...(row.device === null ? {} : { device: row.device }),
+  ...(row.expires_at === null ? {} : { expiresAt: row.expires_at }),
+})
+
+const deviceOf = (row: DeviceRow): Device => ({
+  id: row.id,
+  name: row.name,
+  platform: row.platform,
+  created_at: row.created_at,
+  last_seen_at: row.last_seen_at,
+  ...(row.deregistered_at === null ? {} : { deregistered_at: row.deregistered_at }),
+})
