@@ -89,7 +89,7 @@ export async function firstSync(
 ): Promise<unknown> {
   const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
   await using running: RunningReplica = await runReplica(context.folders, open, file, context.clock)
-  return syncWithProgress(context, running, label)
+  return await syncWithProgress(context, running, label)
 }
 
 /** Waits for a whole cycle and shows how far it is; answers what was done and how fast. */
