@@ -4,12 +4,13 @@ import type { Encoded } from '../src/kernel/values.ts'
 import type { InboxEntry } from '../src/engine/inbox.ts'
 import type { Store } from '../src/engine/store.ts'
 import type { Chance } from './chance.ts'
+import { createMachine } from './guard.ts'
 import { tokensOf } from './model.ts'
 import type { ControlKind } from './plan.ts'
 import type { Replica } from './replica.ts'
 import { TOKEN_COLUMNS } from './shape.ts'
 import { rowId } from './view.ts'
-import type { World } from './world.ts'
+import { MAX_REPLICAS, type World } from './world.ts'
 
 /** What a person at a replica does to sync itself; false when there was nothing to do. */
 export async function act(world: World, kind: ControlKind, replica: Replica, chance: Chance): Promise<boolean> {
@@ -33,12 +34,27 @@ export async function act(world: World, kind: ControlKind, replica: Replica, cha
         if (!(thrown instanceof TidemarkError)) world.fault ??= thrown
       })
       return true
+    case 'join':
+      return join(world, replica)
     case 'settle':
       return settle(world, replica, chance)
     case 'retry-quarantine':
     case 'drop-quarantine':
       return handleQuarantine(world, kind, replica, chance)
   }
+}
+
+/** A person takes up another device: an empty file that reads the space for the first time. */
+async function join(world: World, { settings }: Replica): Promise<boolean> {
+  if (world.replicas.length >= MAX_REPLICAS) return false
+  const name = `r${world.replicas.length + 1}`
+  const [path, id] = [`/${name}`, `id-${name}`]
+  const machine = createMachine()
+  machine.paths.add(path)
+  machine.identities.set(id, { path, mutation: 0 })
+  const fresh = await world.addReplica(name, settings, { machine, path, id })
+  fresh.start()
+  return true
 }
 
 /** Another process at the same file, as the command line would be; its writes are learned as a person's. */

@@ -56,15 +56,16 @@ export const CONTROL = {
   settle: 3,
   'retry-quarantine': 1,
   'drop-quarantine': 0.5,
-  pause: 1,
-  resume: 2,
+  pause: 1.5,
+  resume: 3,
+  join: 0.4,
   wait: 8,
 } as const
 
 /** What goes wrong without anything being lost. */
 export const FAULTS = {
   crash: 6,
-  restart: 2,
+  restart: 4,
   'cloud-crash': 3,
   collect: 2,
   'disk-full': 2,
@@ -138,16 +139,20 @@ function planSettings(chance: Chance, store: StoreKind): Settings {
 
 function planActions(chance: Chance, settings: Settings, steps: number): readonly Action[] {
   // Half the runs have no disasters: only there may nothing at all be excused.
-  const weights: { readonly [kind in ActionKind]: number } = {
+  const weights: { [kind in ActionKind]: number } = {
     ...WORK,
     ...CONTROL,
     ...someOf(chance, FAULTS, chance.pick([0, 0.3, 1])),
     ...someOf(chance, DISASTERS, chance.odds(0.5) ? 0 : 0.6),
   }
-  const hurry = chance.next()
+  // A few rows that everybody writes at once: only there does a push lose again and again.
+  const crowd = chance.odds(0.2)
+  if (crowd) weights.hot = 60
+  const hurry = crowd ? 0 : chance.next()
   return Array.from({ length: steps }, (): Action => {
     const kind = chance.weighted(weights)
-    return { gap: gap(chance, hurry), kind, replica: chance.int(settings.replicas.length), seed: chance.int(2 ** 31) }
+    const ms = crowd ? chance.int(50) : gap(chance, hurry)
+    return { gap: ms, kind, replica: chance.int(settings.replicas.length), seed: chance.int(2 ** 31) }
   })
 }
 

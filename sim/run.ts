@@ -134,7 +134,8 @@ async function main(): Promise<number> {
 async function runMutations(): Promise<number> {
   let missed = 0
   const results: { name: string; caught: string | null; seeds: number }[] = []
-  for (const { name, about } of MUTATIONS) {
+  const chosen = options.mutation === undefined ? MUTATIONS : MUTATIONS.filter(({ name }) => name === options.mutation)
+  for (const { name, about } of chosen) {
     await using crew = createCrew({ mutation: name })
     const { failures } = await runSeeds(crew, range(Number(options.from), Number(options.seeds)), true, false)
     const first = failures.toSorted((a, b) => a.seed - b.seed)[0]

@@ -12,6 +12,7 @@ export const WORK = {
   'insert-child': 4,
   'insert-tagged': 4,
   update: 12,
+  hot: 1,
   'update-many': 4,
   delete: 5,
   'delete-parent': 2,
@@ -77,6 +78,10 @@ const STATEMENTS: { readonly [kind in Exclude<WorkKind, 'add-column'>]: (place: 
     const table = place.chance.pick(UPDATED)
     const row = anyRow(place, table)
     return row === null ? [] : [updateRow(place, table, row)]
+  },
+  hot: (place) => {
+    const hot = rows(place, 'notes').filter((row) => String(row['id']).startsWith('shared-'))
+    return hot.length < 3 ? [insertNote(place, `shared-${hot.length}`, null)] : [updateRow(place, 'notes', place.chance.pick(hot))]
   },
   'update-many': (place) => {
     const statements: Statement[] = []

@@ -30,7 +30,7 @@ export const MUTATIONS: readonly Mutation[] = [
         find: 'headForWriting: ({ head }) => head,',
         put: `headForWriting(space, changes) {
     const sequences = ((globalThis as { sequences?: Map<string, number> }).sequences ??= new Map())
-    const from = Math.max(sequences.get(space.id) ?? 0, space.head)
+    const from = space.head === 0 ? 0 : Math.max(sequences.get(space.id) ?? 0, space.head)
     sequences.set(space.id, from + changes)
     return from
   },`,
@@ -69,8 +69,8 @@ export const MUTATIONS: readonly Mutation[] = [
     'merge-without-image',
     'A merge takes every local column for a change, whatever was agreed',
     'engine/merge.ts',
-    '  for (const column of row.changed) {\n    const value = local[column]',
-    '  for (const column of Object.keys(local)) {\n    const value = local[column]',
+    'const kept = row.changed.filter(',
+    'const kept = Object.keys(local).filter(',
   ),
   one(
     'conflicts-unnoticed',
@@ -95,8 +95,8 @@ export const MUTATIONS: readonly Mutation[] = [
     'marks-removed-too-early',
     'An acknowledgement removes the mark although the row was edited since it was sent',
     'stores/memory/acknowledge.ts',
-    '  if (!differs(table, key)) table.marks.delete(key)\n  else if',
-    '  table.marks.delete(key)\n  if (file.replica.replica === "")',
+    '  if (!differs(table, key)) table.marks.delete(key)\n  else if (',
+    '  table.marks.delete(key)\n  if (file.replica.replica === "" && ',
   ),
   one(
     'cascade-on-apply',
