@@ -1,4 +1,4 @@
-import { TidemarkError, type ErrorCode } from '../../../kernel/errors.ts'
+import { ERRORS, TidemarkError, type ErrorCode } from '../../../kernel/errors.ts'
 
 /**
  * What SQLite said, without row values: its extended code by name, and for a failed constraint its kind and
@@ -61,6 +61,9 @@ const CODES: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['SQLITE_CONSTRAINT', 'unprocessable'],
 ]
 
+/** Failures that nothing but a full disk causes; a broken one answers with others of the same kind. */
+const NO_ROOM: ReadonlySet<string> = new Set(['SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE'])
+
 const codeOf = (sqlite: string): ErrorCode =>
   CODES.find(([prefix]) => sqlite.startsWith(prefix))?.[1] ?? 'invariant'
 
@@ -72,6 +75,9 @@ function sentence(
 ): string {
   if (constraint !== null)
     return `${constraint} constraint failed${names.length === 0 ? '' : `: ${names.join(', ')}`}`
+  const code = codeOf(sqlite)
+  if (code === 'disk_full' && !NO_ROOM.has(sqlite)) return `The disk failed, or is full (${sqlite})`
+  if (code === 'disk_full' || code === 'database_locked') return `${ERRORS[code].title} (${sqlite})`
   return `${sqlite}${isSchemaMessage(message) ? `: ${message}` : ''}`
 }
 
