@@ -131,6 +131,40 @@ export function hydrateContract(open: OpenLog): void {
       expect((await log.status(SPACE)).floor).toBe(4)
     })
 
+    run('a push acknowledges what its cursor says', async ({ log }) => {
+      const a = new Reader(log, 'a')
+      const b = new Reader(log, 'b')
+      await a.write(put('1', 0, {}))
+      await a.start()
+      await b.start()
+      await b.pull()
+      await a.write(del('1', 1))
+      await a.pull()
+      await b.pull()
+      for (const reader of [a, b]) await reader.push([])
+      expect(await log.collect(SPACE, keepAll)).toBe(1)
+    })
+
+    run(
+      'I11: a replica that went back holds what it has not seen, whatever becomes of the log',
+      async (harness) => {
+        const { log } = harness
+        const a = new Reader(log, 'a')
+        const b = new Reader(log, 'b')
+        await a.write(put('1', 0, {}))
+        await a.start()
+        const older = await b.start()
+        await a.write(del('1', 1))
+        for (const reader of [a, b]) await reader.pull()
+        for (const reader of [a, b]) await reader.push([])
+        b.cursor = older
+        await b.pull({ limit: 1 })
+        const copy = await (await harness.save())()
+        expect(await copy.collect(SPACE, keepAll)).toBe(0)
+        expect(await log.collect(SPACE, keepAll)).toBe(0)
+      },
+    )
+
     run('tombstones older than the retention window go, whoever has not seen them', async ({ log, time }) => {
       const a = new Reader(log, 'a')
       const b = new Reader(log, 'b')

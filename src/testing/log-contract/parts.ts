@@ -87,6 +87,15 @@ export function partsContract(open: OpenLog): void {
       expect(await keys(log)).not.toContain('["old"]')
     })
 
+    run('parts of an applied mutation do not count for the next', async ({ log }) => {
+      const a = new Reader(log, 'a')
+      await a.send(part(0, 2, '1'))
+      await a.send(part(1, 2, '2'))
+      expect(await codeOf(a.send(part(1, 2, '4', 2)))).toBe('unprocessable')
+      await a.send(part(0, 2, '3', 2))
+      expect((await a.send(part(1, 2, '4', 2))).results).toHaveLength(4)
+    })
+
     run(
       'I13: parts of a number out of turn, or with other bytes once applied, are a fork',
       async ({ log }) => {

@@ -7,7 +7,7 @@ import Database from 'better-sqlite3'
 import { describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../../kernel/clock.ts'
-import { codeOf, hydrateAll, put, Reader, SPACE } from '../../../testing/log-contract/harness.ts'
+import { codeOf, hydrateAll, put, Reader, readOne, SPACE } from '../../../testing/log-contract/harness.ts'
 import { openSqliteLog } from '../sqlite.ts'
 
 const rows = (from: number, count: number) =>
@@ -48,13 +48,21 @@ describe('a full disk', () => {
     const b = new Reader(log, 'b')
     const [large, small] = await Promise.allSettled([a.push(rows(9_000, 500)), b.push([put('small', 0, {})])])
     expect([large.status, small.status]).toEqual(['rejected', 'fulfilled'])
-    expect(await a.write(put('tiny', 0, {}))).toEqual([applied + 2])
+    // A table and a writer that came with a refused push were never made.
+    const c = new Reader(log, 'c')
+    const elsewhere = rows(1, 500).map((change) => ({ ...change, table: 'other' }))
+    expect(await codeOf(c.push(elsewhere))).toBe('disk_full')
+    await new Reader(log, 'd').write(put('4', 0, {}, { table: 'third' }))
+    await c.write(put('4', 0, {}, { table: 'other' }))
+    expect((await readOne(log, '4', 'third'))?.by).toBe('d')
+    expect((await readOne(log, '4', 'other'))?.by).toBe('c')
+    expect(await a.write(put('tiny', 0, {}))).toEqual([applied + 4])
     await log[Symbol.asyncDispose]()
     expect(isSound(file)).toBe(true)
 
     log = await openSqliteLog({ file, clock: systemClock, maxBytes: 15_000_000 })
     a.log = log
-    expect((await a.push(rows(9_000, 500))).head).toBe(applied + 502)
+    expect((await a.push(rows(9_000, 500))).head).toBe(applied + 504)
     await log[Symbol.asyncDispose]()
     expect(isSound(file)).toBe(true)
     rmSync(folder, { recursive: true })

@@ -40,14 +40,25 @@ const MAX_PAGED_BYTES = 32_768
 /** Row ids of a space: its number in the high bits. */
 const ID = `(? << ${VERSION_BITS}) | ?`
 
+/** A prepared query: rows as arrays, or the one column of each. */
+export interface Query<P extends unknown[], R> {
+  get(...parameters: P): R | undefined
+  all(...parameters: P): R[]
+  iterate(...parameters: P): IterableIterator<R>
+}
+
+export interface Command<P extends unknown[]> {
+  run(...parameters: P): { readonly changes: number; readonly lastInsertRowid: number | bigint }
+}
+
 export type Statements = ReturnType<typeof prepareStatements>
 
 /** Every statement of the log, prepared once. Parameters are in the order of their `?`. */
 export function prepareStatements(database: Database.Database) {
   type Values = readonly (string | number | null)[]
-  const read = <P extends unknown[], R>(sql: string) => database.prepare<P, R>(sql).raw()
-  const pluck = <P extends unknown[], R>(sql: string) => database.prepare<P, R>(sql).pluck()
-  const write = <P extends unknown[]>(sql: string) => database.prepare<P>(sql)
+  const read = <P extends unknown[], R>(sql: string): Query<P, R> => database.prepare<P, R>(sql).raw()
+  const pluck = <P extends unknown[], R>(sql: string): Query<P, R> => database.prepare<P, R>(sql).pluck()
+  const write = <P extends unknown[]>(sql: string): Command<P> => database.prepare<P>(sql)
   type ById = [space: number, version: number]
   type ByKey = [table: number, key: string]
   return {
