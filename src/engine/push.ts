@@ -1,4 +1,4 @@
-import { TidemarkError } from '../kernel/errors.ts'
+import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
 import { MAX_BODY_BYTES, MAX_PUSH_CHANGES, MAX_PUSH_PARTS } from '../protocol/limits.ts'
 import type { PushAnswer, PushRequest } from '../protocol/push.ts'
@@ -135,7 +135,7 @@ export async function sendMutation(work: Work, signal: AbortSignal): Promise<Mac
   const count = work.changes?.length ?? 0
   for (const [index, body] of mutation.parts.entries()) {
     const begun = work.clock.now()
-    answer = await work.provider.push(body, signal)
+    answer = await pushPart(work, body, signal)
     if (count > 0) {
       const rows = Math.ceil(count / mutation.parts.length)
       work.batch = observeBatch(work.batch, {
@@ -151,6 +151,21 @@ export async function sendMutation(work: Work, signal: AbortSignal): Promise<Mac
   if (answer === null) throw new TidemarkError('invariant', 'a mutation without parts')
   work.answer = { generation: answer.generation, results: answer.results }
   return { type: 'answered' }
+}
+
+/**
+ * Sends one part. A cloud that lacks the parts before it says nothing against the rows: freeing and halving the
+ * mutation would tear what one transaction wrote (I5), so all parts are sent again.
+ */
+async function pushPart(work: Work, body: string, signal: AbortSignal): Promise<PushAnswer> {
+  try {
+    return await work.provider.push(body, signal)
+  } catch (thrown) {
+    const error = toTidemarkError(thrown)
+    if (error.code !== 'unprocessable' || typeof error.details['expected'] !== 'number') throw error
+    const message = 'the parts sent before this one are gone; all of them are sent again'
+    throw new TidemarkError('unavailable', message, { cause: error })
+  }
 }
 
 /** Settles the mutation in flight with its answer, in one transaction with what the answer brought. */
