@@ -136,7 +136,7 @@ async function uploadAndHydrate(
   }
   if (wanted('writers')) {
     const pushes = await measureWriters(rig, { writers: 16, seconds: 5 })
-    print('pushes a second in one space, 16 writers', `${n(Math.round(pushes))}`, '≥ 1,500')
+    print('pushes a second in one space, 16 writers', n(Math.round(pushes)), '≥ 1,500')
   }
 }
 if (wanted('capture')) {

@@ -30,16 +30,12 @@ export interface Connection {
 }
 
 /** The connection of the profile. Throws `not_connected` or `sync_disabled` and names the rule that decided. */
-export function requireConnection(
-  config: Config,
-  options: { readonly endpoint?: string | undefined; readonly token?: string | undefined } = {},
-): Connection {
-  const endpoint = options.endpoint ?? config.read('endpoint').value
+export function requireConnection(config: Config): Connection {
+  const endpoint = config.read('endpoint').value
   if (typeof endpoint !== 'string') throw new TidemarkError('not_connected')
   const decision = decideSync(config)
-  if (!decision.on && options.endpoint === undefined)
-    throw new TidemarkError('sync_disabled', `Sync is off: ${decision.rule}`)
-  const token = options.token ?? config.read('token').value
+  if (!decision.on) throw new TidemarkError('sync_disabled', `Sync is off: ${decision.rule}`)
+  const token = config.read('token').value
   return { endpoint, token: typeof token === 'string' ? token : null }
 }
 

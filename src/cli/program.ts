@@ -35,8 +35,7 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
   const fallback = createOutput(host, { json: argv.includes('--json'), quiet: false })
 
   const run =
-    (work: (context: CliContext, home: string) => Promise<unknown> | unknown, home?: string) =>
-    async (): Promise<void> => {
+    (work: (context: CliContext, home: string) => unknown, home?: string) => async (): Promise<void> => {
       const options = program.opts<GlobalOptions>()
       const output = createOutput(host, { json: options.json === true, quiet: options.quiet === true })
       try {

@@ -12,8 +12,6 @@ export interface Attachment {
   readonly file: string
   readonly space: string
   readonly profile: string
-  /** Null: the endpoint of the profile. */
-  readonly endpoint: string | null
   /** Milliseconds. */
   readonly attachedAt: number
 }

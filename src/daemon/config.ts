@@ -75,17 +75,21 @@ export function requireSetting(name: string): SettingName {
 }
 
 function change(path: string, profile: string, name: SettingName, value: SettingValue | undefined): void {
-  changePrivateFile(path, systemClock.now, (text) => {
-    const file = parseFile(path, text)
-    const { [name]: _, ...rest } = file.profiles?.[profile] ?? {}
-    const settings = value === undefined ? rest : { ...rest, [name]: value }
-    const next = {
-      ...file,
-      profiles: { ...file.profiles, [profile]: settings },
-      active_profile: file.active_profile ?? 'default',
-    }
-    return `${JSON.stringify(next, null, 2)}\n`
-  })
+  changePrivateFile(
+    path,
+    () => systemClock.now(),
+    (text) => {
+      const file = parseFile(path, text)
+      const { [name]: _, ...rest } = file.profiles?.[profile] ?? {}
+      const settings = value === undefined ? rest : { ...rest, [name]: value }
+      const next = {
+        ...file,
+        profiles: { ...file.profiles, [profile]: settings },
+        active_profile: file.active_profile ?? 'default',
+      }
+      return `${JSON.stringify(next, null, 2)}\n`
+    },
+  )
 }
 
 function parseFile(path: string, text: string | null): ConfigFile {

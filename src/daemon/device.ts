@@ -90,14 +90,18 @@ function changeDevice(
   change: (file: DeviceFile) => DeviceFile,
 ): DeviceFile {
   let file: DeviceFile | null = null
-  changePrivateFile(devicePath(folders), clock.now, (text) => {
-    const before =
-      text === null
-        ? { id: uuidV7(clock.now(), random), name: hostname(), tokens: {} }
-        : (JSON.parse(text) as DeviceFile)
-    file = change(before)
-    return `${JSON.stringify(file, null, 2)}\n`
-  })
+  changePrivateFile(
+    devicePath(folders),
+    () => clock.now(),
+    (text) => {
+      const before =
+        text === null
+          ? { id: uuidV7(clock.now(), random), name: hostname(), tokens: {} }
+          : (JSON.parse(text) as DeviceFile)
+      file = change(before)
+      return `${JSON.stringify(file, null, 2)}\n`
+    },
+  )
   return file as unknown as DeviceFile
 }
 

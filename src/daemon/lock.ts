@@ -26,8 +26,8 @@ export function takeLock(folder: string, name: string): ProcessLock {
     try {
       lock.exec('BEGIN EXCLUSIVE')
     } catch {
-      const pid = note.prepare('SELECT pid FROM holder').pluck().get()
-      throw new TidemarkError('in_use', `process ${String(pid ?? 'unknown')} is already at work here`, {
+      const pid = note.prepare<[], number>('SELECT pid FROM holder').pluck().get()
+      throw new TidemarkError('in_use', `process ${pid ?? 'unknown'} is already at work here`, {
         details: { pid },
       })
     }

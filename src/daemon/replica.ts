@@ -177,7 +177,7 @@ export async function attachFile(
       readonly merge: boolean
     },
 ): Promise<void> {
-  const { folders, clock, random, space, profile, connection, merge } = options
+  const { folders, clock, random, space, profile, merge } = options
   const file = requireFile(options.file)
   const lock = takeLock(runFolder(folders), fileTag(file))
   try {
@@ -191,7 +191,7 @@ export async function attachFile(
     const replica = uuidV7(clock.now(), random)
     await guardOf(folders, file).record(replica, 0)
     await attachSqlite({ file, driver: betterSqlite3, clock, random, space, replica, ...choiceOf(options) })
-    addAttachment(folders, { file, space, profile, endpoint: connection.endpoint, attachedAt: clock.now() })
+    addAttachment(folders, { file, space, profile, attachedAt: clock.now() })
   } finally {
     lock.release()
   }

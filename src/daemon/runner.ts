@@ -37,7 +37,7 @@ export async function runReplica(
   const replica = await open()
   stack.use(replica)
   const keeper = keepStatus(folders, replica, clock)
-  stack.defer(keeper.close)
+  stack.defer(() => keeper.close())
   if (listener !== undefined) replica.engine.on(listener)
   await replica.engine.start()
   const control = await serveControl(socketPath(folder, tag), async ({ command }) => {

@@ -20,8 +20,8 @@ export async function run(context: CliContext, files: readonly string[]): Promis
         })
   if (chosen.length === 0) throw new TidemarkError('not_attached', 'No file is under sync in this profile')
   await using stack = new AsyncDisposableStack()
-  for (const { file, space, endpoint } of chosen) {
-    const connection = requireConnection(context.config, { endpoint: endpoint ?? undefined })
+  for (const { file, space } of chosen) {
+    const connection = requireConnection(context.config)
     const running = stack.use(
       await runReplica(
         folders,

@@ -178,7 +178,7 @@ export async function syncNow(context: CliContext, file?: string): Promise<void>
     const path = socketPath(runFolder(context.folders), fileTag(attachment.file))
     let result = await askControl(path, { command: 'now' })
     if (result === null) {
-      const connection = requireConnection(context.config, { endpoint: attachment.endpoint ?? undefined })
+      const connection = requireConnection(context.config)
       const open = () =>
         openReplica({ ...context, ...engineSettings(context.config), file: attachment.file, connection })
       await using running = await runReplica(context.folders, open, attachment.file, context.clock)
