@@ -74,7 +74,7 @@ function parseList(text: string | null): readonly Attachment[] {
 function changeList(folders: Folders, change: (list: readonly Attachment[]) => readonly Attachment[]): void {
   changePrivateFile(
     listPath(folders),
-    systemClock.now,
+    () => systemClock.now(),
     (text) => `${JSON.stringify(change(parseList(text)), null, 2)}\n`,
   )
 }

@@ -97,7 +97,7 @@ function printValue(value: unknown): string {
   if (typeof value === 'bigint') return `i${value}`
   if (typeof value === 'number') return Object.is(value, -0) ? 'r-0' : `r${value}`
   if (value instanceof Uint8Array) return `b${Buffer.from(value).toString('base64')}`
-  return value === null ? 'n' : `t${String(value)}`
+  return value === null ? 'n' : `t${value as string}`
 }
 
 const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`
