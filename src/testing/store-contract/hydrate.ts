@@ -54,6 +54,20 @@ export function hydrateContract(open: OpenStore): void {
       expect(await dirtyKeys(h.store)).toEqual([])
     })
 
+    test('I11: knows the highest version that came with it, through a restart', async () => {
+      await using h = await openFresh(open)
+      await h.store.startHydrate(start({ sweep: true }))
+      await pull(h.store, [live('a', 14), live('b', 12)], { place: place('b') })
+      await h.app.insert('notes', { id: 'c', title: 'mine', body: '' })
+      const read = await touch(h.store, 'notes', key('c'))
+      const met = live('c', 17, 'theirs')
+      await merge(h.store, [{ read, decision: { kind: 'take' }, record: met }], { place: place('c') })
+      await h.reopen()
+      expect((await h.store.state()).hydrating?.cursor).toEqual(cursor(10, 17))
+      await pull(h.store, [live('d', 3)], { place: place('d') })
+      expect((await h.store.state()).hydrating?.cursor).toEqual(cursor(10, 17))
+    })
+
     test('has to be under way', async () => {
       await using h = await openFresh(open)
       await expect(h.store.finishHydrate(null)).rejects.toMatchObject({ code: 'invariant' })
