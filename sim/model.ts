@@ -45,7 +45,7 @@ export class Model {
           const hidden = options.hidden?.(table, key)
           this.#learnDelete(replica, table, key, { ...hidden, ...row }, present, hidden !== undefined)
         }
-        else if (next !== row) this.#learnUpdate(row, next, present, options.settled === true)
+        else if (next !== row) this.#learnUpdate(row, next, options.settled === true)
       }
     }
     for (const [table, rows] of after) {
@@ -62,14 +62,14 @@ export class Model {
     }
   }
 
-  #learnUpdate(row: Fields, next: Fields, present: ReadonlySet<string>, settled: boolean): void {
+  #learnUpdate(row: Fields, next: Fields, settled: boolean): void {
     for (const [column, value] of Object.entries(next)) {
       const old = row[column]
       if (old === value || typeof value !== 'string') continue
       const token = this.#tokens.get(value)
       if (token === undefined) continue
       this.#commit(value, settled)
-      if (typeof old === 'string' && !present.has(old)) this.#supersede(old, token)
+      if (typeof old === 'string') this.#supersede(old, token)
     }
   }
 
