@@ -13,8 +13,9 @@ export interface Directory extends AsyncDisposable {
   authenticate(token: string): Promise<Grant | 'unknown' | 'revoked' | 'expired'>
 
   createToken(input: TokenInput): Promise<{ readonly token: string; readonly info: TokenInfo }>
+  /** The oldest first, those that no longer work included. */
   listTokens(account?: string): Promise<readonly TokenInfo[]>
-  /** False when there is no such token. Takes effect at once. */
+  /** False when there is no such token. Takes effect at once, in every process; what was revoked stays so. */
   revokeToken(id: string): Promise<boolean>
 
   /** The id of the account's space of this name, null when there is none. */
@@ -32,7 +33,7 @@ export interface Directory extends AsyncDisposable {
   /** `unknown`, `active` or `deregistered`; notes the visit. */
   seeDevice(account: string, id: string): Promise<'unknown' | 'active' | 'deregistered'>
 
-  /** The newest entries first. */
+  /** The newest entries first: tokens, spaces and devices made, changed or ended. Visits are none. */
   audit(limit: number): Promise<readonly AuditEntry[]>
 }
 

@@ -1,4 +1,4 @@
-import { createHash, randomBytes, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 
 import type Database from 'better-sqlite3'
 
@@ -9,6 +9,7 @@ import type { AuditEntry, Directory, Grant, TokenInfo, TokenInput } from '../dir
 import { onStorage } from '../log/sqlite/failure.ts'
 import { openCloudFile } from '../log/sqlite/file.ts'
 import { DIRECTORY_MIGRATIONS } from './schema.ts'
+import { hashToken, newToken } from './token.ts'
 
 export interface SqliteDirectoryOptions {
   /** The cloud's one file. Several processes may have its directory open. */
@@ -69,13 +70,11 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
     `INSERT INTO access_tokens (id, hash, account, name, scopes, spaces, default_space, device, created_at, expires_at)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   )
-  const tokens = all<TokenRow>(
-    'SELECT * FROM access_tokens WHERE ? IS NULL OR account = ? ORDER BY created_at, id',
-  )
+  const tokens = all<TokenRow>('SELECT * FROM access_tokens WHERE ? IS NULL OR account = ? ORDER BY rowid')
   const revoke = run('UPDATE access_tokens SET revoked_at = ? WHERE id = ? AND revoked_at IS NULL')
   const tokenById = one<TokenRow>('SELECT * FROM access_tokens WHERE id = ?')
-  const revokeOfDevice = run(
-    'UPDATE access_tokens SET revoked_at = ? WHERE account = ? AND device = ? AND revoked_at IS NULL',
+  const tokensOfDevice = all<{ readonly id: string }>(
+    'SELECT id FROM access_tokens WHERE account = ? AND device = ? AND revoked_at IS NULL ORDER BY rowid',
   )
   const spaceByName = one<{ readonly id: string }>(
     'SELECT id FROM space_names WHERE account = ? AND name = ?',
@@ -90,7 +89,7 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
      ON CONFLICT (account, id) DO UPDATE
      SET name = excluded.name, platform = excluded.platform, last_seen_at = excluded.last_seen_at, deregistered_at = NULL`,
   )
-  const devices = all<DeviceRow>('SELECT * FROM devices WHERE account = ? ORDER BY created_at, id')
+  const devices = all<DeviceRow>('SELECT * FROM devices WHERE account = ? ORDER BY rowid')
   const renameDevice = run('UPDATE devices SET name = ? WHERE account = ? AND id = ?')
   const endDevice = run(
     'UPDATE devices SET deregistered_at = ? WHERE account = ? AND id = ? AND deregistered_at IS NULL',
@@ -105,7 +104,7 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
 
   return {
     async authenticate(token) {
-      const row = tokenByHash(hashOf(token))
+      const row = tokenByHash(hashToken(token))
       if (row === undefined) return 'unknown'
       const now = clock.now()
       if (row.revoked_at !== null) return 'revoked'
@@ -115,12 +114,12 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
     },
 
     async createToken(input) {
-      const token = `tm_${randomBytes(32).toString('base64url')}`
+      const token = newToken()
       const id = randomUUID()
       const row = write(() => {
         addToken(
           id,
-          hashOf(token),
+          hashToken(token),
           input.account,
           input.name,
           input.scopes.join(','),
@@ -160,9 +159,12 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
 
     registerDevice: async (account, device) =>
       write(() => {
+        const known = deviceById(account, device.id)
         const now = clock.now()
         putDevice(account, device.id, device.name, device.platform, now, now)
-        note('device registered', account, device.id)
+        // A device says who it is at every start: only what is new belongs in the audit.
+        if (known === undefined || known.deregistered_at !== null)
+          note('device registered', account, device.id)
         return deviceOf(deviceById(account, device.id) as DeviceRow)
       }),
 
@@ -179,7 +181,10 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
       write(() => {
         if (deviceById(account, id) === undefined) return false
         const now = clock.now()
-        revokeOfDevice(now, account, id)
+        for (const token of tokensOfDevice(account, id)) {
+          revoke(now, token.id)
+          note('token revoked', account, token.id)
+        }
         if (endDevice(now, account, id) > 0) note('device deregistered', account, id)
         return true
       }),
@@ -210,18 +215,18 @@ function noteVisit(write: () => unknown): void {
   }
 }
 
-const hashOf = (token: string): string => createHash('sha256').update(token).digest('hex')
-
 const spacesText = ({ spaces }: TokenInput): string | null =>
   spaces === null ? null : JSON.stringify(spaces)
 
 const readSpaces = (text: string | null): readonly string[] | null =>
   text === null ? null : (JSON.parse(text) as readonly string[])
 
+const readScopes = (text: string): readonly Scope[] => (text === '' ? [] : (text.split(',') as Scope[]))
+
 const grantOf = (row: TokenRow): Grant => ({
   tokenId: row.id,
   account: row.account,
-  scopes: row.scopes.split(',') as Scope[],
+  scopes: readScopes(row.scopes),
   spaces: readSpaces(row.spaces),
   defaultSpace: row.default_space,
   device: row.device,
@@ -231,7 +236,7 @@ const infoOf = (row: TokenRow): TokenInfo => ({
   id: row.id,
   account: row.account,
   name: row.name,
-  scopes: row.scopes.split(',') as Scope[],
+  scopes: readScopes(row.scopes),
   spaces: readSpaces(row.spaces),
   defaultSpace: row.default_space,
   createdAt: row.created_at,

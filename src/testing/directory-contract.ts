@@ -1,0 +1,262 @@
+import { describe, expect, test } from 'vitest'
+
+import type { Directory, TokenInput } from '../cloud/directory.ts'
+
+/** One storage of a directory under test, empty at first. */
+export interface DirectoryHarness extends AsyncDisposable {
+  readonly directory: Directory
+  /** The time that the directory goes by, milliseconds; moves only when told. */
+  readonly time: { now(): number; advance(ms: number): void }
+  /** The same storage as another process sees it; null where there is no other process. */
+  other(): Promise<Directory | null>
+  /** Everything that is kept, as one text: no secret may stand in it. Null where nothing is kept. */
+  dump(): Promise<string | null>
+}
+
+/** A visit is noted at least this often; a directory need not write for each request. */
+const VISIT_MS = 120_000
+
+/** What every storage of accounts, tokens and devices must do (`cloud/directory.ts`). */
+export function directoryContract(name: string, open: () => Promise<DirectoryHarness>): void {
+  const run = (what: string, body: (harness: DirectoryHarness) => Promise<void>): void => {
+    test(what, async () => {
+      await using harness = await open()
+      await body(harness)
+    })
+  }
+  const input = (more: Partial<TokenInput> = {}): TokenInput => ({
+    account: 'acme',
+    name: 'laptop',
+    scopes: ['read', 'write'],
+    spaces: null,
+    defaultSpace: 'main',
+    ...more,
+  })
+
+  describe(`directory contract: ${name}`, () => {
+    run('I12: a token gives the grant it was made with, and nothing else does', async ({ directory }) => {
+      const { token, info } = await directory.createToken(
+        input({ spaces: ['one', 'two'], scopes: ['read'], device: 'd1' }),
+      )
+      expect(token).toMatch(/^tm_[A-Za-z0-9_-]{43}$/)
+      expect(await directory.authenticate(token)).toEqual({
+        tokenId: info.id,
+        account: 'acme',
+        scopes: ['read'],
+        spaces: ['one', 'two'],
+        defaultSpace: 'main',
+        device: 'd1',
+      })
+      for (const wrong of [
+        '',
+        'tm_',
+        token.slice(0, -1),
+        `${token}x`,
+        token.toUpperCase(),
+        ` ${token}`,
+        'ü\0',
+      ]) {
+        expect(await directory.authenticate(wrong)).toBe('unknown')
+      }
+    })
+
+    run('I12: narrow grants stay narrow', async ({ directory }) => {
+      const none = await directory.createToken(input({ scopes: [], spaces: [] }))
+      expect(await directory.authenticate(none.token)).toMatchObject({ scopes: [], spaces: [], device: null })
+      const all = await directory.createToken(input())
+      expect(await directory.authenticate(all.token)).toMatchObject({
+        scopes: ['read', 'write'],
+        spaces: null,
+      })
+    })
+
+    run('two tokens are never the same, and neither are their ids', async ({ directory }) => {
+      const made = await Promise.all(Array.from({ length: 20 }, () => directory.createToken(input())))
+      expect(new Set(made.map(({ token }) => token)).size).toBe(20)
+      expect(new Set(made.map(({ info }) => info.id)).size).toBe(20)
+    })
+
+    run('a token tells of itself what it was made with, never its secret', async ({ directory, time }) => {
+      const expiresAt = time.now() + 1_000
+      const { token, info } = await directory.createToken(input({ device: 'd1', expiresAt }))
+      expect(info).toEqual({
+        ...input({ device: 'd1', expiresAt }),
+        id: info.id,
+        createdAt: time.now(),
+        lastUsedAt: null,
+        revokedAt: null,
+      })
+      const plain = await directory.createToken(input({ account: 'other' }))
+      expect(plain.info).not.toHaveProperty('device')
+      expect(plain.info).not.toHaveProperty('expiresAt')
+      expect(await directory.listTokens()).toEqual([info, plain.info])
+      expect(await directory.listTokens('other')).toEqual([plain.info])
+      expect(await directory.listTokens('nobody')).toEqual([])
+      expect(JSON.stringify([await directory.listTokens(), await directory.audit(9)])).not.toContain(token)
+    })
+
+    run('no secret is kept', async ({ directory, dump }) => {
+      const { token } = await directory.createToken(input())
+      await directory.authenticate(token)
+      const kept = await dump()
+      if (kept === null) return
+      expect(kept).toContain('laptop')
+      expect(kept).not.toContain(token.slice(3))
+    })
+
+    run('notes when a token was last used', async ({ directory, time }) => {
+      const { token } = await directory.createToken(input())
+      await directory.authenticate(token)
+      expect((await directory.listTokens())[0]?.lastUsedAt).toBe(time.now())
+      time.advance(VISIT_MS)
+      await directory.authenticate(token)
+      expect((await directory.listTokens())[0]?.lastUsedAt).toBe(time.now())
+    })
+
+    run('a revoked token stops at once, for good', async ({ directory, time }) => {
+      const { token, info } = await directory.createToken(input())
+      const kept = await directory.createToken(input())
+      const revokedAt = time.now()
+      expect(await directory.revokeToken(info.id)).toBe(true)
+      expect(await directory.authenticate(token)).toBe('revoked')
+      time.advance(5)
+      expect(await directory.revokeToken(info.id)).toBe(true)
+      expect(await directory.revokeToken('never')).toBe(false)
+      expect((await directory.listTokens())[0]?.revokedAt).toBe(revokedAt)
+      expect(await directory.authenticate(kept.token)).toMatchObject({ account: 'acme' })
+    })
+
+    run('a token expires when its time has come', async ({ directory, time }) => {
+      const { token } = await directory.createToken(input({ expiresAt: time.now() + 10 }))
+      time.advance(9)
+      expect(await directory.authenticate(token)).toMatchObject({ account: 'acme' })
+      time.advance(1)
+      expect(await directory.authenticate(token)).toBe('expired')
+    })
+
+    run('a space belongs to one account; its name means nothing to another', async ({ directory }) => {
+      expect(await directory.findSpace('acme', 'main')).toBeNull()
+      const id = await directory.ensureSpace('acme', 'main')
+      expect(await directory.ensureSpace('acme', 'main')).toBe(id)
+      expect(await directory.findSpace('acme', 'main')).toBe(id)
+      expect(await directory.findSpace('other', 'main')).toBeNull()
+      const other = await directory.ensureSpace('other', 'main')
+      expect(other).not.toBe(id)
+      const second = await directory.ensureSpace('acme', 'archive')
+      expect(await directory.listSpaces('acme')).toEqual([
+        { account: 'acme', name: 'archive', id: second },
+        { account: 'acme', name: 'main', id },
+      ])
+      expect(await directory.listSpaces()).toHaveLength(3)
+      const raced = await Promise.all(Array.from({ length: 5 }, () => directory.ensureSpace('acme', 'raced')))
+      expect(new Set(raced).size).toBe(1)
+    })
+
+    run('a device is registered, seen, renamed and listed', async ({ directory, time }) => {
+      const created_at = time.now()
+      const first = { id: 'd1', name: 'Laptop', platform: 'linux' }
+      const registered = await directory.registerDevice('acme', first)
+      expect(registered).toEqual({ ...first, created_at, last_seen_at: created_at })
+      expect(registered).not.toHaveProperty('deregistered_at')
+      expect(await directory.seeDevice('acme', 'd1')).toBe('active')
+      expect(await directory.seeDevice('acme', 'd2')).toBe('unknown')
+      expect(await directory.seeDevice('other', 'd1')).toBe('unknown')
+      time.advance(VISIT_MS)
+      await directory.seeDevice('acme', 'd1')
+      const last_seen_at = time.now()
+      const renamed = { ...first, name: 'Desk', created_at, last_seen_at }
+      expect(await directory.renameDevice('acme', 'd1', 'Desk')).toEqual(renamed)
+      expect(await directory.renameDevice('other', 'd1', 'Mine')).toBeNull()
+      expect(await directory.listDevices('acme')).toEqual([renamed])
+      expect(await directory.listDevices('other')).toEqual([])
+      expect(await directory.registerDevice('acme', first)).toEqual({ ...first, created_at, last_seen_at })
+    })
+
+    run(
+      'I12: the tokens of a deregistered device stop at once, and no others',
+      async ({ directory, time }) => {
+        const bound = await directory.createToken(input({ device: 'd1' }))
+        const others = await Promise.all([
+          directory.createToken(input()),
+          directory.createToken(input({ device: 'd2' })),
+          directory.createToken(input({ account: 'other', device: 'd1' })),
+        ])
+        await directory.registerDevice('acme', { id: 'd1', name: 'n', platform: 'p' })
+        await directory.registerDevice('other', { id: 'd1', name: 'n', platform: 'p' })
+        expect(await directory.deregisterDevice('acme', 'd9')).toBe(false)
+        expect(await directory.deregisterDevice('acme', 'd1')).toBe(true)
+        expect(await directory.authenticate(bound.token)).toBe('revoked')
+        for (const { token } of others)
+          expect(await directory.authenticate(token)).toMatchObject({ scopes: ['read', 'write'] })
+        expect(await directory.seeDevice('acme', 'd1')).toBe('deregistered')
+        expect(await directory.seeDevice('other', 'd1')).toBe('active')
+        expect((await directory.listDevices('acme'))[0]).toMatchObject({ deregistered_at: time.now() })
+        expect(await directory.deregisterDevice('acme', 'd1')).toBe(true)
+      },
+    )
+
+    run(
+      'a deregistered device that is registered again is active; its old tokens stay stopped',
+      async ({ directory }) => {
+        const { token } = await directory.createToken(input({ device: 'd1' }))
+        await directory.registerDevice('acme', { id: 'd1', name: 'n', platform: 'p' })
+        await directory.deregisterDevice('acme', 'd1')
+        expect(
+          await directory.registerDevice('acme', { id: 'd1', name: 'm', platform: 'p' }),
+        ).not.toHaveProperty('deregistered_at')
+        expect(await directory.seeDevice('acme', 'd1')).toBe('active')
+        expect(await directory.authenticate(token)).toBe('revoked')
+      },
+    )
+
+    run('what changes who may do what is written down, the newest first', async ({ directory, time }) => {
+      const { info } = await directory.createToken(input({ device: 'd1' }))
+      time.advance(1)
+      await directory.ensureSpace('acme', 'main')
+      await directory.ensureSpace('acme', 'main')
+      await directory.registerDevice('acme', { id: 'd1', name: 'n', platform: 'p' })
+      await directory.registerDevice('acme', { id: 'd1', name: 'n', platform: 'p' })
+      await directory.seeDevice('acme', 'd1')
+      await directory.renameDevice('acme', 'd1', 'm')
+      await directory.deregisterDevice('acme', 'd1')
+      await directory.deregisterDevice('acme', 'd1')
+      const entries = await directory.audit(100)
+      expect(entries.map(({ action, subject }) => [action, subject])).toEqual([
+        ['device deregistered', 'd1'],
+        ['token revoked', info.id],
+        ['device renamed', 'd1'],
+        ['device registered', 'd1'],
+        ['space created', 'main'],
+        ['token created', info.id],
+      ])
+      expect(entries.every(({ account }) => account === 'acme')).toBe(true)
+      expect(entries.at(-1)?.at).toBe(time.now() - 1)
+      expect(await directory.audit(2)).toEqual(entries.slice(0, 2))
+      expect(await directory.audit(0)).toEqual([])
+    })
+
+    run('names may hold any text', async ({ directory }) => {
+      const odd = `o'; DROP TABLE x; -- "ü😀,\\`
+      const made = await directory.createToken(
+        input({ account: odd, name: odd, spaces: [odd], defaultSpace: odd }),
+      )
+      expect(await directory.authenticate(made.token)).toMatchObject({ account: odd, spaces: [odd] })
+      const id = await directory.ensureSpace(odd, odd)
+      expect(await directory.listSpaces(odd)).toEqual([{ account: odd, name: odd, id }])
+    })
+
+    run('what another process does takes effect at once', async ({ directory, other }) => {
+      const beside = await other()
+      if (beside === null) return
+      const { token, info } = await beside.createToken(input())
+      expect(await directory.authenticate(token)).toMatchObject({ tokenId: info.id })
+      const id = await directory.ensureSpace('acme', 'main')
+      expect(await beside.ensureSpace('acme', 'main')).toBe(id)
+      await beside.revokeToken(info.id)
+      expect(await directory.authenticate(token)).toBe('revoked')
+      await directory.registerDevice('acme', { id: 'd1', name: 'n', platform: 'p' })
+      await beside.deregisterDevice('acme', 'd1')
+      expect(await directory.seeDevice('acme', 'd1')).toBe('deregistered')
+    })
+  })
+}
