@@ -1,7 +1,7 @@
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
 import { MAX_BODY_BYTES, MAX_PUSH_CHANGES, MAX_PUSH_PARTS } from '../protocol/limits.ts'
-import type { PushAnswer, PushRequest } from '../protocol/push.ts'
+import type { PushAnswer, PushRequest, PushResult } from '../protocol/push.ts'
 import type { Change } from '../protocol/records.ts'
 import { observeBatch } from './batch-size.ts'
 import type { MachineEvent } from './machine.ts'
@@ -153,6 +153,12 @@ export async function sendMutation(work: Work, signal: AbortSignal): Promise<Mac
   return { type: 'answered' }
 }
 
+/** The highest version that an answer leaves here: of the push itself, or of the row that it met (I11). */
+function versionHeld(result: PushResult): number {
+  if (result.status === 'rejected') return 0
+  return Math.max(result.status === 'ok' ? result.version : 0, result.current?.version ?? 0)
+}
+
 /**
  * Sends one part. A cloud that lacks the parts before it says nothing against the rows: freeing and halving the
  * mutation would tear what one transaction wrote (I5), so all parts are sent again.
@@ -193,10 +199,7 @@ export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
     resolvers: work.resolvers(state.replica),
     exhausted: mutation.force && work.forcedRounds >= MAX_FORCED_ROUNDS,
   })
-  const high = results.reduce(
-    (max, result) => (result.status === 'ok' ? Math.max(max, result.version) : max),
-    0,
-  )
+  const high = results.reduce((max, result) => Math.max(max, versionHeld(result)), 0)
   const result = await work.store.publish({
     acknowledge: { mutation: mutation.number, rows: settled.rows },
     records: settled.records,
