@@ -65,9 +65,14 @@ export class Model {
   #learnUpdate(row: Fields, next: Fields, settled: boolean): void {
     for (const [column, value] of Object.entries(next)) {
       const old = row[column]
-      if (old === value || typeof value !== 'string') continue
-      const token = this.#tokens.get(value)
-      if (token === undefined) continue
+      if (old === value) continue
+      const token = typeof value === 'string' ? this.#tokens.get(value) : undefined
+      if (token === undefined || typeof value !== 'string') {
+        // A person put back a row from before the column had a value.
+        const given = settled && typeof old === 'string' ? this.#tokens.get(old) : undefined
+        if (given !== undefined) given.fate = 'settled'
+        continue
+      }
       this.#commit(value, settled)
       if (typeof old === 'string') this.#supersede(old, token)
     }
