@@ -30,11 +30,17 @@ export function openFastify(
     },
     clientErrorHandler: answerBrokenRequest,
   }
-  if (options.tls === undefined) return Fastify(common)
+  if (options.tls === undefined) return answerExpectations(Fastify(common))
   const { key, cert } = options.tls
   // As an object of no type: a server over HTTP/2 has another one, which differs only where nothing here looks.
   const http2: object = { http2: true, https: { key, cert, allowHTTP1: true } }
-  return Fastify({ ...common, ...http2 })
+  return answerExpectations(Fastify({ ...common, ...http2 }))
+}
+
+/** An `expect` that Node does not know is passed over: its own answer has no body to read the reason from. */
+function answerExpectations(app: FastifyInstance): FastifyInstance {
+  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
+  return app
 }
 
 /** A request that is not even HTTP, or that takes too long: there is no reply object yet. */
