@@ -79,7 +79,7 @@ class Draw {
         ? { claims: { [this.#pick(['i', '__proto__'])]: this.#pick(['v', 'w', 'x', null]) } }
         : {}
     const was = this.#random.next() < 0.15 ? { was: randomInt(this.#random, 50) } : {}
-    const hlc = this.#random.next() < 0.2 ? 0 : T0 + randomInt(this.#random, 200_000_000)
+    const hlc = this.#random.next() < 0.2 ? 1 : T0 + randomInt(this.#random, 200_000_000)
     const extra = { table: this.#pick(TABLES), hlc, ...claims, ...was }
     if (this.#random.next() < 0.2) return del(key, base, extra)
     const names = ['x', 'y', 'z', 'mail', 'constructor'].filter(() => base === 0 || this.#random.next() < 0.4)

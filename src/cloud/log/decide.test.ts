@@ -212,7 +212,7 @@ describe('what is written', () => {
   })
 
   test('I7: a row offered with an edit gives way to no later offer', () => {
-    const offer = decide([put(5, { a: 5 }, { was: 9, hlc: 0 })], { standing: live(3) })
+    const offer = decide([put(5, { a: 5 }, { was: 9, hlc: 1 })], { standing: live(3) })
     expect(offer.writes[0]?.after.was).toBe(9)
     const withEdit = decide([put(5, { a: 5 }, { was: 9 })], { standing: live(3) })
     expect(withEdit.writes[0]?.after.was).toBeNull()

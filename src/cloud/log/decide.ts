@@ -19,6 +19,9 @@ import {
   type StandingClaims,
 } from './standing.ts'
 
+/** The time of a row that is offered again as it was: the first moment there was. An edit is later. */
+const UNEDITED_HLC = 1
+
 /** One mutation, all its parts together. */
 export interface Mutation {
   readonly replica: string
@@ -81,8 +84,8 @@ type Verdict = { readonly answer: PushResult } | { readonly plan: Plan }
  * | delete          | tombstone                 | nothing to do: ok             | deleted if no field is newer than b (`force`: left, ok) |
  * | delete, `was` w | tombstone                 | as a put with `was`; else nothing to do | as a put with `was`        |
  *
- * A row that was offered again together with an edit (its time is not 0) gives way to no later offer: the
- * other replica's version of it, however high, has not seen that edit (I7).
+ * A row that was offered again together with an edit gives way to no later offer: the other replica's version of
+ * it, however high, has not seen that edit (I7). Its time tells: a row without an edit has `UNEDITED_HLC` at most.
  */
 export function decideMutation(mutation: Mutation, view: SpaceView): Decision {
   const verdicts = judgeChanges(mutation, view)
@@ -284,7 +287,7 @@ function carryOut(plan: Plan, version: number, by: string): Write {
   const { table, key, sealed } = change
   const how = { version, hlc, by, sealed }
   // An edit makes the row this history's own: no other offer replaces it unseen.
-  const was = change.was !== undefined && change.hlc === 0 ? change.was : null
+  const was = change.was !== undefined && change.hlc <= UNEDITED_HLC ? change.was : null
   const claims = claimsAfter(plan, version)
   if (live === null) return { before, after: { record: tombstone(table, key, how), was, claims }, text: null }
   const record =

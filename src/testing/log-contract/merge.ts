@@ -63,7 +63,7 @@ export function mergeContract(open: OpenLog): void {
       const a = new Reader(log, 'a')
       const b = new Reader(log, 'b')
       const offer = (reader: Reader, was: number, x: number) =>
-        reader.push([put('1', 1, { x }, { was, hlc: 0 })])
+        reader.push([put('1', 1, { x }, { was, hlc: 1 })])
       await a.write(put('1', 0, { x: 0 }), put('2', 0, { x: 0 }))
       await a.write(put('2', 2, { x: 1 }))
       expect((await offer(a, 20, 20)).results).toMatchObject([{ status: 'ok', version: 4 }])
@@ -74,23 +74,23 @@ export function mergeContract(open: OpenLog): void {
         { status: 'conflict', current: { version: 4 } },
       ])
       expect((await offer(b, 30, 30)).results).toMatchObject([{ status: 'ok', version: 5 }])
-      expect((await b.push([put('2', 2, { x: 9 }, { was: 50, hlc: 0 })])).results).toMatchObject([
+      expect((await b.push([put('2', 2, { x: 9 }, { was: 50, hlc: 1 })])).results).toMatchObject([
         { status: 'conflict', current: { version: 3 } },
       ])
       const third = await a.push([
-        put('3', 1, { x: 3 }, { was: 40, hlc: 0 }),
-        del('4', 1, { was: 41, hlc: 0 }),
+        put('3', 1, { x: 3 }, { was: 40, hlc: 1 }),
+        del('4', 1, { was: 41, hlc: 1 }),
       ])
       expect(third.results.map(({ status }) => status)).toEqual(['ok', 'ok'])
       expect((await readOne(log, '4'))?.deleted).toBe(true)
       // A deleted row offered again beats a lower live one, and the other way about.
-      expect((await b.push([put('4', 1, { x: 4 }, { was: 30, hlc: 0 })])).results).toMatchObject([
+      expect((await b.push([put('4', 1, { x: 4 }, { was: 30, hlc: 1 })])).results).toMatchObject([
         { status: 'conflict' },
       ])
-      expect((await b.push([put('4', 1, { x: 4 }, { was: 42, hlc: 0 })])).results).toMatchObject([
+      expect((await b.push([put('4', 1, { x: 4 }, { was: 42, hlc: 1 })])).results).toMatchObject([
         { status: 'ok' },
       ])
-      expect((await a.push([del('3', 1, { was: 60, hlc: 0 })])).results).toMatchObject([{ status: 'ok' }])
+      expect((await a.push([del('3', 1, { was: 60, hlc: 1 })])).results).toMatchObject([{ status: 'ok' }])
     })
 
     run(
@@ -98,7 +98,7 @@ export function mergeContract(open: OpenLog): void {
       async ({ log }) => {
         const a = new Reader(log, 'a')
         const b = new Reader(log, 'b')
-        await a.write(put('1', 0, { x: 0 }, { was: 10, hlc: 0 }), put('2', 0, { x: 0 }, { was: 10, hlc: 5 }))
+        await a.write(put('1', 0, { x: 0 }, { was: 10, hlc: 1 }), put('2', 0, { x: 0 }, { was: 10, hlc: 5 }))
         await a.write(put('1', 1, { x: 1 }))
         const { results } = await b.push([
           put('1', 0, { x: 9 }, { was: 20 }),

@@ -77,8 +77,12 @@ export class GroupCommit {
       for (const job of jobs) answers.push(this.#runApart(job))
       this.#database.exec('COMMIT')
     } catch (thrown) {
-      this.#undo('ROLLBACK')
       const error = toStorageError(thrown)
+      try {
+        this.#undo('ROLLBACK')
+      } catch {
+        // The next transaction says what is wrong with the connection.
+      }
       // A job too large for the room that is left must not take the small ones with it for ever.
       if (jobs.length > 1 && error.code === 'disk_full') for (const job of jobs) this.#commit([job])
       else for (const job of jobs) job.failed(error)
