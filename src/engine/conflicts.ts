@@ -1,7 +1,7 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import type { Fields } from '../kernel/values.ts'
 import type { InboxEntry } from './inbox.ts'
-import type { Store } from './store.ts'
+import type { Settlement, Store } from './store.ts'
 
 /** What a person chooses for an inbox entry: a side, or a row given by hand. */
 export type Choice = 'local' | 'remote' | { readonly row: Fields }
@@ -16,7 +16,8 @@ export async function resolveEntry(store: Store, id: string, choice: Choice): Pr
   const entry = await requireEntry(store, id)
   const choiceName = typeof choice === 'string' ? choice : 'row'
   const fields = typeof choice === 'string' ? sideOf(entry, choice) : { ...entry.local, ...choice.row }
-  const edit = { table: entry.table, key: entry.key, fields }
+  const given = typeof choice === 'string' ? [] : Object.keys(choice.row)
+  const edit = editOf(entry, fields, given)
   const agree = entry.chosen === 'waits' && entry.remote !== null ? { agree: entry.remote } : {}
   await store.settleInbox(id, { status: 'resolved', choice: choiceName, edit, ...agree })
 }
@@ -29,7 +30,7 @@ export async function undoEntry(store: Store, id: string): Promise<void> {
   if (entry.chosen === 'both')
     throw new TidemarkError('unprocessable', 'both rows stand; there is nothing to put back')
   const lost = entry.chosen === 'local' ? 'remote' : 'local'
-  const edit = { table: entry.table, key: entry.key, fields: sideOf(entry, lost) }
+  const edit = editOf(entry, sideOf(entry, lost), [])
   await store.settleInbox(id, { status: 'undone', choice: lost, edit })
 }
 
@@ -39,6 +40,16 @@ export async function dismissEntry(store: Store, id: string): Promise<void> {
   if (entry.chosen === 'waits')
     throw new TidemarkError('unprocessable', 'the row waits for a decision; resolve the conflict instead')
   await store.settleInbox(id, { status: 'dismissed', choice: 'none' })
+}
+
+/** Only the columns in question: other edits made since stay as they are (I1). */
+function editOf(
+  entry: InboxEntry,
+  fields: Fields | null,
+  given: readonly string[],
+): NonNullable<Settlement['edit']> {
+  const { table, key, columns } = entry
+  return { table, key, fields, ...(columns.length === 0 ? {} : { columns: [...columns, ...given] }) }
 }
 
 function sideOf(entry: InboxEntry, side: 'local' | 'remote'): Fields | null {

@@ -90,7 +90,9 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
   const state = await work.store.state()
   const records = [...staging.records.values()]
   const { more } = staging
-  if (records.length === 0 && !more && isSameCursor(state.cursor, cursor)) {
+  const quiet = records.length === 0 && !more && isSameCursor(state.cursor, cursor)
+  // Every publish tries parked rows again: what stood in their way may have gone without a push.
+  if (quiet && (await work.store.counts()).parked === 0) {
     clearStaging(staging)
     work.imagesOnly = false
     return { type: 'published', more }

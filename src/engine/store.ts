@@ -332,7 +332,12 @@ export interface Settlement {
   readonly status: 'resolved' | 'undone' | 'dismissed'
   /** Which side, or `row` for a row given by hand. */
   readonly choice: string
-  /** The whole row to write, null to delete it; absent: nothing is written. */
-  readonly edit?: (RowKey & { readonly fields: Fields | null }) | undefined
+  /**
+   * The whole row to write, null to delete it; absent: nothing is written. With `columns`, only these are written
+   * where the row exists; a row that is gone comes back whole.
+   */
+  readonly edit?:
+    | (RowKey & { readonly fields: Fields | null; readonly columns?: readonly string[] })
+    | undefined
   readonly agree?: WireRecord | undefined
 }

@@ -1,3 +1,4 @@
+import type { Fields } from '../../kernel/values.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import type { Random } from '../../kernel/random.ts'
 import type { WireRecord } from '../../protocol/records.ts'
@@ -49,10 +50,20 @@ function agreeOn(file: MemoryFile, record: WireRecord): void {
   table.setState(record.key, { ...state, version, hlc, by, agreed, image, met, was: null, parked })
 }
 
+/** The named columns of a row; all of them when none are named. */
+function pickFields(fields: Fields | null, columns: readonly string[] | undefined): Fields | null {
+  if (fields === null || columns === undefined) return fields
+  return Object.fromEntries(Object.entries(fields).filter(([column]) => columns.includes(column)))
+}
+
 /** Writes a row as the application would: marked, and within the table's constraints. */
-function edit(file: MemoryFile, { table: name, key, fields }: NonNullable<Settlement['edit']>): void {
+function edit(
+  file: MemoryFile,
+  { table: name, key, fields: whole, columns }: NonNullable<Settlement['edit']>,
+): void {
   const table = file.synced(name)
   if (table === undefined) throw new TidemarkError('unprocessable', 'the table of this row is gone')
+  const fields = table.rows.has(key) ? pickFields(whole, columns) : whole
   table.marks.set(key, file.time)
   if (fields === null) return table.drop(key)
   const row = rowOf(table, fields, table.rows.get(key))
