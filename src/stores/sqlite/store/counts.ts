@@ -34,10 +34,10 @@ const countOf = (table: SyncedTable, name: string, sql: string): number => Numbe
 /** Rows that wait for the inbox, not for the quarantine, and still differ from what was agreed. */
 function countHeld(session: Session, table: SyncedTable): number {
   let held = 0
-  for (const key of session.waiting.times(table.number).keys()) {
+  for (const key of session.waiting.list(table.number).keys()) {
     if (session.quarantine.has(table.number, key)) continue
     const row = readStanding(session, table, key)
-    if (row.markedAt === null && differs(row)) held++
+    if (row.heldAt !== null && row.markedAt === null && differs(row)) held++
   }
   return held
 }

@@ -8,7 +8,7 @@ import { markGoneRows } from './compare.ts'
 import { withhold } from './holding.ts'
 import { markedRows } from './joined-rows.ts'
 import type { Session } from './session.ts'
-import { changesOf, isDirty, isHeld, readAside, readStanding, standingOf, toLocalRow, type Standing } from './standing.ts'
+import { changesOf, isDirty, readAside, readStanding, standingOf, toLocalRow, type Standing } from './standing.ts'
 import { isKeyTooLong, type SyncedTable } from './synced-table.ts'
 
 /** A row met on the way that must not be met again: its mark goes, or it goes into the quarantine. */
@@ -162,10 +162,11 @@ function collectTouched(session: Session, rows: readonly RowKey[]): { readonly t
     const bounds = table.bindKey(key)
     if (bounds === null) continue
     const markedAt = table.states.readMark(bounds)
-    if (markedAt === null && session.waiting.readTime(table.number, key) === null) continue
+    if (markedAt === null && session.waiting.read(table.number, key).at === null) continue
     const row = readStanding(session, table, key, bounds)
-    if (isDirty(row, inFlight) || isHeld(row, inFlight)) touched.push(toLocalRow(row, inFlight))
-    else if (markedAt !== null) met.push({ table: name, key, at: markedAt, fault: null })
+    // An idle mark ends the waiting too: the application took its change back.
+    if (markedAt !== null && !isDirty(row, inFlight)) met.push({ table: name, key, at: markedAt, fault: null })
+    else touched.push(toLocalRow(row, inFlight))
   }
   return { touched, met }
 }

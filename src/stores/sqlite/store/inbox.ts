@@ -1,3 +1,4 @@
+import type { Fields } from '../../../kernel/values.ts'
 import { TidemarkError } from '../../../kernel/errors.ts'
 import type { WireRecord } from '../../../protocol/records.ts'
 import type { Settlement } from '../../../engine/store.ts'
@@ -39,6 +40,9 @@ function agreeOn(session: Session, record: WireRecord): void {
   if (before.version > record.version) return
   const parked = session.parking.read(table.number, record.key)
   if (parked !== null && parked.record.version <= record.version) session.parking.remove(table.number, record.key)
+  // While it was held it may have met a newer one than this.
+  const wait = session.waiting.read(table.number, record.key)
+  session.waiting.write(table.number, record.key, { ...wait, met: wait.met > record.version ? wait.met : 0 })
   const state: RowState =
     record.deleted === true
       ? { ...NO_STATE, version: record.version, agreed: 'deleted', extra: before.extra }
@@ -46,13 +50,23 @@ function agreeOn(session: Session, record: WireRecord): void {
   table.states.write(bounds, state)
 }
 
+/** The named columns of a row; all of them when none are named. */
+function pickFields(fields: Fields | null, columns: readonly string[] | undefined): Fields | null {
+  if (fields === null || columns === undefined) return fields
+  return Object.fromEntries(Object.entries(fields).filter(([column]) => columns.includes(column)))
+}
+
 /** Writes a row as the application would: its triggers and capture's see it, its constraints hold. */
-function edit(session: Session, { table: name, key, fields }: NonNullable<Settlement['edit']>): void {
+function edit(
+  session: Session,
+  { table: name, key, fields: whole, columns }: NonNullable<Settlement['edit']>,
+): void {
   const table = session.table(name)
   const bounds = table?.bindKey(key) ?? null
   if (table === undefined) throw new TidemarkError('unprocessable', 'the table of this row is gone')
   if (bounds === null) throw new TidemarkError('unprocessable', 'the row has another key')
   const now = table.rows.read(bounds)
+  const fields = now === null ? whole : pickFields(whole, columns)
   const target: Target = { key, bounds, record: null, kind: 'keep', fields, at: 0, fresh: true }
   const row = rowAfter(table, target, now)
   try {

@@ -16,7 +16,7 @@ export interface JoinedRow {
   readonly at: number | null
 }
 
-const joinOn = (terms: readonly string[], alias: string): string =>
+export const joinOn = (terms: readonly string[], alias: string): string =>
   terms.map((term, at) => `${term} = ${alias}.${keyColumn(at)}`).join(' AND ')
 
 /** All marked rows, in the order of their keys. */

@@ -10,12 +10,15 @@ export interface Parked {
   readonly was: number | null
   /** It is of a lost history and is not offered, because a local row stands at its key. */
   readonly lost: boolean
+  /** It was parked when a hydrate that sweeps began, and the cloud has not shown it since. */
+  readonly unseen: boolean
 }
 
 /** Parked records, by table and key. */
 export class Parking {
   readonly #read: Statement
   readonly #write: Statement
+  readonly #keep: Statement
   readonly #remove: Statement
   readonly #any: Statement
   readonly #list: Statement
@@ -29,11 +32,12 @@ export class Parking {
   readonly #tables: Statement
 
   constructor(connection: Connection) {
-    const columns = 'record, reason, was, lost'
+    const columns = 'record, reason, was, lost, unseen'
     this.#read = connection.prepare(`SELECT ${columns} FROM ${PARKED_TABLE} WHERE number = ? AND key = ?`)
     this.#write = connection.prepare(
-      `INSERT OR REPLACE INTO ${PARKED_TABLE} (number, key, ${columns}, rule) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT OR REPLACE INTO ${PARKED_TABLE} (number, key, ${columns}, rule) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     )
+    this.#keep = connection.prepare(`UPDATE ${PARKED_TABLE} SET reason = ?, rule = ? WHERE number = ? AND key = ?`)
     this.#remove = connection.prepare(`DELETE FROM ${PARKED_TABLE} WHERE number = ? AND key = ?`)
     this.#any = connection.prepare(`SELECT 1 FROM ${PARKED_TABLE} WHERE number = ? LIMIT 1`)
     this.#list = connection.prepare(`SELECT ${columns}, key FROM ${PARKED_TABLE} WHERE number = ? ORDER BY key LIMIT ?`)
@@ -73,10 +77,15 @@ export class Parking {
   }
 
   /** `rule`: the shape of a table whose own rules refuse the row, whatever other rows there are; else null. */
-  write(table: number, key: string, { record, reason, was, lost }: Parked, rule: string | null): void {
+  write(table: number, key: string, { record, reason, was, lost, unseen }: Parked, rule: string | null): void {
     const at = was === null ? null : BigInt(was)
     this.#empty.set(table, false)
-    this.#write.run(BigInt(table), key, JSON.stringify(record), reason, at, lost ? 1n : 0n, rule)
+    this.#write.run(BigInt(table), key, JSON.stringify(record), reason, at, lost ? 1n : 0n, unseen ? 1n : 0n, rule)
+  }
+
+  /** It was tried again, and still cannot stand. */
+  keep(table: number, key: string, reason: string, rule: string | null): void {
+    this.#keep.run(reason, rule, BigInt(table), key)
   }
 
   remove(table: number, key: string): void {
@@ -85,19 +94,19 @@ export class Parking {
 
   /** By key. */
   list(table: number, limit = -1): readonly (Parked & { readonly key: string })[] {
-    return this.#list.all(BigInt(table), BigInt(limit)).map((row) => ({ ...decode(row), key: String(row[4]) }))
+    return this.#list.all(BigInt(table), BigInt(limit)).map((row) => ({ ...decode(row), key: String(row[5]) }))
   }
 
   /** Those that may be able to stand now: other rows were in the way, or the table was another one. */
   listTriable(table: number, rule: string): readonly (Parked & { readonly key: string })[] {
     if (this.isEmpty(table)) return []
-    return this.#listTriable.all(BigInt(table), rule).map((row) => ({ ...decode(row), key: String(row[4]) }))
+    return this.#listTriable.all(BigInt(table), rule).map((row) => ({ ...decode(row), key: String(row[5]) }))
   }
 
   /** Those of a lost history that are offered again. */
   listOffered(table: number): readonly (Parked & { readonly key: string })[] {
     if (this.isEmpty(table)) return []
-    return this.#listOffered.all(BigInt(table)).map((row) => ({ ...decode(row), key: String(row[4]) }))
+    return this.#listOffered.all(BigInt(table)).map((row) => ({ ...decode(row), key: String(row[5]) }))
   }
 
   /** A hydrate that sweeps begins: what is parked at or below its head has not come yet. */
@@ -130,4 +139,5 @@ const decode = (row: SqlRow): Parked => ({
   reason: String(row[1]),
   was: row[2] == null ? null : Number(row[2]),
   lost: row[3] === 1n,
+  unseen: row[4] === 1n,
 })

@@ -36,9 +36,9 @@ export function rebase(session: Session, cursor: Cursor, common: number, generat
 function rebaseTable(session: Session, table: SyncedTable, common: number): number {
   const { connection } = session
   const kept: Bounds[] = []
-  for (const key of session.waiting.times(table.number).keys()) {
+  for (const [key, { at }] of session.waiting.list(table.number)) {
     if (!session.quarantine.has(table.number, key)) release(session, table, key)
-    else {
+    else if (at !== null) {
       const bounds = table.bindKey(key)
       // Refused rows go on waiting, without a mark.
       if (bounds !== null && table.states.readMark(bounds) === null) kept.push(bounds)
@@ -57,7 +57,7 @@ function rebaseTable(session: Session, table: SyncedTable, common: number): numb
     .run(BigInt(common), BigInt(common))
   for (const bounds of kept) table.states.removeMark(bounds)
   let offered = changes
-  for (const { key, record, reason, was } of parked) {
+  for (const { key, record, reason, was, unseen } of parked) {
     const bounds = table.bindKey(key)
     const stands = isStanding.get(key) === true
     const isCounted = bounds !== null && table.states.read(bounds)?.was != null
@@ -65,7 +65,7 @@ function rebaseTable(session: Session, table: SyncedTable, common: number): numb
     session.parking.write(
       table.number,
       key,
-      { record: lostRecord, reason, was: stands ? null : (was ?? record.version), lost: stands },
+      { record: lostRecord, reason, was: stands ? null : (was ?? record.version), lost: stands, unseen },
       null,
     )
     if (bounds !== null && !stands) table.states.addMark(bounds, Math.max(1, record.hlc))

@@ -8,6 +8,7 @@ import type { Parked } from './parking.ts'
 import type { Session } from './session.ts'
 import { NO_STATE, type RowState } from './states.ts'
 import type { SyncedTable } from './synced-table.ts'
+import { NO_WAIT, type Wait } from './waiting.ts'
 
 /** Everything that is known of one row, in one place. */
 export interface Standing {
@@ -19,6 +20,8 @@ export interface Standing {
   readonly markedAt: Hlc | null
   /** Time of the mark that was taken off while the row waits. */
   readonly heldAt: Hlc | null
+  /** The newest version it met while it waited; see `Wait`. */
+  readonly met: number
   readonly parked: Parked | null
   /** Columns that differ from the image, once that was asked. */
   changes?: readonly string[]
@@ -35,26 +38,27 @@ export function readStanding(session: Session, table: SyncedTable, key: string, 
 
 /** What lies beside the rows of a table, read at once: nothing else can be read while its rows are being read. */
 export interface Aside {
-  readonly waiting: ReadonlyMap<string, Hlc>
+  readonly waiting: ReadonlyMap<string, Wait>
   /** Parked records that are offered. */
   readonly offered: ReadonlyMap<string, Parked>
 }
 
 export function readAside(session: Session, table: SyncedTable): Aside {
   const offered = session.parking.listOffered(table.number)
-  return { waiting: session.waiting.times(table.number), offered: new Map(offered.map((parked) => [parked.key, parked])) }
+  return { waiting: session.waiting.list(table.number), offered: new Map(offered.map((parked) => [parked.key, parked])) }
 }
 
 export function standingOf(table: SyncedTable, row: JoinedRow, aside: Aside): Standing {
   const { key, fields, at } = row
-  const heldAt = aside.waiting.get(key) ?? null
+  const { at: heldAt, met } = aside.waiting.get(key) ?? NO_WAIT
   const parked = aside.offered.get(key) ?? null
-  return { table, key, fields, state: row.state ?? NO_STATE, markedAt: at, heldAt, parked }
+  return { table, key, fields, state: row.state ?? NO_STATE, markedAt: at, heldAt, met, parked }
 }
 
-function asideOf(session: Session, table: SyncedTable, key: string): Pick<Standing, 'heldAt' | 'parked'> {
+function asideOf(session: Session, table: SyncedTable, key: string): Pick<Standing, 'heldAt' | 'met' | 'parked'> {
   const { number } = table
-  return { heldAt: session.waiting.readTime(number, key), parked: session.parking.read(number, key) }
+  const { at: heldAt, met } = session.waiting.read(number, key)
+  return { heldAt, met, parked: session.parking.read(number, key) }
 }
 
 /** True when the row is not what was agreed, marked or not. */
@@ -78,9 +82,9 @@ export function changedColumns(table: SyncedTable, fields: Fields, image: Uint8A
 export const equalsImage = (table: SyncedTable, fields: Fields, image: Uint8Array): boolean =>
   changedColumns(table, fields, image).length === 0
 
-/** True when a marked row has to be sent: it differs, or it is offered again after a lost history. */
+/** True when a marked row has to be sent: it differs, met what it does not know, or is offered again. */
 export function hasNews(row: Standing): boolean {
-  return row.state.was !== null || (row.parked !== null && row.parked.was !== null) || differs(row)
+  return row.state.was !== null || row.met > 0 || (row.parked !== null && row.parked.was !== null) || differs(row)
 }
 
 /** Marked, and with news; while a mutation is in flight only its answer tells whether there is news. */
@@ -92,7 +96,7 @@ export const isHeld = (row: Standing, inFlight: boolean): boolean => row.heldAt 
 
 /** True when the row is agreed with the cloud as it is: nothing here is unsent. */
 export function isAgreed(row: Standing): boolean {
-  return row.state.agreed === 'live' && row.heldAt === null && row.state.was === null && !differs(row)
+  return row.state.agreed === 'live' && row.heldAt === null && row.met === 0 && row.state.was === null && !differs(row)
 }
 
 /** The row as the engine sees it. */

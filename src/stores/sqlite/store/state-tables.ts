@@ -19,7 +19,7 @@ export const StateFlag = {
   deleted: 2,
   /** The version is one this replica pushed itself: references in the row are its own (re-keying). */
   own: 4,
-  /** Agreed live when a hydrate that sweeps began, and not met since: any write of the state takes it off. */
+  /** Agreed live when a hydrate that sweeps began, and not shown by the cloud since. */
   unseen: 8,
 } as const
 
@@ -32,7 +32,7 @@ export function createStateTables(connection: Connection): void {
       number INTEGER NOT NULL, key TEXT NOT NULL, record TEXT NOT NULL, reason TEXT NOT NULL,
       was INTEGER, lost INTEGER NOT NULL, rule TEXT, unseen INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (number, key)) WITHOUT ROWID;
     CREATE TABLE ${WAITING_TABLE} (
-      number INTEGER NOT NULL, key TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (number, key)) WITHOUT ROWID;
+      number INTEGER NOT NULL, key TEXT NOT NULL, at INTEGER, met INTEGER NOT NULL, PRIMARY KEY (number, key)) WITHOUT ROWID;
     CREATE TABLE ${QUARANTINE_TABLE} (
       sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, number INTEGER NOT NULL, key TEXT NOT NULL, op TEXT NOT NULL,
       code TEXT NOT NULL, message TEXT NOT NULL, at INTEGER NOT NULL, UNIQUE (number, key));

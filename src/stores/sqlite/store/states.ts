@@ -16,9 +16,19 @@ export interface RowState {
   /** Fields of columns that the table lacks. */
   readonly extra: Fields | null
   readonly was: number | null
+  /** It was agreed when a hydrate that sweeps began, and the cloud has not shown it since. */
+  readonly unseen: boolean
 }
 
-export const NO_STATE: RowState = { version: 0, agreed: 'none', own: false, image: null, extra: null, was: null }
+export const NO_STATE: RowState = {
+  version: 0,
+  agreed: 'none',
+  own: false,
+  image: null,
+  extra: null,
+  was: null,
+  unseen: false,
+}
 
 const COLUMNS = 'version, agreed, image, extra, was'
 
@@ -43,6 +53,7 @@ export function decodeState(row: SqlRow, at: number): RowState | null {
     image: row[at + 2] as Uint8Array | null,
     extra: typeof extra === 'string' ? (JSON.parse(extra) as Fields) : null,
     was: was == null ? null : Number(was),
+    unseen: (flags & StateFlag.unseen) !== 0,
   }
 }
 
@@ -50,7 +61,8 @@ const encodeState = (state: RowState): SqlValue[] => [
   BigInt(state.version),
   BigInt(
     (state.agreed === 'live' ? StateFlag.live : state.agreed === 'deleted' ? StateFlag.deleted : 0) |
-      (state.own ? StateFlag.own : 0),
+      (state.own ? StateFlag.own : 0) |
+      (state.unseen ? StateFlag.unseen : 0),
   ),
   state.image,
   state.extra === null ? null : JSON.stringify(state.extra),

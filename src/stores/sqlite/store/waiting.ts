@@ -1,5 +1,18 @@
-import type { Connection, Statement } from '../driver/driver.ts'
+import type { Connection, SqlValue, Statement } from '../driver/driver.ts'
 import { WAITING_TABLE } from './names.ts'
+
+/** A row that waits, or met something while it did. */
+export interface Wait {
+  /** Time of the mark that was taken off; null when the row waits no longer. */
+  readonly at: number | null
+  /**
+   * The newest version that it met while it was held, without agreeing on it; 0 when there is none. Until it is
+   * settled with the cloud such a row counts as changed, even where it equals its image, which is not the cloud's.
+   */
+  readonly met: number
+}
+
+export const NO_WAIT: Wait = { at: null, met: 0 }
 
 /** Rows that wait for a person, in the inbox or the quarantine: their marks are off, the marks' times are here. */
 export class Waiting {
@@ -12,13 +25,13 @@ export class Waiting {
   readonly #empty = new Map<number, boolean>()
 
   constructor(connection: Connection) {
-    this.#read = connection.prepare(`SELECT at FROM ${WAITING_TABLE} WHERE number = ? AND key = ?`)
+    this.#read = connection.prepare(`SELECT at, met FROM ${WAITING_TABLE} WHERE number = ? AND key = ?`)
     this.#write = connection.prepare(
-      `INSERT INTO ${WAITING_TABLE} (number, key, at) VALUES (?, ?, ?) ON CONFLICT (number, key) DO UPDATE SET at = excluded.at`,
+      `INSERT OR REPLACE INTO ${WAITING_TABLE} (number, key, at, met) VALUES (?, ?, ?, ?)`,
     )
     this.#remove = connection.prepare(`DELETE FROM ${WAITING_TABLE} WHERE number = ? AND key = ?`)
     this.#any = connection.prepare(`SELECT 1 FROM ${WAITING_TABLE} WHERE number = ? LIMIT 1`)
-    this.#list = connection.prepare(`SELECT key, at FROM ${WAITING_TABLE} WHERE number = ?`)
+    this.#list = connection.prepare(`SELECT key, at, met FROM ${WAITING_TABLE} WHERE number = ?`)
     this.#clear = connection.prepare(`DELETE FROM ${WAITING_TABLE} WHERE number = ?`)
   }
 
@@ -34,16 +47,16 @@ export class Waiting {
     return empty
   }
 
-  /** Null when the row does not wait. */
-  readTime(table: number, key: string): number | null {
-    if (this.isEmpty(table)) return null
+  read(table: number, key: string): Wait {
+    if (this.isEmpty(table)) return NO_WAIT
     const row = this.#read.get(BigInt(table), key)
-    return row === undefined ? null : Number(row[0])
+    return row === undefined ? NO_WAIT : decode(row[0], row[1])
   }
 
-  add(table: number, key: string, at: number): void {
+  write(table: number, key: string, { at, met }: Wait): void {
+    if (at === null && met === 0) return this.remove(table, key)
     this.#empty.set(table, false)
-    this.#write.run(BigInt(table), key, BigInt(at))
+    this.#write.run(BigInt(table), key, at === null ? null : BigInt(at), BigInt(met))
   }
 
   remove(table: number, key: string): void {
@@ -51,12 +64,17 @@ export class Waiting {
   }
 
   /** By key. */
-  times(table: number): ReadonlyMap<string, number> {
+  list(table: number): ReadonlyMap<string, Wait> {
     if (this.isEmpty(table)) return new Map()
-    return new Map(this.#list.all(BigInt(table)).map(([key, at]) => [String(key), Number(at)]))
+    return new Map(this.#list.all(BigInt(table)).map(([key, at, met]) => [String(key), decode(at, met)]))
   }
 
   removeAll(table: number): void {
     this.#clear.run(BigInt(table))
   }
 }
+
+const decode = (at: SqlValue | undefined, met: SqlValue | undefined): Wait => ({
+  at: at == null ? null : Number(at),
+  met: Number(met ?? 0),
+})

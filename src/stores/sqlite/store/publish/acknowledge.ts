@@ -60,7 +60,7 @@ function agree(session: Session, table: SyncedTable, bounds: Bounds, change: Cha
   if (parked?.lost === true) noteLost(session, table, bounds, parked)
   session.parking.remove(number, key)
   session.waiting.remove(number, key)
-  const agreed = { version, own: true, was: null }
+  const agreed = { version, own: true, was: null, unseen: false }
   if (change.op === 'delete') {
     const deleted: RowState = { ...agreed, agreed: 'deleted', image: null, extra: null }
     states.write(bounds, deleted)

@@ -39,34 +39,28 @@ export function applyToTable(session: Session, work: TableWork, poison: Readonly
   const apply = new TableApply(session, work, poison, outcome, held)
   for (const target of targets) if (isDelete(target)) apply.target(target)
   for (const record of clean) if (record.record.deleted === true) apply.clean(record)
-  for (const target of targets) if (!isDelete(target)) apply.target(target)
+  // Rows with local changes first, for they stood before.
+  for (const target of targets) if (!isDelete(target) && target.kind === 'keep') apply.target(target)
+  for (const target of targets) if (!isDelete(target) && target.kind !== 'keep') apply.target(target)
   for (const record of clean) if (record.record.deleted !== true) apply.clean(record)
   for (const target of retries(session, work)) {
     if (target.bounds !== null && !poison.has(target.key)) held.push({ target, bounds: target.bounds })
   }
   if (held.length === 0) return
-  const { refused, displaced } = placeRows(session, table, held)
-  const fresh = displaced.size === 0 ? null : freshRecords(work)
-  for (const [key, { row, reason }] of displaced) {
-    const record = fresh?.get(key) ?? null
-    parkDisplaced(session, table, key, { row, record, reason })
-    touch(outcome, table, key)
-    if (record === null) continue
-    outcome.applied--
-    outcome.parked++
-  }
+  const surroundings = { standing: apply.standing, call: (key: string) => apply.call(key) }
+  const { refused, displaced } = placeRows(session, table, held, surroundings)
+  for (const [key, { row, reason }] of displaced) apply.displace(key, row, reason)
   for (const { target } of held) apply.settle(target, refused.get(target))
-}
-
-/** What this publication has brought to each key. */
-function freshRecords({ clean, targets }: TableWork): ReadonlyMap<string, WireRecord> {
-  const records = new Map(clean.map(({ record }) => [record.key, record]))
-  for (const { key, record, kind } of targets) if (record !== null && kind !== 'keep') records.set(key, record)
-  return records
 }
 
 const isDelete = ({ kind, record, fields }: Target): boolean =>
   kind === 'keep' ? fields === null : record === null || record.deleted === true
+
+interface Written {
+  readonly record: WireRecord
+  readonly row: Fields | null
+  readonly state: RowState
+}
 
 class TableApply {
   readonly #session: Session
@@ -75,6 +69,10 @@ class TableApply {
   readonly #poison: ReadonlySet<string>
   readonly #outcome: Outcome
   readonly #held: Put[]
+  /** Kept rows that were written. */
+  readonly standing = new Set<string>()
+  /** Other rows that were written, and how they were before: another row's unique value may turn them out again. */
+  readonly #written = new Map<string, Written>()
 
   constructor(session: Session, work: TableWork, poison: ReadonlySet<string>, outcome: Outcome, held: Put[]) {
     this.#session = session
@@ -100,14 +98,47 @@ class TableApply {
     const table = this.#table
     const { key, bounds } = target
     if (bounds === null) return this.settle(target, isDelete(target) ? undefined : NO_SUCH_KEY)
+    const state = table.states.read(bounds) ?? NO_STATE
     const failure = this.#attempt(key, () => {
       const now = table.rows.read(bounds)
       const row = rowAfter(table, target, now)
       if (row !== null) writeRow(table, key, bounds, row, now)
       else if (now !== null) deleteRow(table, bounds)
     })
-    if (failure === null) this.settle(target, undefined)
-    else this.#fail(target, failure)
+    if (failure !== null) return this.#fail(target, failure)
+    this.settle(target, undefined)
+    if (target.kind === 'keep') this.standing.add(key)
+    // A row that was taken does not come back: its local change was given up.
+    else if (target.record !== null) this.#written.set(key, { record: target.record, row: null, state })
+  }
+
+  /** The put of a row that was written already and is in a kept row's way: it is placed anew. */
+  call(key: string): Put | null {
+    const table = this.#table
+    const written = this.#written.get(key)
+    const bounds = table.bindKey(key)
+    if (written === undefined || bounds === null) return null
+    const { record, row, state } = written
+    this.#written.delete(key)
+    this.#outcome.applied--
+    writing(table, key, () => deleteRow(table, bounds))
+    table.states.write(bounds, state)
+    return { target: { key, bounds, record, kind: 'record', fields: null, at: 0, fresh: true }, bounds, left: row ?? undefined }
+  }
+
+  /** A row that had to leave the table for another: its record is parked, the row of before stays where it can. */
+  displace(key: string, row: Fields, reason: string): void {
+    const written = this.#written.get(key)
+    const isParked = parkDisplaced(this.#session, this.#table, key, { row, record: written?.record ?? null, reason })
+    touch(this.#outcome, this.#table, key)
+    if (written === undefined || !isParked) return
+    this.#outcome.applied--
+    this.#outcome.parked++
+    const bounds = this.#table.bindKey(key)
+    const { row: before, state } = written
+    if (bounds === null || before === null) return
+    const failure = this.#attempt(key, () => insertRow(this.#table, key, before))
+    if (failure === null) this.#table.states.write(bounds, { ...state, was: null })
   }
 
   /** Writes what became of a target that stands, or that is refused. */
@@ -161,20 +192,27 @@ class TableApply {
       if (table.connection.inTransaction) table.states.write(bounds, NO_STATE)
       throw error
     }
-    this.#outcome.applied++
-    touch(this.#outcome, table, record.key)
+    this.#note(record, null, NO_STATE)
     return true
+  }
+
+  #note(record: WireRecord, row: Fields | null, state: RowState): void {
+    this.#outcome.applied++
+    touch(this.#outcome, this.#table, record.key)
+    if (this.#table.shape.unique.length > 0) this.#written.set(record.key, { record, row, state })
   }
 
   #applyClean({ record, bounds, state: known }: CleanRecord): void {
     const table = this.#table
     const state = known ?? table.states.read(bounds) ?? NO_STATE
     if (known === undefined && record.version <= state.version && !tellsMore(table, record, state)) return
+    let before: Fields | null = null
     if (record.deleted === true) {
       if (state.agreed === 'live') deleteRow(table, bounds)
       table.states.write(bounds, { ...NO_STATE, version: record.version, agreed: 'deleted' })
     } else {
       const fields = table.own(record.fields ?? {})
+      if (state.image !== null && table.shape.unique.length > 0) before = table.rows.read(bounds)
       if (state.image === null) insertRow(table, record.key, fields)
       else this.#change(record.key, bounds, fields, state.image)
       // Where a default or an affinity may have made it another row, it is read back.
@@ -182,8 +220,7 @@ class TableApply {
       table.states.write(bounds, liveState(table, state, record, stored))
     }
     this.#session.parking.remove(table.number, record.key)
-    this.#outcome.applied++
-    touch(this.#outcome, table, record.key)
+    this.#note(record, before, state)
   }
 
   /** Sets the columns that differ from the image. */

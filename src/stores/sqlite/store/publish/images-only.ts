@@ -12,7 +12,7 @@ export function agreeOnImage(session: Session, table: SyncedTable, record: WireR
   const bounds = table.bindKey(key)
   const { parked, heldAt } = readStanding(session, table, key, bounds)
   const isLive = record.deleted !== true
-  if (parked !== null && isLive) return session.parking.write(number, key, { ...parked, record, was: null, lost: false }, null)
+  if (parked !== null && isLive) return session.parking.write(number, key, { ...parked, record, was: null, lost: false, unseen: false }, null)
   session.parking.remove(number, key)
   session.waiting.remove(number, key)
   if (bounds === null) return

@@ -12,6 +12,8 @@ import { deleteRow, insertRow, writing } from './write-row.ts'
 export interface Put {
   readonly target: Target
   readonly bounds: Bounds
+  /** The row of before, where it has left the table already. */
+  readonly left?: Fields | undefined
 }
 
 export interface Placement {
@@ -27,21 +29,38 @@ export interface Placement {
  * ones by key, so that the smaller key stands. A kept row that finds no place stays where it was, and everything is
  * tried again around it: each try leaves one row less, so it ends.
  */
-export function placeRows(session: Session, table: SyncedTable, puts: readonly Put[]): Placement {
+export function placeRows(session: Session, table: SyncedTable, puts: Put[], rest: Surroundings): Placement {
   const { connection } = session
-  const sorted = [...puts].sort((a, b) => (a.target.key < b.target.key ? -1 : 1))
   const stuck = new Map<Target, Obstacle>()
   for (;;) {
+    puts.sort((a, b) => (a.target.key < b.target.key ? -1 : 1))
     connection.exec('SAVEPOINT tidemark_place')
-    const placement = new PlacementTry(session, table, stuck).run(sorted)
+    const placement = new PlacementTry(session, table, stuck, rest.standing).run(puts)
     if ('refused' in placement) {
       connection.exec('RELEASE tidemark_place')
       return placement
     }
     connection.exec('ROLLBACK TO tidemark_place; RELEASE tidemark_place')
     session.parking.forget()
-    stuck.set(placement.target, placement.obstacle)
+    const called = placement.blockers.flatMap((key) => rest.call(key) ?? [])
+    puts.push(...called)
+    if (called.length === 0) stuck.set(placement.target, placement.obstacle)
   }
+}
+
+/** What this publication has written to the table already. */
+export interface Surroundings {
+  /** Kept rows: they stood before, and give way to nobody. */
+  readonly standing: ReadonlySet<string>
+  /** Answers the put of any other row, when it has to be placed anew. */
+  call(key: string): Put | null
+}
+
+/** A kept row that found no place, and what stands in its way. */
+interface Stuck {
+  readonly target: Target
+  readonly obstacle: Obstacle
+  readonly blockers: readonly string[]
 }
 
 class PlacementTry {
@@ -50,23 +69,26 @@ class PlacementTry {
   readonly #refused: Map<Target, Obstacle>
   readonly #displaced = new Map<string, { readonly row: Fields; readonly reason: string }>()
   /** Rows of these puts stand where they are put; what their old state says no longer counts. */
-  readonly #standing = new Set<string>()
+  readonly #standing: Set<string>
   readonly #rows = new Map<Target, Fields>()
+  /** What stood in the way of the row that was tried last. */
+  #inTheWay: readonly string[] = []
   /** Rows of before that may come back where their record is refused. */
   readonly #left = new Map<Target, Fields>()
 
-  constructor(session: Session, table: SyncedTable, stuck: ReadonlyMap<Target, Obstacle>) {
+  constructor(session: Session, table: SyncedTable, stuck: ReadonlyMap<Target, Obstacle>, standing: ReadonlySet<string>) {
+    this.#standing = new Set(standing)
     this.#session = session
     this.#table = table
     this.#refused = new Map(stuck)
   }
 
-  run(puts: readonly Put[]): Placement | { readonly target: Target; readonly obstacle: Obstacle } {
+  run(puts: readonly Put[]): Placement | Stuck {
     for (const put of puts) this.#leave(put)
     for (const { target } of puts) {
       if (target.kind !== 'keep' || this.#refused.has(target)) continue
       const obstacle = this.#putOver(target)
-      if (obstacle !== null) return { target, obstacle }
+      if (obstacle !== null) return { target, obstacle, blockers: this.#inTheWay }
     }
     for (const { target } of puts) {
       if (target.kind === 'keep' || this.#refused.has(target)) continue
@@ -77,7 +99,7 @@ class PlacementTry {
     return { refused: this.#refused, displaced: this.#displaced }
   }
 
-  #leave({ target, bounds }: Put): void {
+  #leave({ target, bounds, left }: Put): void {
     const table = this.#table
     if (target.kind === 'keep' && this.#refused.has(target)) {
       this.#standing.add(target.key)
@@ -86,8 +108,9 @@ class PlacementTry {
     const now = table.rows.read(bounds)
     const row = rowAfter(table, target, now)
     if (row !== null) this.#rows.set(target, row)
+    const before = now ?? left
+    if (before !== undefined && target.kind === 'record') this.#left.set(target, before)
     if (now === null) return
-    if (target.kind === 'record') this.#left.set(target, now)
     writing(table, target.key, () => deleteRow(table, bounds))
   }
 
@@ -96,6 +119,7 @@ class PlacementTry {
     const table = this.#table
     const row = this.#rows.get(target)
     if (row === undefined) return null
+    this.#inTheWay = []
     for (let tries = 0; ; tries++) {
       const failure = this.#tryInsert(target.key, row)
       if (failure === null) {
@@ -104,6 +128,7 @@ class PlacementTry {
       }
       if (failure.kind !== 'unique' || tries > table.shape.unique.length) return failure.obstacle
       const blockers = findBlockers(table, target.key, row)
+      this.#inTheWay = blockers.map((blocker) => blocker.key)
       if (blockers.length === 0 || !blockers.every((blocker) => this.#yields(blocker, target, row))) return failure.obstacle
       for (const blocker of blockers) this.#displace(blocker, failure.obstacle.reason)
     }

@@ -9,7 +9,7 @@ import { noteArrivals } from '../hydrate.ts'
 import { noteIntegrity } from '../integrity.ts'
 import { Retreat } from '../retreat.ts'
 import type { Session } from '../session.ts'
-import { NO_STATE } from '../states.ts'
+import { NO_STATE, type RowState } from '../states.ts'
 import type { SyncedTable } from '../synced-table.ts'
 import { forgetTombstones } from '../tombstones.ts'
 import { withoutSyncedTriggers } from '../user-triggers.ts'
@@ -206,7 +206,7 @@ function addMerged(session: Session, { read, decision, record }: MergedRow, foll
   const bounds = table.bindKey(key)
   const at = read.at === 0 ? session.time : read.at
   if (decision.kind === 'hold') {
-    if (bounds !== null) withhold(session, table, key, bounds, at)
+    if (bounds !== null) withhold(session, table, key, bounds, at, versionMet(table.states.read(bounds) ?? NO_STATE, record))
     return
   }
   const id = rowId(table.name, key)
@@ -217,6 +217,12 @@ function addMerged(session: Session, { read, decision, record }: MergedRow, foll
   }
   const fields: Fields | null = decision.kind === 'keep' ? followFields(follows, id, decision.fields) : null
   workOf(table).targets.push({ key, bounds, record, fresh: true, at, kind: decision.kind, fields })
+}
+
+/** What a held row met and does not know: a newer record, or that the cloud has none. */
+function versionMet({ agreed, version }: RowState, record: WireRecord | null): number {
+  if (record === null) return agreed === 'none' ? 0 : version + 1
+  return record.version > version ? record.version : 0
 }
 
 function touchFollowed(session: Session, touched: Map<number, Set<string>>, id: string): void {

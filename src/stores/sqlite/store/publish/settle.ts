@@ -21,6 +21,7 @@ export function liveState(table: SyncedTable, before: RowState, record: WireReco
     image,
     extra: table.extraOf(fields),
     was: null,
+    unseen: false,
   }
 }
 
@@ -44,7 +45,8 @@ export function settleState(session: Session, table: SyncedTable, target: Target
     const agreed = record === null ? 'none' : 'deleted'
     states.write(bounds, { ...NO_STATE, version: record?.version ?? 0, agreed, extra: keptExtra(table, before, target) })
   } else {
-    const state = liveState(table, before, record, storedRow(table, target))
+    const unseen = !target.fresh && parked?.unseen === true
+    const state = { ...liveState(table, before, record, storedRow(table, target)), unseen }
     // A parked record of a lost history that can stand now: an offered row from here on.
     states.write(bounds, isOffered ? { ...state, was: parked.was } : state)
   }
@@ -94,9 +96,10 @@ export function parkTarget(
     return
   }
   const { reason, own } = obstacle
+  const rule = own ? table.shape.fingerprint : null
   const known = target.fresh ? null : session.parking.read(number, key)
-  const parked = known === null ? { record, reason, was: null, lost: false } : { ...known, reason }
-  session.parking.write(number, key, parked, own ? table.shape.fingerprint : null)
+  if (known === null) session.parking.write(number, key, { record, reason, was: null, lost: false, unseen: false }, rule)
+  else session.parking.keep(number, key, reason, rule)
   session.waiting.remove(number, key)
   if (bounds === null) return
   const now = states.read(bounds) ?? NO_STATE
@@ -108,9 +111,10 @@ export function parkTarget(
     if (rowDiffers(table, bounds)) states.addMark(bounds, at)
     return
   }
-  const stands = state.agreed === 'live' && table.rows.read(bounds) !== null
-  states.write(bounds, state.agreed === 'deleted' || stands ? { ...state, was: null } : NO_STATE)
-  if (parked.was === null) states.removeMark(bounds)
+  const stands = state.agreed === 'deleted' || (state.agreed === 'live' && table.rows.read(bounds) !== null)
+  // A write of the state would say that the cloud still has the row, to a hydrate that sweeps.
+  if (!stands || state !== now || state.was !== null) states.write(bounds, stands ? { ...state, was: null } : NO_STATE)
+  if (known === null || known.was === null) states.removeMark(bounds)
 }
 
 function remark(table: SyncedTable, bounds: Bounds, at: number): void {
@@ -130,16 +134,18 @@ export interface Displaced {
   readonly reason: string
 }
 
-export function parkDisplaced(session: Session, table: SyncedTable, key: string, displaced: Displaced): void {
+/** False when a newer record of the row is parked already. */
+export function parkDisplaced(session: Session, table: SyncedTable, key: string, displaced: Displaced): boolean {
   const bounds = table.bindKey(key)
-  if (bounds === null) return
+  if (bounds === null) return false
   const { state, parked } = readStanding(session, table, key, bounds)
   table.states.write(bounds, NO_STATE)
-  if (parked !== null) return
-  const { version, extra } = state
+  if (parked !== null) return false
+  const { version, extra, unseen } = state
   const by = session.meta.get('identity').replica
   const own = { table: table.name, key, version, hlc: 0, by, fields: { ...extra, ...displaced.row } }
   const record = displaced.record ?? own
-  session.parking.write(table.number, key, { record, reason: displaced.reason, was: null, lost: false }, null)
+  session.parking.write(table.number, key, { record, reason: displaced.reason, was: null, lost: false, unseen }, null)
   table.states.removeMark(bounds)
+  return true
 }
