@@ -193,6 +193,7 @@ export class Replica {
       if (event.from.phase === 'publishing' && event.event.type === 'published') this.place.onPublished(this)
     } else if (event.type === 'error') {
       this.lastError = event.error
+      this.place.scheduler.remark(() => `${this.name}   ${event.error.code}: ${event.error.message}`)
       count(coverage.outcomes, `error ${event.error.code}`)
     } else if (event.type === 'identity') {
       count(coverage.outcomes, `identity ${event.why}`)
