@@ -1,5 +1,6 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { createSecureContext } from 'node:tls'
 
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
@@ -54,9 +55,18 @@ async function checkStorage(log: Log, directory: Directory): Promise<void> {
   })
 }
 
-/** Reads the TLS files. Throws `file_not_found`. */
+/** Reads the TLS files. Throws `file_not_found`, and `config_invalid` when they are not a key and its certificate. */
 export function readTls(files: { readonly keyFile: string; readonly certFile: string }): Tls {
-  return { key: readPem(files.keyFile), cert: readPem(files.certFile) }
+  const tls = { key: readPem(files.keyFile), cert: readPem(files.certFile) }
+  try {
+    createSecureContext(tls)
+  } catch (cause) {
+    throw new TidemarkError('config_invalid', 'The TLS files are not a key and its certificate in PEM', {
+      details: { ...files },
+      cause,
+    })
+  }
+  return tls
 }
 
 function readPem(file: string): Buffer {
