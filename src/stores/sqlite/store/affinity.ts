@@ -25,5 +25,8 @@ export function isKept(value: Encoded, affinity: Affinity): boolean {
 export function isSameKeyValue(value: Encoded, affinity: Affinity): boolean {
   if (typeof value === 'string') return affinity === 'TEXT' || affinity === 'BLOB' || !NUMBER_LIKE.test(value)
   if (affinity !== 'TEXT') return true
-  return typeof value !== 'number' && (typeof value !== 'object' || value === null || !('$int' in value || '$real' in value))
+  return (
+    typeof value !== 'number' &&
+    (typeof value !== 'object' || value === null || !('$int' in value || '$real' in value))
+  )
 }

@@ -28,37 +28,52 @@ export interface AttachPlan {
 }
 
 export function isAttached(connection: Connection): boolean {
-  return connection.value(`SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = '${META_TABLE}'`) !== null
+  return (
+    connection.value(`SELECT 1 FROM main.sqlite_schema WHERE type = 'table' AND name = '${META_TABLE}'`) !==
+    null
+  )
 }
 
 /** What would be synced, without writing. Throws `unprocessable` for a named table that is not there or is refused. */
 export function planAttach(connection: Connection, choice: TableChoice): AttachPlan {
   const { shapes, refused, warnings } = readShapes(connection)
-  const missing = [...(choice.tables ?? []), ...(choice.exclude ?? [])].filter((name) => !shapes.has(name) && !isKnown(name, refused))
+  const missing = [...(choice.tables ?? []), ...(choice.exclude ?? [])].filter(
+    (name) => !shapes.has(name) && !isKnown(name, refused),
+  )
   const unfit = refused.filter(({ table }) => choice.tables?.includes(table) === true)
   if (missing.length > 0 || unfit.length > 0) {
     const message = missing.length > 0 ? 'there is no such table' : 'a table that was named cannot be synced'
     throw new TidemarkError('unprocessable', message, { details: { missing, refused: unfit } })
   }
   const tables = [...shapes.keys()]
-    .filter((name) => (choice.tables === undefined || choice.tables.includes(name)) && choice.exclude?.includes(name) !== true)
+    .filter(
+      (name) =>
+        (choice.tables === undefined || choice.tables.includes(name)) &&
+        choice.exclude?.includes(name) !== true,
+    )
     .sort()
   return { tables, refused: refused.filter(({ table }) => !isOwnName(table)), warnings }
 }
 
-const isKnown = (name: string, refused: FileShapes['refused']): boolean => refused.some(({ table }) => table === name)
+const isKnown = (name: string, refused: FileShapes['refused']): boolean =>
+  refused.some(({ table }) => table === name)
 
 /**
  * Puts a file under sync: the engine's own tables, and which of the application's are synced. Their capture and
  * their marks follow when the store is opened, or at the next opening after a crash. Throws `already_attached`,
  * `nothing_to_sync`.
  */
-export function attachConnection(connection: Connection, identity: Identity, choice: TableChoice): AttachPlan {
+export function attachConnection(
+  connection: Connection,
+  identity: Identity,
+  choice: TableChoice,
+): AttachPlan {
   try {
     return transact(connection, 'immediate', () => {
       if (isAttached(connection)) throw new TidemarkError('already_attached')
       const plan = planAttach(connection, choice)
-      if (plan.tables.length === 0) throw new TidemarkError('nothing_to_sync', undefined, { details: { refused: plan.refused } })
+      if (plan.tables.length === 0)
+        throw new TidemarkError('nothing_to_sync', undefined, { details: { refused: plan.refused } })
       installCapture(connection, [])
       createStateTables(connection)
       const meta = new Meta(connection)

@@ -69,7 +69,9 @@ export class Template {
     const casts = bounds.casts.join()
     let statement = this.#cast.get(casts)
     if (statement === undefined) {
-      statement = this.#connection.prepare(this.#build((at) => (bounds.casts.includes(at) ? 'CAST(? AS TEXT)' : '?')))
+      statement = this.#connection.prepare(
+        this.#build((at) => (bounds.casts.includes(at) ? 'CAST(? AS TEXT)' : '?')),
+      )
       this.#cast.set(casts, statement)
     }
     return statement

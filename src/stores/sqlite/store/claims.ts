@@ -15,7 +15,12 @@ import type { SyncedTable } from './synced-table.ts'
  * `changed` columns, or of all. Plain columns are taken from `fields`; expressions and conditions are computed by
  * SQLite, by the index's own terms.
  */
-export function claimsOf(table: SyncedTable, key: string, fields: Fields, changed: readonly string[] | null): Claims {
+export function claimsOf(
+  table: SyncedTable,
+  key: string,
+  fields: Fields,
+  changed: readonly string[] | null,
+): Claims {
   const claims: { [claim: string]: string | null } = {}
   for (const index of table.shape.unique) {
     if (changed !== null && !isTouched(table, index, changed)) continue
@@ -31,7 +36,9 @@ export function isPlain(table: SyncedTable, index: ShapeIndex): boolean {
 
 /** What an expression or a condition reads is not known: it counts as touched by any change. */
 function isTouched(table: SyncedTable, index: ShapeIndex, changed: readonly string[]): boolean {
-  return !isPlain(table, index) || index.terms.some(({ column }) => column !== null && changed.includes(column))
+  return (
+    !isPlain(table, index) || index.terms.some(({ column }) => column !== null && changed.includes(column))
+  )
 }
 
 function plainClaim({ terms }: ShapeIndex, fields: Fields): string | null {
@@ -42,8 +49,13 @@ function plainClaim({ terms }: ShapeIndex, fields: Fields): string | null {
 function computedClaim(table: SyncedTable, index: ShapeIndex, key: string): string | null {
   const bounds = table.bindKey(key)
   if (bounds === null) return null
-  const where = (place: (at: number) => string) => table.keyTerms('c').map((term, at) => `${term} = ${place(at)}`).join(' AND ')
-  const from = (place: (at: number) => string) => `FROM main.${quoteName(table.name)} AS c WHERE ${where(place)}`
+  const where = (place: (at: number) => string) =>
+    table
+      .keyTerms('c')
+      .map((term, at) => `${term} = ${place(at)}`)
+      .join(' AND ')
+  const from = (place: (at: number) => string) =>
+    `FROM main.${quoteName(table.name)} AS c WHERE ${where(place)}`
   const query = (list: string) => table.query(`claim ${list}`, (place) => `SELECT ${list} ${from(place)}`)
   const values = computeTerms(table, index, query, bounds)
   return values === null ? null : claimOf(values, index.terms.map(collationOf), sha256)
@@ -57,7 +69,10 @@ export function computeTerms(
   bounds: Bounds,
 ): readonly Encoded[] | null {
   for (const mode of ['fast', 'exact'] as const) {
-    const list = [`CASE WHEN ${index.where ?? '1'} THEN 1 ELSE 0 END`, ...index.terms.map((term) => termList(term, mode))]
+    const list = [
+      `CASE WHEN ${index.where ?? '1'} THEN 1 ELSE 0 END`,
+      ...index.terms.map((term) => termList(term, mode)),
+    ]
     const row = query(list.join(', ')).get(pushBounds(newBounds(), bounds))
     if (row === undefined || row[0] !== 1n) return null
     const values = decodeTerms(table, row, index.terms.length, mode)
@@ -66,7 +81,12 @@ export function computeTerms(
   return null
 }
 
-function decodeTerms(table: SyncedTable, row: SqlRow, count: number, mode: ReadMode): readonly Encoded[] | undefined {
+function decodeTerms(
+  table: SyncedTable,
+  row: SqlRow,
+  count: number,
+  mode: ReadMode,
+): readonly Encoded[] | undefined {
   const values: Encoded[] = []
   for (let at = 0; at < count; at++) {
     const value = decodeValue(row, 1 + at * (mode === 'fast' ? 1 : 2), mode, table.encoding)
@@ -78,7 +98,9 @@ function decodeTerms(table: SyncedTable, row: SqlRow, count: number, mode: ReadM
 
 function termList(term: IndexTerm, mode: ReadMode): string {
   const sql = termSql(term)
-  return mode === 'fast' ? sql : `typeof(${sql}), CASE typeof(${sql}) WHEN 'text' THEN CAST(${sql} AS BLOB) ELSE ${sql} END`
+  return mode === 'fast'
+    ? sql
+    : `typeof(${sql}), CASE typeof(${sql}) WHEN 'text' THEN CAST(${sql} AS BLOB) ELSE ${sql} END`
 }
 
 /** A term of an index, as SQL on its table alone. */

@@ -29,7 +29,8 @@ export function readCounts(session: Session): StoreCounts {
   }
 }
 
-const countOf = (table: SyncedTable, name: string, sql: string): number => Number(table.query(name, () => sql).get(newBounds())?.[0] ?? 0)
+const countOf = (table: SyncedTable, name: string, sql: string): number =>
+  Number(table.query(name, () => sql).get(newBounds())?.[0] ?? 0)
 
 /** Rows that wait for the inbox, not for the quarantine, and still differ from what was agreed. */
 function countHeld(session: Session, table: SyncedTable): number {

@@ -50,7 +50,12 @@ function newFields(names: readonly string[]): { [name: string]: Encoded } {
 const oddNames = new WeakMap<readonly string[], boolean>()
 
 /** One value; in mode `exact` its type stands before it. */
-export function decodeValue(row: SqlRow, at: number, mode: ReadMode, encoding: TextEncoding): Encoded | undefined {
+export function decodeValue(
+  row: SqlRow,
+  at: number,
+  mode: ReadMode,
+  encoding: TextEncoding,
+): Encoded | undefined {
   if (mode === 'fast') return encodeValue(row[at] as SqlValue, encoding)
   const value = row[at + 1] as SqlValue
   return row[at] === 'text' ? encodeTextBytes(value as Uint8Array, encoding) : encodeValue(value, encoding)

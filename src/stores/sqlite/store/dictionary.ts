@@ -89,7 +89,12 @@ export function readDefaults(
   })
 }
 
-function tryDefault(connection: Connection, definition: string, strict: boolean, encoding: TextEncoding): Encoded | undefined {
+function tryDefault(
+  connection: Connection,
+  definition: string,
+  strict: boolean,
+  encoding: TextEncoding,
+): Encoded | undefined {
   const table = 'temp._tidemark_default'
   try {
     connection.exec(`CREATE TEMP TABLE _tidemark_default (c ${definition})${strict ? ' STRICT' : ''}`)
@@ -119,7 +124,11 @@ export function readDictionaries(connection: Connection): ReadonlyMap<number, Di
   return new Map(
     rows.map(([number, columns, key, rekeys]) => [
       Number(number),
-      { columns: JSON.parse(String(columns)) as DictionaryColumn[], key: String(key), rekeys: Number(rekeys) },
+      {
+        columns: JSON.parse(String(columns)) as DictionaryColumn[],
+        key: String(key),
+        rekeys: Number(rekeys),
+      },
     ]),
   )
 }
@@ -136,12 +145,18 @@ export function dropDictionary(connection: Connection, number: number): void {
 
 /** Publishes in a row before this one that had to move rows of the table to fresh keys; counts this one. */
 export function countRekeys(connection: Connection, number: number): number {
-  const before = connection.prepare(`SELECT rekeys FROM ${DICTIONARY_TABLE} WHERE number = ?`).get(BigInt(number))
-  connection.prepare(`UPDATE ${DICTIONARY_TABLE} SET rekeys = rekeys + 1 WHERE number = ?`).run(BigInt(number))
+  const before = connection
+    .prepare(`SELECT rekeys FROM ${DICTIONARY_TABLE} WHERE number = ?`)
+    .get(BigInt(number))
+  connection
+    .prepare(`UPDATE ${DICTIONARY_TABLE} SET rekeys = rekeys + 1 WHERE number = ?`)
+    .run(BigInt(number))
   return Number(before?.[0] ?? 0)
 }
 
 /** New rows of the table were taken by the cloud: replicas choose the same keys no longer. */
 export function calmRekeys(connection: Connection, number: number): void {
-  connection.prepare(`UPDATE ${DICTIONARY_TABLE} SET rekeys = 0 WHERE number = ? AND rekeys > 0`).run(BigInt(number))
+  connection
+    .prepare(`UPDATE ${DICTIONARY_TABLE} SET rekeys = 0 WHERE number = ? AND rekeys > 0`)
+    .run(BigInt(number))
 }

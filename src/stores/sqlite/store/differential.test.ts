@@ -150,7 +150,14 @@ class Life {
   next(inFlight: boolean, hydrating: boolean): { readonly name: string; readonly step: Step } {
     const roll = this.int(100)
     if (roll < 35) return this.#edit()
-    if (inFlight) return roll < 70 ? this.#acknowledge() : roll < 80 ? this.#free() : roll < 85 ? this.#adopt() : this.#edit()
+    if (inFlight)
+      return roll < 70
+        ? this.#acknowledge()
+        : roll < 80
+          ? this.#free()
+          : roll < 85
+            ? this.#adopt()
+            : this.#edit()
     if (hydrating) return roll < 70 ? this.#pull(true) : this.#finish()
     if (roll < 60) return this.#pull(false)
     if (roll < 80) return this.#send()
@@ -211,12 +218,18 @@ class Life {
     const floor = this.int(6) === 0 ? Math.max(0, this.#version - 10) : undefined
     const place = { head: cursor.version, table: last?.table ?? 'notes', key: last?.key ?? '["a"]' }
     const rest = hydrate ? { place } : { cursor, ...(floor === undefined ? {} : { floor }) }
-    return { name: `pull ${resolvers.default.name} ${canonicalJson(records as unknown as Encoded)}`, step: ({ store }) => pull(store, records, resolvers, rest) }
+    return {
+      name: `pull ${resolvers.default.name} ${canonicalJson(records as unknown as Encoded)}`,
+      step: ({ store }) => pull(store, records, resolvers, rest),
+    }
   }
 
   #imagesOnly(): { readonly name: string; readonly step: Step } {
     const records = this.#records()
-    return { name: 'images only', step: ({ store }) => publish(store, { records, merged: [], notes: [], imagesOnly: true }) }
+    return {
+      name: 'images only',
+      step: ({ store }) => publish(store, { records, merged: [], notes: [], imagesOnly: true }),
+    }
   }
 
   #send(): { readonly name: string; readonly step: Step } {
@@ -244,13 +257,23 @@ class Life {
       name: `acknowledge ${resolvers.default.name}`,
       step: async ({ store }) => {
         const { inFlight } = await store.state()
-        const changes = (inFlight?.parts ?? []).flatMap((part) => (JSON.parse(part) as { changes: Change[] }).changes)
+        const changes = (inFlight?.parts ?? []).flatMap(
+          (part) => (JSON.parse(part) as { changes: Change[] }).changes,
+        )
         const random = seededRandom(seed)
-        const answers = changes.map((change, at) => ({ change, result: answerOf(change, base + at + 1, random) }))
+        const answers = changes.map((change, at) => ({
+          change,
+          result: answerOf(change, base + at + 1, random),
+        }))
         const touched = await store.readTouched(changes)
         const context = { tables: await tablesOf(store), resolvers }
         const { rows, records, merged, notes } = await reconcileAnswers(answers, touched, context)
-        return publish(store, { acknowledge: { mutation: inFlight?.number ?? 0, rows }, records, merged, notes })
+        return publish(store, {
+          acknowledge: { mutation: inFlight?.number ?? 0, rows },
+          records,
+          merged,
+          notes,
+        })
       },
     }
   }
@@ -267,7 +290,10 @@ class Life {
   #start(): { readonly name: string; readonly step: Step } {
     const cursor = this.#cursor()
     const sweep = this.int(2) === 0
-    return { name: `hydrate, sweep ${sweep}`, step: ({ store }) => store.startHydrate({ cursor, tables: null, place: null, sweep }) }
+    return {
+      name: `hydrate, sweep ${sweep}`,
+      step: ({ store }) => store.startHydrate({ cursor, tables: null, place: null, sweep }),
+    }
   }
 
   #finish(): { readonly name: string; readonly step: Step } {
@@ -308,11 +334,15 @@ class Life {
     return {
       name: `quarantine ${at}`,
       step: async ({ store }) => {
-        const entries = [...(await store.listQuarantine(100))].sort((a, b) => (a.table + a.key < b.table + b.key ? -1 : 1))
+        const entries = [...(await store.listQuarantine(100))].sort((a, b) =>
+          a.table + a.key < b.table + b.key ? -1 : 1,
+        )
         const entry = entries[at % Math.max(1, entries.length)]
         if (entry === undefined) return 'nothing'
         const isMet = record.table === entry.table && record.key === entry.key
-        const run = retries ? store.retryQuarantine(entry.id) : store.dropQuarantine(entry.id, isMet ? record : null)
+        const run = retries
+          ? store.retryQuarantine(entry.id)
+          : store.dropQuarantine(entry.id, isMet ? record : null)
         return run.catch((error: { readonly code: string }) => error.code)
       },
     }
@@ -324,7 +354,14 @@ function answerOf(change: Change, version: number, random: Random): PushResult {
   const roll = randomInt(random, 10)
   const { table, key } = change
   const id = (JSON.parse(key) as readonly [string])[0]
-  const other: WireRecord = { table, key, version: version + 40, hlc: version, by: 'b', fields: randomRow(table, id, random) }
+  const other: WireRecord = {
+    table,
+    key,
+    version: version + 40,
+    hlc: version,
+    by: 'b',
+    fields: randomRow(table, id, random),
+  }
   if (roll < 5) return { status: 'ok', version }
   if (roll === 5) {
     const current = { ...other, version, fields: { ...other.fields, ...change.fields } }
@@ -334,14 +371,23 @@ function answerOf(change: Change, version: number, random: Random): PushResult {
   if (roll === 7) return { status: 'conflict', current: null }
   if (roll === 8) return { status: 'rejected', code: 'c', message: 'm' }
   // Stores name their claims themselves.
-  const [[index] = []] = Object.entries(change.claims ?? {}).sort(([, a], [, b]) => (String(a) < String(b) ? -1 : 1))
-  return index === undefined ? { status: 'ok', version } : { status: 'taken', index, by: '["z"]', current: null }
+  const [[index] = []] = Object.entries(change.claims ?? {}).sort(([, a], [, b]) =>
+    String(a) < String(b) ? -1 : 1,
+  )
+  return index === undefined
+    ? { status: 'ok', version }
+    : { status: 'taken', index, by: '["z"]', current: null }
 }
 
 const tablesOf = async (store: Store): Promise<ReadonlyMap<string, SchemaTable>> =>
   new Map((await store.schema()).tables.map((table) => [table.name, table]))
 
-async function pull(store: Store, records: readonly WireRecord[], resolvers: ResolverSet, rest: Partial<Publication>): Promise<unknown> {
+async function pull(
+  store: Store,
+  records: readonly WireRecord[],
+  resolvers: ResolverSet,
+  rest: Partial<Publication>,
+): Promise<unknown> {
   const touched = await store.readTouched(records)
   const context = { tables: await tablesOf(store), resolvers }
   const reconciled = await reconcileRecords(records, touched, context)
@@ -356,20 +402,27 @@ async function publish(store: Store, publication: Publication): Promise<unknown>
 /** A change or a row without its times, and without the stores' own names of claims. */
 function shown(row: Change | LocalRow): unknown {
   const { claims = {}, ...rest } = row
-  const plain = JSON.parse(JSON.stringify({ ...rest, claims: Object.values(claims).map(String).sort() })) as { [name: string]: unknown }
+  const plain = JSON.parse(JSON.stringify({ ...rest, claims: Object.values(claims).map(String).sort() })) as {
+    [name: string]: unknown
+  }
   delete plain['hlc']
   delete plain['at']
   if (Array.isArray(plain['changed'])) plain['changed'].sort()
   return plain
 }
 
-const byText = (items: readonly unknown[]): readonly string[] => items.map((item) => JSON.stringify(sorted(item))).sort()
+const byText = (items: readonly unknown[]): readonly string[] =>
+  items.map((item) => JSON.stringify(sorted(item))).sort()
 
 /** With the keys of objects in one order. */
 function sorted(item: unknown): unknown {
   if (Array.isArray(item)) return item.map(sorted)
   if (typeof item !== 'object' || item === null) return item
-  return Object.fromEntries(Object.entries(item).sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, value]) => [name, sorted(value)]))
+  return Object.fromEntries(
+    Object.entries(item)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, value]) => [name, sorted(value)]),
+  )
 }
 
 /** Everything that the port shows of a store. */
@@ -382,8 +435,20 @@ async function portrait(side: Side): Promise<unknown> {
     touched: byText((await store.readTouched(places)).map(shown)),
     dirty: byText((await store.readDirty({ rows: 1_000, bytes: 1e9 })).rows.map(shown)),
     rows: TABLES.map(({ name }) => byText(side.rows(name))),
-    parked: byText((await store.listParked(100)).map(({ table, key, record: { version, fields } }) => ({ table, key, version, fields }))),
-    inbox: byText((await store.listInbox({})).map(({ id: ___, at: ____, reason: _____, remote, ...entry }) => ({ ...entry, remote: remote?.fields ?? remote?.version ?? null }))),
+    parked: byText(
+      (await store.listParked(100)).map(({ table, key, record: { version, fields } }) => ({
+        table,
+        key,
+        version,
+        fields,
+      })),
+    ),
+    inbox: byText(
+      (await store.listInbox({})).map(({ id: ___, at: ____, reason: _____, remote, ...entry }) => ({
+        ...entry,
+        remote: remote?.fields ?? remote?.version ?? null,
+      })),
+    ),
     quarantine: byText((await store.listQuarantine(100)).map(({ id: ___, at: ____, ...entry }) => entry)),
     counts,
     state: { ...state, inFlight: state.inFlight === null ? null : state.inFlight.number },

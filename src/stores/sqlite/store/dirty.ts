@@ -8,7 +8,15 @@ import { markGoneRows } from './compare.ts'
 import { withhold } from './holding.ts'
 import { markedRows } from './joined-rows.ts'
 import type { Session } from './session.ts'
-import { changesOf, isDirty, readAside, readStanding, standingOf, toLocalRow, type Standing } from './standing.ts'
+import {
+  changesOf,
+  isDirty,
+  readAside,
+  readStanding,
+  standingOf,
+  toLocalRow,
+  type Standing,
+} from './standing.ts'
 import { isKeyTooLong, type SyncedTable } from './synced-table.ts'
 
 /** A row met on the way that must not be met again: its mark goes, or it goes into the quarantine. */
@@ -23,7 +31,10 @@ interface Met {
 /** Rows settled under one lock. */
 const SETTLE_CHUNK_ROWS = 1_000
 
-export function readDirty(session: Session, limit: { readonly rows: number; readonly bytes: number }): DirtyRows {
+export function readDirty(
+  session: Session,
+  limit: { readonly rows: number; readonly bytes: number },
+): DirtyRows {
   markDisplaced(session)
   const { rows, more, met } = session.read(() => collectDirty(session, limit))
   return { rows, more, refused: settleMet(session, met) }
@@ -31,7 +42,9 @@ export function readDirty(session: Session, limit: { readonly rows: number; read
 
 /** Where rows may have been displaced without a mark, those that are gone are marked before anyone looks. */
 export function markDisplaced(session: Session): void {
-  const isAsked = session.read(() => session.connection.value(`SELECT 1 FROM ${TABLES_TABLE} WHERE "sweep" = 1 LIMIT 1`) !== null)
+  const isAsked = session.read(
+    () => session.connection.value(`SELECT 1 FROM ${TABLES_TABLE} WHERE "sweep" = 1 LIMIT 1`) !== null,
+  )
   if (!isAsked) return
   session.write(() => {
     for (const name of takeSweeps(session.connection)) {
@@ -57,7 +70,8 @@ function collectDirty(
       const isNews = isDirty(row, inFlight)
       const size = isNews ? bytesOf(row) : 0
       const fault = isNews ? faultOf(row, size) : null
-      if (!isNews || fault !== null) met.push({ table: table.name, key: row.key, at: row.markedAt ?? 0, fault })
+      if (!isNews || fault !== null)
+        met.push({ table: table.name, key: row.key, at: row.markedAt ?? 0, fault })
       else if (isFull()) return true
       else {
         found.push(row)
@@ -73,7 +87,9 @@ function collectDirty(
 function faultOf(row: Standing, size: number): string | null {
   if (isKeyTooLong(row.key)) return `the key is longer than ${MAX_KEY_BYTES} bytes`
   // An estimate is never below the truth by more than escapes and non-ASCII text can make it.
-  return size * 6 > MAX_ROW_BYTES && exactBytes(row) > MAX_ROW_BYTES ? `the row is larger than ${MAX_ROW_BYTES} bytes` : null
+  return size * 6 > MAX_ROW_BYTES && exactBytes(row) > MAX_ROW_BYTES
+    ? `the row is larger than ${MAX_ROW_BYTES} bytes`
+    : null
 }
 
 function changedFields(row: Standing): Fields {
@@ -126,7 +142,13 @@ function settleOne(session: Session, { table: name, key, at, fault }: Met, inFli
   }
   if (fault === null || faultOf(row, bytesOf(row)) === null) return false
   const op = row.fields === null ? 'delete' : 'put'
-  session.quarantine.add(table.number, key, { op, code: 'payload_too_large', message: fault }, session.clock.now(), session.random)
+  session.quarantine.add(
+    table.number,
+    key,
+    { op, code: 'payload_too_large', message: fault },
+    session.clock.now(),
+    session.random,
+  )
   withhold(session, table, key, bounds, session.time)
   return true
 }
@@ -145,7 +167,10 @@ export function readTouched(session: Session, rows: readonly RowKey[]): readonly
   return touched
 }
 
-function collectTouched(session: Session, rows: readonly RowKey[]): { readonly touched: readonly LocalRow[]; readonly met: readonly Met[] } {
+function collectTouched(
+  session: Session,
+  rows: readonly RowKey[],
+): { readonly touched: readonly LocalRow[]; readonly met: readonly Met[] } {
   const inFlight = session.mutations.isInFlight
   const quiet = new Map<SyncedTable, boolean>()
   const touched: LocalRow[] = []
@@ -165,7 +190,8 @@ function collectTouched(session: Session, rows: readonly RowKey[]): { readonly t
     if (markedAt === null && session.waiting.read(table.number, key).at === null) continue
     const row = readStanding(session, table, key, bounds)
     // An idle mark ends the waiting too: the application took its change back.
-    if (markedAt !== null && !isDirty(row, inFlight)) met.push({ table: name, key, at: markedAt, fault: null })
+    if (markedAt !== null && !isDirty(row, inFlight))
+      met.push({ table: name, key, at: markedAt, fault: null })
     else touched.push(toLocalRow(row, inFlight))
   }
   return { touched, met }

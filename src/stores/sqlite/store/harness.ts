@@ -7,7 +7,11 @@ import { systemClock, type Clock } from '../../../kernel/clock.ts'
 import { seededRandom } from '../../../kernel/random.ts'
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import type { SchemaColumn, SchemaTable } from '../../../protocol/schema.ts'
-import type { ContractStatements, OpenOptions, StoreHarness } from '../../../testing/store-contract/harness.ts'
+import type {
+  ContractStatements,
+  OpenOptions,
+  StoreHarness,
+} from '../../../testing/store-contract/harness.ts'
 import { quoteName, type Connection, type Driver } from '../driver/driver.ts'
 import { newBounds, pushValue, Template, type Bounds } from './bind.ts'
 import { decodeFields, selectList } from './decode.ts'
@@ -62,7 +66,8 @@ export function openOn(driver: Driver): (options: OpenOptions) => Promise<StoreH
         },
         addTable: async (table) => connection.exec(createSql(table)),
         dropTable: async (table) => connection.exec(`DROP TABLE ${quoteName(table)}`),
-        addColumn: async (table, column) => connection.exec(`ALTER TABLE ${quoteName(table)} ADD COLUMN ${columnSql(column)}`),
+        addColumn: async (table, column) =>
+          connection.exec(`ALTER TABLE ${quoteName(table)} ADD COLUMN ${columnSql(column)}`),
       },
       async reopen() {
         await store[Symbol.asyncDispose]()
@@ -98,11 +103,19 @@ export function applicationOn(connection: Connection): ContractStatements {
   return {
     async insert(table, row) {
       const names = Object.keys(row)
-      run([row], (place) => `INSERT INTO ${quoteName(table)} (${names.map(quoteName).join(', ')}) VALUES (${names.map((_, at) => place(at)).join(', ')})`)
+      run(
+        [row],
+        (place) =>
+          `INSERT INTO ${quoteName(table)} (${names.map(quoteName).join(', ')}) VALUES (${names.map((_, at) => place(at)).join(', ')})`,
+      )
     },
     async update(table, where, set) {
       const count = Object.keys(set).length
-      run([set, where], (place) => `UPDATE ${quoteName(table)} SET ${terms(set, place, 0, '=')} WHERE ${terms(where, place, count, 'IS')}`)
+      run(
+        [set, where],
+        (place) =>
+          `UPDATE ${quoteName(table)} SET ${terms(set, place, 0, '=')} WHERE ${terms(where, place, count, 'IS')}`,
+      )
     },
     async remove(table, where) {
       run([where], (place) => `DELETE FROM ${quoteName(table)} WHERE ${terms(where, place, 0, 'IS')}`)
@@ -134,7 +147,8 @@ export function createSql(table: SchemaTable): string {
       `FOREIGN KEY (${reference.columns.map(quoteName).join(', ')}) REFERENCES ${quoteName(reference.table)} (${reference.references.map(quoteName).join(', ')})${reference.onDelete === undefined ? '' : ` ON DELETE ${reference.onDelete}`}`,
   )
   const indexes = table.unique.map(
-    ({ index, terms }) => `;CREATE UNIQUE INDEX ${quoteName(index ?? '')} ON ${quoteName(table.name)} (${terms.map(({ column }) => quoteName(column ?? '')).join(', ')})`,
+    ({ index, terms }) =>
+      `;CREATE UNIQUE INDEX ${quoteName(index ?? '')} ON ${quoteName(table.name)} (${terms.map(({ column }) => quoteName(column ?? '')).join(', ')})`,
   )
   return `CREATE TABLE ${quoteName(table.name)} (${[...columns, ...key, ...foreign].join(', ')})${table.strict === true ? ' STRICT' : ''}${indexes.join('')}`
 }
@@ -164,7 +178,12 @@ export async function openFile(
   app.exec(sql)
   const settings = { file, driver, clock: options.clock ?? systemClock, random: seededRandom(7) }
   const { tables } = options
-  await attachFile({ ...settings, space: 'space', replica: 'replica-a', ...(tables === undefined ? {} : { tables }) })
+  await attachFile({
+    ...settings,
+    space: 'space',
+    replica: 'replica-a',
+    ...(tables === undefined ? {} : { tables }),
+  })
   let store = openSqliteStore(settings)
   return {
     file,

@@ -5,7 +5,14 @@ import { hasNews, readStanding } from './standing.ts'
 import type { SyncedTable } from './synced-table.ts'
 
 /** Takes the mark off: the row waits until it changes again, or is released. `met` is a version it does not know. */
-export function withhold(session: Session, table: SyncedTable, key: string, bounds: Bounds, at: Hlc, met = 0): void {
+export function withhold(
+  session: Session,
+  table: SyncedTable,
+  key: string,
+  bounds: Bounds,
+  at: Hlc,
+  met = 0,
+): void {
   const before = session.waiting.read(table.number, key)
   const time = table.states.readMark(bounds) ?? before.at ?? at
   session.waiting.write(table.number, key, { at: time, met: Math.max(met, before.met) })

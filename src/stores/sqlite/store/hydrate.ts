@@ -34,7 +34,9 @@ export function startHydrate(session: Session, hydrating: HydrateState): void {
 /** Every row that the cloud should have is unseen until it comes. What is written meanwhile is not swept. */
 function expectAll(session: Session, table: SyncedTable, head: number): void {
   session.connection
-    .prepare(`UPDATE ${stateTable(table.number)} SET agreed = agreed | ${StateFlag.unseen} WHERE image IS NOT NULL AND version <= ?`)
+    .prepare(
+      `UPDATE ${stateTable(table.number)} SET agreed = agreed | ${StateFlag.unseen} WHERE image IS NOT NULL AND version <= ?`,
+    )
     .run(BigInt(head))
   session.parking.expectAll(table.number, head)
 }
@@ -119,12 +121,18 @@ function sweepRow(session: Session, table: SyncedTable, key: string): boolean {
 }
 
 function unseenKeys(table: SyncedTable): readonly string[] {
-  const keys = selectList('', table.keyNames.map((_, at) => keyColumn(at)), 'exact')
+  const keys = selectList(
+    '',
+    table.keyNames.map((_, at) => keyColumn(at)),
+    'exact',
+  )
   return table.connection
     .prepare(`SELECT ${keys} FROM ${stateTable(table.number)} WHERE agreed & ${StateFlag.unseen}`)
     .all()
     .map((row) => {
-      const values = table.keyNames.map((_, at) => decodeValue(row, at * placesOf('exact'), 'exact', table.encoding))
+      const values = table.keyNames.map((_, at) =>
+        decodeValue(row, at * placesOf('exact'), 'exact', table.encoding),
+      )
       return table.keyOfValues(values as readonly Encoded[])
     })
 }

@@ -111,7 +111,11 @@ export function createImageCodec(columns: readonly ImageColumn[], width: number)
 }
 
 /** Ids whose cells differ, in the order of the ids; those of columns that are gone among them. */
-function differingIds(a: Uint8Array, b: Uint8Array, fills: readonly (Uint8Array | null)[]): readonly number[] {
+function differingIds(
+  a: Uint8Array,
+  b: Uint8Array,
+  fills: readonly (Uint8Array | null)[],
+): readonly number[] {
   const ids: number[] = []
   const cursorA = openImage(a)
   const cursorB = openImage(b)
@@ -148,10 +152,19 @@ function openImage(image: Uint8Array): ImageCursor {
   return { image, width, at }
 }
 
-const cellLength = ({ image, width, at }: ImageCursor, id: number): number => (id < width ? cellBytes(image[at] ?? TAG.absent) : 0)
-const isAbsent = ({ image, width, at }: ImageCursor, id: number): boolean => id >= width || image[at] === TAG.absent
+const cellLength = ({ image, width, at }: ImageCursor, id: number): number =>
+  id < width ? cellBytes(image[at] ?? TAG.absent) : 0
+const isAbsent = ({ image, width, at }: ImageCursor, id: number): boolean =>
+  id >= width || image[at] === TAG.absent
 
-function isSameRange(a: Uint8Array, fromA: number, endA: number, b: Uint8Array, fromB: number, endB: number): boolean {
+function isSameRange(
+  a: Uint8Array,
+  fromA: number,
+  endA: number,
+  b: Uint8Array,
+  fromB: number,
+  endB: number,
+): boolean {
   if (endA - fromA !== endB - fromB) return false
   for (let at = fromA, other = fromB; at < endA; at++, other++) if (a[at] !== b[other]) return false
   return true

@@ -39,7 +39,8 @@ function agreeOn(session: Session, record: WireRecord): void {
   const before = table.states.read(bounds) ?? NO_STATE
   if (before.version > record.version) return
   const parked = session.parking.read(table.number, record.key)
-  if (parked !== null && parked.record.version <= record.version) session.parking.remove(table.number, record.key)
+  if (parked !== null && parked.record.version <= record.version)
+    session.parking.remove(table.number, record.key)
   // While it was held it may have met a newer one than this.
   const wait = session.waiting.read(table.number, record.key)
   session.waiting.write(table.number, record.key, { ...wait, met: wait.met > record.version ? wait.met : 0 })
@@ -110,7 +111,13 @@ export function dropQuarantined(session: Session, id: string, record: WireRecord
   return done
 }
 
-function dropChange(session: Session, table: SyncedTable, key: string, record: WireRecord | null, outcome: Outcome): void {
+function dropChange(
+  session: Session,
+  table: SyncedTable,
+  key: string,
+  record: WireRecord | null,
+  outcome: Outcome,
+): void {
   const row = readStanding(session, table, key)
   // Changed again since: that change is in the outbox, and giving up the old one must not take it along (I1).
   if (row.markedAt !== null && hasNews(row)) return
@@ -120,12 +127,26 @@ function dropChange(session: Session, table: SyncedTable, key: string, record: W
   if (record !== null && (record.table !== table.name || record.key !== key)) {
     throw new TidemarkError('invariant', 'the record is of another row')
   }
-  const target: Target = { key, bounds: table.bindKey(key), record, kind: 'take', fields: null, at: 0, fresh: true }
+  const target: Target = {
+    key,
+    bounds: table.bindKey(key),
+    record,
+    kind: 'take',
+    fields: null,
+    at: 0,
+    fresh: true,
+  }
   setApplying(session.connection, true)
   withoutSyncedTriggers(session, [table.name], () =>
-    applyToTable(session, { table, clean: [], targets: [target], acknowledged: new Map() }, new Set(), outcome),
+    applyToTable(
+      session,
+      { table, clean: [], targets: [target], acknowledged: new Map() },
+      new Set(),
+      outcome,
+    ),
   )
   setApplying(session.connection, false)
 }
 
-const tableOf = (session: Session, number: number): SyncedTable | undefined => session.tables.find((table) => table.number === number)
+const tableOf = (session: Session, number: number): SyncedTable | undefined =>
+  session.tables.find((table) => table.number === number)

@@ -39,7 +39,10 @@ export function noteIntegrity(session: Session, touched: Touched): number {
   }
 }
 
-function findIntegrity(session: Session, touched: Touched): { readonly notes: readonly InboxDraft[]; readonly healed: readonly InboxEntry[] } {
+function findIntegrity(
+  session: Session,
+  touched: Touched,
+): { readonly notes: readonly InboxDraft[]; readonly healed: readonly InboxEntry[] } {
   const open = session.notebook.listOpen('integrity')
   const healed = open.filter((entry) => isHealed(session, entry))
   const known = new Set(open.filter((entry) => !healed.includes(entry)).map(findingId))
@@ -84,12 +87,15 @@ function findingOf({ child, foreignKey }: Reference, key: string): InboxDraft | 
   }
 }
 
-const findingId = (note: Pick<InboxDraft, 'table' | 'key' | 'columns'>): string => [note.table, note.key, ...note.columns].join('\0')
+const findingId = (note: Pick<InboxDraft, 'table' | 'key' | 'columns'>): string =>
+  [note.table, note.key, ...note.columns].join('\0')
 
 function isHealed(session: Session, entry: InboxEntry): boolean {
   const child = session.table(entry.table)
   if (child === undefined || !stands(child, entry.key)) return true
-  const reference = referencesOf(session, child).find(({ foreignKey }) => foreignKey.columns.join('\0') === entry.columns.join('\0'))
+  const reference = referencesOf(session, child).find(
+    ({ foreignKey }) => foreignKey.columns.join('\0') === entry.columns.join('\0'),
+  )
   return reference === undefined || !isDangling(reference, entry.key)
 }
 
@@ -110,8 +116,19 @@ function isDangling(reference: Reference, key: string): boolean {
   const bounds = child.bindKey(key)
   if (bounds === null) return false
   const from = `main.${quoteName(child.name)} c`
-  const own = (place: (at: number) => string): string => child.keyTerms('c').map((term, at) => `${term} = ${place(at)}`).join(' AND ')
-  return child.query(`dangling ${reference.foreignKey.columns.join()}`, (place) => `SELECT 1 FROM ${from} WHERE ${own(place)} AND ${danglingSql(reference)}`).get(bounds) !== undefined
+  const own = (place: (at: number) => string): string =>
+    child
+      .keyTerms('c')
+      .map((term, at) => `${term} = ${place(at)}`)
+      .join(' AND ')
+  return (
+    child
+      .query(
+        `dangling ${reference.foreignKey.columns.join()}`,
+        (place) => `SELECT 1 FROM ${from} WHERE ${own(place)} AND ${danglingSql(reference)}`,
+      )
+      .get(bounds) !== undefined
+  )
 }
 
 function danglingKeys(reference: Reference): readonly string[] {
@@ -122,7 +139,8 @@ function danglingKeys(reference: Reference): readonly string[] {
 function orphansOf(reference: Reference, gone: readonly string[]): readonly string[] {
   const { foreignKey, references, parent } = reference
   const [column] = foreignKey.columns
-  const isByKey = foreignKey.columns.length === 1 && references[0] === parent.keyNames[0] && parent.keyNames.length === 1
+  const isByKey =
+    foreignKey.columns.length === 1 && references[0] === parent.keyNames[0] && parent.keyNames.length === 1
   if (!isByKey || column === undefined) return danglingKeys(reference)
   const found: string[] = []
   for (let from = 0; from < gone.length; from += GONE_KEYS) {
@@ -131,18 +149,29 @@ function orphansOf(reference: Reference, gone: readonly string[]): readonly stri
       const bound = parent.bindKey(key)
       if (bound !== null) pushBounds(bounds, bound)
     }
-    const list = (place: (at: number) => string): string => ` AND c.${quoteName(column)} IN (${bounds.values.map((_, at) => place(at)).join(', ')})`
+    const list = (place: (at: number) => string): string =>
+      ` AND c.${quoteName(column)} IN (${bounds.values.map((_, at) => place(at)).join(', ')})`
     found.push(...readKeys(reference.child, danglingSql(reference), bounds, list))
   }
   return found
 }
 
-function readKeys(table: SyncedTable, where: string, bounds: Bounds, more: (place: (at: number) => string) => string): readonly string[] {
+function readKeys(
+  table: SyncedTable,
+  where: string,
+  bounds: Bounds,
+  more: (place: (at: number) => string) => string,
+): readonly string[] {
   const keys = selectList('c.', table.keyNames, 'exact')
-  return new Template(table.connection, (place) => `SELECT ${keys} FROM main.${quoteName(table.name)} c WHERE ${where}${more(place)}`)
+  return new Template(
+    table.connection,
+    (place) => `SELECT ${keys} FROM main.${quoteName(table.name)} c WHERE ${where}${more(place)}`,
+  )
     .all(bounds)
     .flatMap((row) => {
-      const values = table.keyNames.map((_, at) => decodeValue(row, at * placesOf('exact'), 'exact', table.encoding))
+      const values = table.keyNames.map((_, at) =>
+        decodeValue(row, at * placesOf('exact'), 'exact', table.encoding),
+      )
       return values.some((value) => value == null) ? [] : [table.keyOfValues(values as readonly Encoded[])]
     })
 }

@@ -24,7 +24,11 @@ export function markedRows(table: SyncedTable): Iterable<JoinedRow> {
   const rowTerms = table.keyTerms('t')
   const stateTerms = table.shape.key.map((_, at) => `s.${keyColumn(at)}`)
   return readJoined(table, (mode) => {
-    const keys = selectList('m.', table.shape.key.map((_, at) => keyColumn(at)), mode)
+    const keys = selectList(
+      'm.',
+      table.shape.key.map((_, at) => keyColumn(at)),
+      mode,
+    )
     return `SELECT m.at, ${rowTerms[0]} IS NOT NULL, ${stateColumns('s.')}, ${keys}, ${selectList('t.', table.names, mode)}
       FROM ${markTable(table.number)} m
       LEFT JOIN main.${quoteName(table.name)} t ON ${joinOn(rowTerms, 'm')}
@@ -35,7 +39,9 @@ export function markedRows(table: SyncedTable): Iterable<JoinedRow> {
 /** All rows of the table, marked or not. */
 export function allRows(table: SyncedTable): Iterable<JoinedRow> {
   const terms = table.keyTerms('t')
-  const notNull = table.shape.key.filter(({ nullable }) => nullable).map(({ name }) => `t.${quoteName(name)} IS NOT NULL`)
+  const notNull = table.shape.key
+    .filter(({ nullable }) => nullable)
+    .map(({ name }) => `t.${quoteName(name)} IS NOT NULL`)
   return readJoined(table, (mode) => {
     const keys = selectList('t.', table.keyNames, mode)
     return `SELECT NULL, 1, ${stateColumns('s.')}, ${keys}, ${selectList('t.', table.names, mode)}
@@ -54,7 +60,9 @@ export function goneRowsSql(table: SyncedTable): string {
 /** SQL of an INSERT source: keys, and a place for a time, of the rows that fulfil a condition on `t`. */
 export function rowKeysSql(table: SyncedTable, condition: string): string {
   const keys = table.keyNames.map((name) => `t.${quoteName(name)}`)
-  const notNull = table.shape.key.filter(({ nullable }) => nullable).map(({ name }) => `t.${quoteName(name)} IS NOT NULL`)
+  const notNull = table.shape.key
+    .filter(({ nullable }) => nullable)
+    .map(({ name }) => `t.${quoteName(name)} IS NOT NULL`)
   const where = [...notNull, condition].join(' AND ')
   return `SELECT ${keys.join(', ')}, ? FROM main.${quoteName(table.name)} t WHERE ${where}`
 }

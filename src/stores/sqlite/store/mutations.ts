@@ -46,7 +46,8 @@ export class Mutations {
   save(mutation: Mutation): void {
     const { number, inFlight } = this.#meta.get('mutation')
     if (inFlight) throw new TidemarkError('invariant', 'there is a mutation in flight already')
-    if (mutation.number !== number + 1) throw new TidemarkError('invariant', 'the mutation is not the next one')
+    if (mutation.number !== number + 1)
+      throw new TidemarkError('invariant', 'the mutation is not the next one')
     this.#clear()
     const insert = this.#connection.prepare(`INSERT INTO ${MUTATION_TABLE} (part, body) VALUES (?, ?)`)
     mutation.parts.forEach((part, at) => insert.run(BigInt(at), zstdCompressSync(part)))

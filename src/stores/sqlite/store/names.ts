@@ -26,4 +26,5 @@ export const stateTable = (number: number): string => `${PREFIX}s_${number}`
 /** Index on the tombstones of a state table, by version. */
 export const tombstoneIndex = (number: number): string => `${PREFIX}d_${number}`
 /** The columns of a table alone, in the temporary schema, where expressions of indexes are computed on new rows. */
-export const trialTable = (number: number, shape: string): string => `${PREFIX}trial_${number}_${shape.slice(0, 16)}`
+export const trialTable = (number: number, shape: string): string =>
+  `${PREFIX}trial_${number}_${shape.slice(0, 16)}`

@@ -50,7 +50,8 @@ export class Notebook {
 
   /** The newest first. */
   list(filter: { readonly open?: boolean; readonly limit?: number }): readonly InboxEntry[] {
-    const statement = filter.open === undefined ? this.#list : filter.open ? this.#listOpen : this.#listSettled
+    const statement =
+      filter.open === undefined ? this.#list : filter.open ? this.#listOpen : this.#listSettled
     return statement.all(BigInt(filter.limit ?? -1)).map((row) => decode(row).entry)
   }
 

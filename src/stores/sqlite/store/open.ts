@@ -3,7 +3,15 @@ import { TidemarkError } from '../../../kernel/errors.ts'
 import { systemRandom, uuidV7, type Random } from '../../../kernel/random.ts'
 import { switchToWal } from '../capture/capture.ts'
 import type { Connection, Driver, OpenOptions } from '../driver/driver.ts'
-import { attachConnection, detachConnection, isAttached, planAttach, type AttachPlan, type Identity, type TableChoice } from './attach.ts'
+import {
+  attachConnection,
+  detachConnection,
+  isAttached,
+  planAttach,
+  type AttachPlan,
+  type Identity,
+  type TableChoice,
+} from './attach.ts'
 import { Meta, STORE_FORMAT } from './meta.ts'
 import { createStore, type SqliteStore } from './store.ts'
 
@@ -46,7 +54,9 @@ export function openSqliteStore(options: FileAccess & SqliteStoreSettings): Sqli
  * `unprocessable` for a named table that cannot be synced.
  */
 export async function attachFile(
-  options: FileAccess & SqliteStoreSettings & TableChoice & { readonly space: string; readonly replica?: string },
+  options: FileAccess &
+    SqliteStoreSettings &
+    TableChoice & { readonly space: string; readonly replica?: string },
 ): Promise<AttachPlan & Identity> {
   const { connection, close } = reach(options)
   try {
@@ -90,7 +100,10 @@ export function detachFile(options: FileAccess): { readonly journalRestored: boo
 function reach(access: FileAccess): { readonly connection: Connection; readonly close: () => void } {
   if ('connection' in access) return { connection: access.connection, close: () => {} }
   const { file, driver, busyMs, setup } = access
-  const connection = driver.open(file, { ...(busyMs === undefined ? {} : { busyMs }), ...(setup === undefined ? {} : { setup }) })
+  const connection = driver.open(file, {
+    ...(busyMs === undefined ? {} : { busyMs }),
+    ...(setup === undefined ? {} : { setup }),
+  })
   // Trials of rows and defaults must not touch the disk.
   connection.exec('PRAGMA temp_store = MEMORY')
   return { connection, close: () => connection.close() }

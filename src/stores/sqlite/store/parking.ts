@@ -37,10 +37,14 @@ export class Parking {
     this.#write = connection.prepare(
       `INSERT OR REPLACE INTO ${PARKED_TABLE} (number, key, ${columns}, rule) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     )
-    this.#keep = connection.prepare(`UPDATE ${PARKED_TABLE} SET reason = ?, rule = ? WHERE number = ? AND key = ?`)
+    this.#keep = connection.prepare(
+      `UPDATE ${PARKED_TABLE} SET reason = ?, rule = ? WHERE number = ? AND key = ?`,
+    )
     this.#remove = connection.prepare(`DELETE FROM ${PARKED_TABLE} WHERE number = ? AND key = ?`)
     this.#any = connection.prepare(`SELECT 1 FROM ${PARKED_TABLE} WHERE number = ? LIMIT 1`)
-    this.#list = connection.prepare(`SELECT ${columns}, key FROM ${PARKED_TABLE} WHERE number = ? ORDER BY key LIMIT ?`)
+    this.#list = connection.prepare(
+      `SELECT ${columns}, key FROM ${PARKED_TABLE} WHERE number = ? ORDER BY key LIMIT ?`,
+    )
     this.#listTriable = connection.prepare(
       `SELECT ${columns}, key FROM ${PARKED_TABLE} WHERE number = ? AND (rule IS NULL OR rule <> ?) ORDER BY key`,
     )
@@ -77,10 +81,24 @@ export class Parking {
   }
 
   /** `rule`: the shape of a table whose own rules refuse the row, whatever other rows there are; else null. */
-  write(table: number, key: string, { record, reason, was, lost, unseen }: Parked, rule: string | null): void {
+  write(
+    table: number,
+    key: string,
+    { record, reason, was, lost, unseen }: Parked,
+    rule: string | null,
+  ): void {
     const at = was === null ? null : BigInt(was)
     this.#empty.set(table, false)
-    this.#write.run(BigInt(table), key, JSON.stringify(record), reason, at, lost ? 1n : 0n, unseen ? 1n : 0n, rule)
+    this.#write.run(
+      BigInt(table),
+      key,
+      JSON.stringify(record),
+      reason,
+      at,
+      lost ? 1n : 0n,
+      unseen ? 1n : 0n,
+      rule,
+    )
   }
 
   /** It was tried again, and still cannot stand. */
@@ -94,7 +112,9 @@ export class Parking {
 
   /** By key. */
   list(table: number, limit = -1): readonly (Parked & { readonly key: string })[] {
-    return this.#list.all(BigInt(table), BigInt(limit)).map((row) => ({ ...decode(row), key: String(row[5]) }))
+    return this.#list
+      .all(BigInt(table), BigInt(limit))
+      .map((row) => ({ ...decode(row), key: String(row[5]) }))
   }
 
   /** Those that may be able to stand now: other rows were in the way, or the table was another one. */

@@ -17,7 +17,10 @@ export function referencesOf(session: Session, child: SyncedTable): readonly Ref
   return child.shape.foreignKeys.flatMap((foreignKey) => {
     const parent = findTable(session, foreignKey.table)
     if (parent === undefined) return []
-    const references = foreignKey.references.length > 0 ? foreignKey.references.map((name) => spelled(parent, name)) : parent.keyNames
+    const references =
+      foreignKey.references.length > 0
+        ? foreignKey.references.map((name) => spelled(parent, name))
+        : parent.keyNames
     const columns = foreignKey.columns.map((name) => spelled(child, name))
     if (references.length !== columns.length) return []
     return [{ child, parent, foreignKey: { ...foreignKey, columns }, references }]
@@ -26,7 +29,9 @@ export function referencesOf(session: Session, child: SyncedTable): readonly Ref
 
 /** The foreign keys of all tables that point to this one. */
 export function referencesTo(session: Session, parent: SyncedTable): readonly Reference[] {
-  return session.tables.flatMap((child) => referencesOf(session, child)).filter((reference) => reference.parent === parent)
+  return session.tables
+    .flatMap((child) => referencesOf(session, child))
+    .filter((reference) => reference.parent === parent)
 }
 
 /** SQLite's names know no case. */
@@ -64,7 +69,10 @@ export function unsyncedReferences(session: Session, parent: SyncedTable): reado
       WHERE t.type = 'table' AND lower(f."table") = lower(?) ORDER BY t.name, f.id, f.seq`,
     )
     .all(parent.name)
-  const found = new Map<string, { readonly name: string; readonly columns: string[]; readonly references: string[] }>()
+  const found = new Map<
+    string,
+    { readonly name: string; readonly columns: string[]; readonly references: string[] }
+  >()
   for (const [name, id, from, to] of rows) {
     if (session.table(String(name)) !== undefined) continue
     const known = found.get(`${name}\0${id}`) ?? { name: String(name), columns: [], references: [] }

@@ -1,7 +1,14 @@
 import { createHash } from 'node:crypto'
 
 import type { StoreSchema } from '../../../engine/store.ts'
-import { dropCapture, installCapture, listCaptured, setApplying, verifyCapture, type CaptureOutcome } from '../capture/capture.ts'
+import {
+  dropCapture,
+  installCapture,
+  listCaptured,
+  setApplying,
+  verifyCapture,
+  type CaptureOutcome,
+} from '../capture/capture.ts'
 import { quoteName, transact } from '../driver/driver.ts'
 import { readShapes } from '../shape/read.ts'
 import type { FileShapes, Shape } from '../shape/shape.ts'
@@ -34,7 +41,14 @@ export function repairSchema(session: Session, before: Catalogue | null): Catalo
   if (isInOrder(session, chosen, dictionaries)) {
     // Nothing to write; but what was read must be of one moment.
     if (session.schemaVersion === shapes.schemaVersion) {
-      return catalogueOf(session, shapes, chosen, verifyCapture(connection, chosen.values(), captureOptions(session)), dictionaries, before)
+      return catalogueOf(
+        session,
+        shapes,
+        chosen,
+        verifyCapture(connection, chosen.values(), captureOptions(session)),
+        dictionaries,
+        before,
+      )
     }
     return repairSchema(session, before)
   }
@@ -58,19 +72,30 @@ const captureOptions = (session: Session): { readonly clock?: string } =>
 
 function chooseShapes(session: Session, { shapes }: FileShapes): ReadonlyMap<string, Shape> {
   const { tables, exclude } = session.meta.get('choice')
-  const chosen = [...shapes].filter(([name]) => (tables === null || tables.includes(name)) && !exclude.includes(name))
+  const chosen = [...shapes].filter(
+    ([name]) => (tables === null || tables.includes(name)) && !exclude.includes(name),
+  )
   return new Map(chosen.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-function isInOrder(session: Session, shapes: ReadonlyMap<string, Shape>, dictionaries: ReadonlyMap<number, Dictionary>): boolean {
+function isInOrder(
+  session: Session,
+  shapes: ReadonlyMap<string, Shape>,
+  dictionaries: ReadonlyMap<number, Dictionary>,
+): boolean {
   const { connection } = session
   if (listCaptured(connection).some(({ name }) => !shapes.has(name))) return false
-  return verifyCapture(connection, shapes.values(), captureOptions(session)).every(({ name, number, found }) => {
-    const shape = shapes.get(name)
-    const dictionary = dictionaries.get(number)
-    if (found !== 'whole' || shape === undefined || dictionary === undefined) return false
-    return dictionary.key === keySignature(shape) && !updateDictionary(connection, shape, dictionary, session.encoding).changed
-  })
+  return verifyCapture(connection, shapes.values(), captureOptions(session)).every(
+    ({ name, number, found }) => {
+      const shape = shapes.get(name)
+      const dictionary = dictionaries.get(number)
+      if (found !== 'whole' || shape === undefined || dictionary === undefined) return false
+      return (
+        dictionary.key === keySignature(shape) &&
+        !updateDictionary(connection, shape, dictionary, session.encoding).changed
+      )
+    },
+  )
 }
 
 /** A table that was dropped, renamed, or can be synced no longer: sync of it stops, and no tombstones are made. */
@@ -94,25 +119,51 @@ function forgetTable(session: Session, number: number, name: string): void {
 /** What the cloud holds of the table is read anew. */
 function uncover(session: Session, name: string): void {
   const { meta } = session
-  meta.set('covered', meta.get('covered').filter((table) => table !== name))
-  meta.set('hydrated', meta.get('hydrated').filter((table) => table !== name))
+  meta.set(
+    'covered',
+    meta.get('covered').filter((table) => table !== name),
+  )
+  meta.set(
+    'hydrated',
+    meta.get('hydrated').filter((table) => table !== name),
+  )
 }
 
-function repairTable(session: Session, shape: Shape, outcome: CaptureOutcome, known: Dictionary | null): void {
+function repairTable(
+  session: Session,
+  shape: Shape,
+  outcome: CaptureOutcome,
+  known: Dictionary | null,
+): void {
   const { connection } = session
   const { number, name } = outcome
   const kept = known !== null && known.key === keySignature(shape) ? known : null
   if (known !== null && kept === null) forgetTable(session, number, name)
-  const { dictionary, appeared, returned, changed } = updateDictionary(connection, shape, kept, session.encoding)
+  const { dictionary, appeared, returned, changed } = updateDictionary(
+    connection,
+    shape,
+    kept,
+    session.encoding,
+  )
   if (changed) saveDictionary(connection, number, dictionary)
   if (kept === null) {
     // Nothing was agreed yet, or under another key: every row is news.
     createStateTable(connection, number, shape)
-    const table = new SyncedTable(connection, session.encoding, { number, shape, dictionary, sweep: outcome.sweep })
+    const table = new SyncedTable(connection, session.encoding, {
+      number,
+      shape,
+      dictionary,
+      sweep: outcome.sweep,
+    })
     connection.prepare(markSql(table, rowKeysSql(table, '1'))).run(BigInt(session.time))
     return
   }
-  const table = new SyncedTable(connection, session.encoding, { number, shape, dictionary, sweep: outcome.sweep })
+  const table = new SyncedTable(connection, session.encoding, {
+    number,
+    shape,
+    dictionary,
+    sweep: outcome.sweep,
+  })
   if (appeared.length > 0) {
     for (const column of appeared) markFilled(session, table, column)
     setApplying(connection, true)
@@ -153,13 +204,22 @@ function catalogueOf(
     if (outcome === undefined || dictionary === undefined) continue
     const { number, sweep } = outcome
     const old = before?.tables.get(name)
-    const same = old?.number === number && old.shape.fingerprint === shape.fingerprint && isSameDictionary(old.dictionary, dictionary)
-    tables.set(name, same ? old : new SyncedTable(session.connection, session.encoding, { number, shape, dictionary, sweep }))
+    const same =
+      old?.number === number &&
+      old.shape.fingerprint === shape.fingerprint &&
+      isSameDictionary(old.dictionary, dictionary)
+    tables.set(
+      name,
+      same
+        ? old
+        : new SyncedTable(session.connection, session.encoding, { number, shape, dictionary, sweep }),
+    )
   }
   return { shapes, tables, schema: schemaOf(chosen, shapes) }
 }
 
-const isSameDictionary = (a: Dictionary, b: Dictionary): boolean => JSON.stringify(a.columns) === JSON.stringify(b.columns)
+const isSameDictionary = (a: Dictionary, b: Dictionary): boolean =>
+  JSON.stringify(a.columns) === JSON.stringify(b.columns)
 
 function schemaOf(chosen: ReadonlyMap<string, Shape>, { refused }: FileShapes): StoreSchema {
   const tables = [...chosen.values()].map(({ table }) => table)

@@ -16,7 +16,12 @@ import type { SyncedTable } from './synced-table.ts'
 const LOST_AT = 1n
 
 /** Offers everything above `common` again; see the port. */
-export function rebase(session: Session, cursor: Cursor, common: number, generations: readonly Generation[]): number {
+export function rebase(
+  session: Session,
+  cursor: Cursor,
+  common: number,
+  generations: readonly Generation[],
+): number {
   let offered = 0
   for (const table of session.tables) offered += rebaseTable(session, table, common)
   session.notebook.loseAbove(common)
@@ -95,7 +100,12 @@ export function adopt(session: Session, replica: string): void {
 const changesOf = (body: string): readonly Change[] => (JSON.parse(body) as PushRequest).changes
 
 /** Where the row went back to its image since it was pushed, the image becomes what was pushed. */
-function doubt(session: Session, table: SyncedTable, bounds: Bounds, { key, op, base, fields = {} }: Change): void {
+function doubt(
+  session: Session,
+  table: SyncedTable,
+  bounds: Bounds,
+  { key, op, base, fields = {} }: Change,
+): void {
   const row = readStanding(session, table, key, bounds)
   const pushed = table.own(fields)
   if (differs(row)) return doubtColumns(table, bounds, row.fields, row.state, pushed)
@@ -108,7 +118,13 @@ function doubt(session: Session, table: SyncedTable, bounds: Bounds, { key, op, 
   if (differs(readStanding(session, table, key, bounds))) table.states.addMark(bounds, session.time)
 }
 
-function doubtColumns(table: SyncedTable, bounds: Bounds, row: Fields | null, state: RowState, pushed: Fields): void {
+function doubtColumns(
+  table: SyncedTable,
+  bounds: Bounds,
+  row: Fields | null,
+  state: RowState,
+  pushed: Fields,
+): void {
   if (row === null || state.agreed !== 'live' || state.image === null) return
   const changed = new Set(table.codec.changed(row, state.image))
   const doubted: { [name: string]: Encoded } = {}

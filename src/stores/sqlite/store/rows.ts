@@ -40,9 +40,16 @@ export class Rows {
     // one of its own, which might delete rows without a trace.
     this.#or = /\bon\s+conflict\b/i.test(shape.sql) ? ' OR ABORT' : ''
     const read = (mode: ReadMode) =>
-      new Template(connection, (place) => `SELECT ${selectList('', this.names, mode)} FROM ${this.#table} WHERE ${this.#where(place, 0)}`)
+      new Template(
+        connection,
+        (place) =>
+          `SELECT ${selectList('', this.names, mode)} FROM ${this.#table} WHERE ${this.#where(place, 0)}`,
+      )
     this.#reads = { fast: read('fast'), exact: read('exact') }
-    this.#delete = new Template(connection, (place) => `DELETE FROM ${this.#table} WHERE ${this.#where(place, 0)}`)
+    this.#delete = new Template(
+      connection,
+      (place) => `DELETE FROM ${this.#table} WHERE ${this.#where(place, 0)}`,
+    )
     this.#insertAll = this.#insertOf(this.names)
   }
 
@@ -84,7 +91,8 @@ export class Rows {
     const bounds = newBounds()
     for (const name of names) {
       const value = fields[name]
-      if (value === undefined || !pushValue(bounds, value, this.#encoding)) throw new Unfit('a value that SQLite does not have')
+      if (value === undefined || !pushValue(bounds, value, this.#encoding))
+        throw new Unfit('a value that SQLite does not have')
     }
     return bounds
   }

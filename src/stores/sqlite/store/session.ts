@@ -137,7 +137,10 @@ export class Session {
    * replicas' rules count, and no trigger calls itself.
    */
   apply<T>(work: () => T): T {
-    return this.#withSettings({ foreign_keys: 0n, ignore_check_constraints: 1n, recursive_triggers: 0n }, () => this.write(work))
+    return this.#withSettings(
+      { foreign_keys: 0n, ignore_check_constraints: 1n, recursive_triggers: 0n },
+      () => this.write(work),
+    )
   }
 
   /** One transaction that writes as the application does, but without foreign key actions. */
@@ -195,7 +198,12 @@ export class Session {
     try {
       for (const name of this.meta.get('suspect')) {
         this.#repair.compare(this, name)
-        this.write(() => this.meta.set('suspect', this.meta.get('suspect').filter((suspect) => suspect !== name)))
+        this.write(() =>
+          this.meta.set(
+            'suspect',
+            this.meta.get('suspect').filter((suspect) => suspect !== name),
+          ),
+        )
       }
     } finally {
       this.#isComparing = false

@@ -28,7 +28,12 @@ export interface Standing {
 }
 
 /** A key that no row of the table can have stands nowhere, but may be parked. */
-export function readStanding(session: Session, table: SyncedTable, key: string, bound?: Bounds | null): Standing {
+export function readStanding(
+  session: Session,
+  table: SyncedTable,
+  key: string,
+  bound?: Bounds | null,
+): Standing {
   const bounds = bound === undefined ? table.bindKey(key) : bound
   const known = { table, key, ...asideOf(session, table, key) }
   if (bounds === null) return { ...known, fields: null, state: NO_STATE, markedAt: null }
@@ -45,7 +50,10 @@ export interface Aside {
 
 export function readAside(session: Session, table: SyncedTable): Aside {
   const offered = session.parking.listOffered(table.number)
-  return { waiting: session.waiting.list(table.number), offered: new Map(offered.map((parked) => [parked.key, parked])) }
+  return {
+    waiting: session.waiting.list(table.number),
+    offered: new Map(offered.map((parked) => [parked.key, parked])),
+  }
 }
 
 export function standingOf(table: SyncedTable, row: JoinedRow, aside: Aside): Standing {
@@ -55,7 +63,11 @@ export function standingOf(table: SyncedTable, row: JoinedRow, aside: Aside): St
   return { table, key, fields, state: row.state ?? NO_STATE, markedAt: at, heldAt, met, parked }
 }
 
-function asideOf(session: Session, table: SyncedTable, key: string): Pick<Standing, 'heldAt' | 'met' | 'parked'> {
+function asideOf(
+  session: Session,
+  table: SyncedTable,
+  key: string,
+): Pick<Standing, 'heldAt' | 'met' | 'parked'> {
   const { number } = table
   const { at: heldAt, met } = session.waiting.read(number, key)
   return { heldAt, met, parked: session.parking.read(number, key) }
@@ -63,7 +75,8 @@ function asideOf(session: Session, table: SyncedTable, key: string): Pick<Standi
 
 /** True when the row is not what was agreed, marked or not. */
 export function differs(row: Standing): boolean {
-  if (row.state.image === null || row.fields === null) return (row.state.image === null) !== (row.fields === null)
+  if (row.state.image === null || row.fields === null)
+    return (row.state.image === null) !== (row.fields === null)
   return changesOf(row).length > 0
 }
 
@@ -84,7 +97,9 @@ export const equalsImage = (table: SyncedTable, fields: Fields, image: Uint8Arra
 
 /** True when a marked row has to be sent: it differs, met what it does not know, or is offered again. */
 export function hasNews(row: Standing): boolean {
-  return row.state.was !== null || row.met > 0 || (row.parked !== null && row.parked.was !== null) || differs(row)
+  return (
+    row.state.was !== null || row.met > 0 || (row.parked !== null && row.parked.was !== null) || differs(row)
+  )
 }
 
 /** Marked, and with news; while a mutation is in flight only its answer tells whether there is news. */
@@ -92,11 +107,18 @@ export function isDirty(row: Standing, inFlight: boolean): boolean {
   return row.markedAt !== null && (inFlight || hasNews(row))
 }
 
-export const isHeld = (row: Standing, inFlight: boolean): boolean => row.heldAt !== null && !isDirty(row, inFlight)
+export const isHeld = (row: Standing, inFlight: boolean): boolean =>
+  row.heldAt !== null && !isDirty(row, inFlight)
 
 /** True when the row is agreed with the cloud as it is: nothing here is unsent. */
 export function isAgreed(row: Standing): boolean {
-  return row.state.agreed === 'live' && row.heldAt === null && row.met === 0 && row.state.was === null && !differs(row)
+  return (
+    row.state.agreed === 'live' &&
+    row.heldAt === null &&
+    row.met === 0 &&
+    row.state.was === null &&
+    !differs(row)
+  )
 }
 
 /** The row as the engine sees it. */
@@ -111,14 +133,30 @@ export function toLocalRow(row: Standing, inFlight: boolean): LocalRow {
     const { record, was } = parked
     const whole = record.fields ?? {}
     const claims = claimsOf(table, key, table.own(whole), null)
-    return { ...place, fields: whole, base: record.version, agreed: 'live', changed: Object.keys(whole), claims, was }
+    return {
+      ...place,
+      fields: whole,
+      base: record.version,
+      agreed: 'live',
+      changed: Object.keys(whole),
+      claims,
+      was,
+    }
   }
   const { version: base, agreed, was } = state
   if (fields === null) return { ...place, fields, base, agreed, changed: [], claims: {}, was }
   if (agreed !== 'live' || was !== null || state.image === null) {
     // Whole rows carry what newer replicas know of them, or it would be lost with the row the cloud has not.
     const whole = state.extra === null ? fields : { ...state.extra, ...fields }
-    return { ...place, fields: whole, base, agreed, changed: Object.keys(whole), claims: claimsOf(table, key, fields, null), was }
+    return {
+      ...place,
+      fields: whole,
+      base,
+      agreed,
+      changed: Object.keys(whole),
+      claims: claimsOf(table, key, fields, null),
+      was,
+    }
   }
   const changed = changesOf(row)
   return { ...place, fields, base, agreed, changed, claims: claimsOf(table, key, fields, changed), was }

@@ -84,7 +84,8 @@ export class States {
   constructor(connection: Connection, number: number, keyLength: number) {
     const keys = Array.from({ length: keyLength }, (_, at) => keyColumn(at))
     const list = keys.join(', ')
-    const where = (place: (at: number) => string) => keys.map((key, at) => `${key} = ${place(at)}`).join(' AND ')
+    const where = (place: (at: number) => string) =>
+      keys.map((key, at) => `${key} = ${place(at)}`).join(' AND ')
     const state = stateTable(number)
     const mark = markTable(number)
     const places = (place: (at: number) => string, more: number) =>
@@ -98,7 +99,8 @@ export class States {
     this.#remove = new Template(connection, (place) => `DELETE FROM ${state} WHERE ${where(place)}`)
     this.#see = new Template(
       connection,
-      (place) => `UPDATE ${state} SET agreed = agreed & ~${StateFlag.unseen} WHERE ${where(place)} AND agreed & ${StateFlag.unseen}`,
+      (place) =>
+        `UPDATE ${state} SET agreed = agreed & ~${StateFlag.unseen} WHERE ${where(place)} AND agreed & ${StateFlag.unseen}`,
     )
     this.#readMark = new Template(connection, (place) => `SELECT at FROM ${mark} WHERE ${where(place)}`)
     this.#addMark = new Template(

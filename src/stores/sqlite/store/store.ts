@@ -69,7 +69,8 @@ export function createStore(options: StoreOptions): SqliteStore {
     adopt: (replica) => perform(() => session.write(() => adopt(session, replica))),
     rebase: (cursor, common, generations) =>
       perform(() => ({ offered: session.write(() => rebase(session, cursor, common, generations)) })),
-    savePublishedSchema: (fingerprint) => perform(() => session.write(() => meta.set('publishedSchema', fingerprint))),
+    savePublishedSchema: (fingerprint) =>
+      perform(() => session.write(() => meta.set('publishedSchema', fingerprint))),
 
     counts: () => perform(() => session.read(() => readCounts(session))),
     listParked: (limit) => perform(() => session.read(() => listParked(session, limit))),
@@ -80,13 +81,16 @@ export function createStore(options: StoreOptions): SqliteStore {
       watch.notify()
     },
     listQuarantine: (limit) =>
-      perform(() => session.read(() => session.quarantine.list(limit, (number) => session.tableName(number)))),
+      perform(() =>
+        session.read(() => session.quarantine.list(limit, (number) => session.tableName(number))),
+      ),
     async retryQuarantine(id) {
       const done = await perform(() => retryQuarantined(session, id))
       watch.notify()
       return done
     },
-    dropQuarantine: (id: string, record: WireRecord | null) => perform(() => dropQuarantined(session, id, record)),
+    dropQuarantine: (id: string, record: WireRecord | null) =>
+      perform(() => dropQuarantined(session, id, record)),
 
     watch: (changed) => watch.add(changed),
     notify: () => watch.notify(),

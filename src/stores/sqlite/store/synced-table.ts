@@ -37,7 +37,12 @@ export class SyncedTable {
   constructor(
     connection: Connection,
     encoding: TextEncoding,
-    table: { readonly number: number; readonly shape: Shape; readonly dictionary: Dictionary; readonly sweep: boolean },
+    table: {
+      readonly number: number
+      readonly shape: Shape
+      readonly dictionary: Dictionary
+      readonly sweep: boolean
+    },
   ) {
     this.connection = connection
     this.encoding = encoding
@@ -159,4 +164,5 @@ export class SyncedTable {
 }
 
 /** Past this a key cannot be carried. */
-export const isKeyTooLong = (key: string): boolean => key.length * 3 > MAX_KEY_BYTES && utf8Bytes(key) > MAX_KEY_BYTES
+export const isKeyTooLong = (key: string): boolean =>
+  key.length * 3 > MAX_KEY_BYTES && utf8Bytes(key) > MAX_KEY_BYTES

@@ -9,7 +9,11 @@ import type { Session } from './session.ts'
  * corrupt. Where no such trigger can fire, the schema is not touched. `tables`: those written to; null: any.
  * What throws must take the transaction back.
  */
-export function withoutSyncedTriggers<T>(session: Session, tables: readonly string[] | null, work: () => T): T {
+export function withoutSyncedTriggers<T>(
+  session: Session,
+  tables: readonly string[] | null,
+  work: () => T,
+): T {
   const off = findSyncedWriters(session, tables)
   if (off.length === 0) return work()
   const { connection } = session
@@ -69,5 +73,8 @@ const withKind = (effect: TriggerEffect): TriggerEffect & { readonly isView: boo
 })
 
 function effectsOf(session: Session): readonly TriggerEffect[] {
-  return (session.triggerEffects ??= readTriggerEffects(session.connection, new Set(session.tables.map(({ name }) => name))))
+  return (session.triggerEffects ??= readTriggerEffects(
+    session.connection,
+    new Set(session.tables.map(({ name }) => name)),
+  ))
 }

@@ -18,7 +18,10 @@ export type Acknowledged = Map<string, Map<string, RowState>>
  * Settles the mutation in flight. Answers the states of before: a `current` that cannot stand must not leave a row
  * that claims to know it. Also answers the latest time of what was pushed.
  */
-export function acknowledge(session: Session, acknowledgement: Acknowledgement): { readonly before: Acknowledged; readonly floor: Hlc } {
+export function acknowledge(
+  session: Session,
+  acknowledgement: Acknowledgement,
+): { readonly before: Acknowledged; readonly floor: Hlc } {
   const { mutation, returned, rows } = acknowledgement
   session.mutations.settle(mutation, returned === true)
   const before: Acknowledged = new Map()
@@ -43,7 +46,14 @@ export function acknowledge(session: Session, acknowledgement: Acknowledgement):
 }
 
 /** The image becomes what was pushed, not what the row is now: an edit made meanwhile stays dirty. */
-function agree(session: Session, table: SyncedTable, bounds: Bounds, change: Change, version: number, time: Hlc): RowState {
+function agree(
+  session: Session,
+  table: SyncedTable,
+  bounds: Bounds,
+  change: Change,
+  version: number,
+  time: Hlc,
+): RowState {
   const { key } = change
   const { number, states } = table
   const state = states.read(bounds) ?? NO_STATE
@@ -71,7 +81,12 @@ function agree(session: Session, table: SyncedTable, bounds: Bounds, change: Cha
   const kept = state.agreed === 'live' && state.was === null ? state : NO_STATE
   const extra = { ...kept.extra, ...table.extraOf(fields) }
   const image = Uint8Array.from(table.codec.encode(fields, kept.image))
-  const live: RowState = { ...agreed, agreed: 'live', image, extra: Object.keys(extra).length === 0 ? null : extra }
+  const live: RowState = {
+    ...agreed,
+    agreed: 'live',
+    image,
+    extra: Object.keys(extra).length === 0 ? null : extra,
+  }
   states.write(bounds, live)
   settleMark(table, bounds, live, Math.max(time, change.hlc))
   return state
@@ -119,7 +134,12 @@ function refuse(
   if (isAsPushed(session, table, bounds, change)) withhold(session, table, key, bounds, change.hlc)
 }
 
-function isAsPushed(session: Session, table: SyncedTable, bounds: Bounds, { op, key, fields }: Change): boolean {
+function isAsPushed(
+  session: Session,
+  table: SyncedTable,
+  bounds: Bounds,
+  { op, key, fields }: Change,
+): boolean {
   const { fields: row, state } = readStanding(session, table, key, bounds)
   if (row === null || op === 'delete' || fields === undefined) return row === null && op === 'delete'
   const isWhole = state.agreed !== 'live' || state.was !== null || state.image === null
@@ -128,5 +148,7 @@ function isAsPushed(session: Session, table: SyncedTable, bounds: Bounds, { op, 
 }
 
 function pick(fields: Fields, names: readonly string[]): Fields {
-  return Object.fromEntries(names.filter((name) => fields[name] !== undefined).map((name) => [name, fields[name] ?? null]))
+  return Object.fromEntries(
+    names.filter((name) => fields[name] !== undefined).map((name) => [name, fields[name] ?? null]),
+  )
 }

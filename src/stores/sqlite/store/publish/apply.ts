@@ -33,7 +33,12 @@ export interface TableWork {
  * Applies to one table, together with its parked records. Rows are written one by one where nothing is in the way;
  * what meets another row's unique value is placed afterwards, all of it together.
  */
-export function applyToTable(session: Session, work: TableWork, poison: ReadonlySet<string>, outcome: Outcome): void {
+export function applyToTable(
+  session: Session,
+  work: TableWork,
+  poison: ReadonlySet<string>,
+  outcome: Outcome,
+): void {
   const { table, clean, targets } = work
   const held: Put[] = []
   const apply = new TableApply(session, work, poison, outcome, held)
@@ -123,13 +128,21 @@ class TableApply {
     this.#outcome.applied--
     writing(table, key, () => deleteRow(table, bounds))
     table.states.write(bounds, state)
-    return { target: { key, bounds, record, kind: 'record', fields: null, at: 0, fresh: true }, bounds, left: row ?? undefined }
+    return {
+      target: { key, bounds, record, kind: 'record', fields: null, at: 0, fresh: true },
+      bounds,
+      left: row ?? undefined,
+    }
   }
 
   /** A row that had to leave the table for another: its record is parked, the row of before stays where it can. */
   displace(key: string, row: Fields, reason: string): void {
     const written = this.#written.get(key)
-    const isParked = parkDisplaced(this.#session, this.#table, key, { row, record: written?.record ?? null, reason })
+    const isParked = parkDisplaced(this.#session, this.#table, key, {
+      row,
+      record: written?.record ?? null,
+      reason,
+    })
     touch(this.#outcome, this.#table, key)
     if (written === undefined || !isParked) return
     this.#outcome.applied--
@@ -175,7 +188,8 @@ class TableApply {
   #fail(target: Target, failure: Failure): void {
     // What stands under the key was never agreed on and never marked: nothing may be written over it (I1).
     if (failure.kind === 'key') throw new Unmarked(this.#table.name, target.key)
-    if (failure.kind === 'unique' && target.bounds !== null) this.#held.push({ target, bounds: target.bounds })
+    if (failure.kind === 'unique' && target.bounds !== null)
+      this.#held.push({ target, bounds: target.bounds })
     else this.settle(target, failure.obstacle)
   }
 
@@ -258,7 +272,8 @@ function retries(session: Session, { table, clean, targets }: TableWork): readon
   return parked.flatMap(({ key, record, was }): Target[] => {
     if (taken.has(key)) return []
     const row = readStanding(session, table, key)
-    if (row.heldAt !== null || (row.markedAt !== null && (differs(row) || (was === null && hasNews(row))))) return []
+    if (row.heldAt !== null || (row.markedAt !== null && (differs(row) || (was === null && hasNews(row)))))
+      return []
     return [{ key, bounds: table.bindKey(key), record, kind: 'record', fields: null, at: 0, fresh: false }]
   })
 }

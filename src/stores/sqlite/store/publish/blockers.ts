@@ -42,13 +42,19 @@ function termsOf(table: SyncedTable, index: ShapeIndex, fields: Fields): readonl
   const name = trialTable(table.number, table.shape.fingerprint)
   const trial = `temp.${name}`
   fillTrial(table, name, fields)
-  return computeTerms(table, index, (list) => new Template(table.connection, () => `SELECT ${list} FROM ${trial}`), newBounds())
+  return computeTerms(
+    table,
+    index,
+    (list) => new Template(table.connection, () => `SELECT ${list} FROM ${trial}`),
+    newBounds(),
+  )
 }
 
 /** Puts one row, alone, into a table that has the columns of this one and none of its rules. */
 function fillTrial(table: SyncedTable, trial: string, fields: Fields): void {
   const columns = table.shape.columns.map(({ name, type, collation, generated }) => {
-    const computed = generated === null ? '' : ` AS (${generated.as}) ${generated.stored ? 'STORED' : 'VIRTUAL'}`
+    const computed =
+      generated === null ? '' : ` AS (${generated.as}) ${generated.stored ? 'STORED' : 'VIRTUAL'}`
     return `${quoteName(name)} ${type} COLLATE ${quoteName(collation)}${computed}`
   })
   const strict = table.shape.strict ? ' STRICT' : ''
@@ -56,12 +62,14 @@ function fillTrial(table: SyncedTable, trial: string, fields: Fields): void {
   table.connection.exec(`DELETE FROM temp.${trial}`)
   const bounds = newBounds()
   for (const name of table.names) {
-    if (!pushValue(bounds, fields[name] ?? null, table.encoding)) throw new Unfit('a value that SQLite does not have')
+    if (!pushValue(bounds, fields[name] ?? null, table.encoding))
+      throw new Unfit('a value that SQLite does not have')
   }
   const list = table.names.map(quoteName).join(', ')
   new Template(
     table.connection,
-    (place) => `INSERT INTO temp.${trial} (${list}) VALUES (${table.names.map((_, at) => place(at)).join(', ')})`,
+    (place) =>
+      `INSERT INTO temp.${trial} (${list}) VALUES (${table.names.map((_, at) => place(at)).join(', ')})`,
   ).run(bounds)
 }
 
@@ -71,7 +79,9 @@ function holdersOf(table: SyncedTable, index: ShapeIndex, values: readonly Encod
   for (const value of values) if (!pushValue(bounds, value, table.encoding)) return []
   const where = (place: (at: number) => string) =>
     [
-      ...index.terms.map((term, at) => `${termSql(term)} COLLATE ${quoteName(term.collation)} = ${place(at)}`),
+      ...index.terms.map(
+        (term, at) => `${termSql(term)} COLLATE ${quoteName(term.collation)} = ${place(at)}`,
+      ),
       ...(index.where === null ? [] : [`(${index.where})`]),
     ].join(' AND ')
   for (const mode of ['fast', 'exact'] as const) {
@@ -89,7 +99,8 @@ function readKeys(
 ): readonly string[] | undefined {
   const rows = new Template(
     table.connection,
-    (place) => `SELECT ${selectList('', table.keyNames, mode)} FROM main.${quoteName(table.name)} WHERE ${where(place)} LIMIT 2`,
+    (place) =>
+      `SELECT ${selectList('', table.keyNames, mode)} FROM main.${quoteName(table.name)} WHERE ${where(place)} LIMIT 2`,
   ).all(bounds)
   const keys: string[] = []
   for (const row of rows) {
@@ -99,4 +110,3 @@ function readKeys(
   }
   return keys
 }
-

@@ -14,7 +14,10 @@ export function movedReadings(session: Session, { merged }: Publication): readon
   return merged
     .filter(({ read }) => {
       const table = session.table(read.table)
-      return table === undefined || !isSameReading(read, toLocalRow(readStanding(session, table, read.key), inFlight))
+      return (
+        table === undefined ||
+        !isSameReading(read, toLocalRow(readStanding(session, table, read.key), inFlight))
+      )
     })
     .map(({ read: { table, key } }) => ({ table, key }))
 }
@@ -30,7 +33,9 @@ function isSameReading(a: LocalRow, b: LocalRow): boolean {
 /** The records of one table that say something new, or of which that is not known yet. */
 export interface TableNews {
   readonly table: SyncedTable
-  readonly records: readonly (Omit<CleanRecord, 'bounds'> & { readonly bounds: CleanRecord['bounds'] | null })[]
+  readonly records: readonly (Omit<CleanRecord, 'bounds'> & {
+    readonly bounds: CleanRecord['bounds'] | null
+  })[]
 }
 
 export interface News {
@@ -40,7 +45,11 @@ export interface News {
 }
 
 /** The newest record of each row, without those that are merged and those of tables that are not synced. */
-export function newestRecords({ records, merged, imagesOnly }: Publication): ReadonlyMap<string, ReadonlyMap<string, WireRecord>> {
+export function newestRecords({
+  records,
+  merged,
+  imagesOnly,
+}: Publication): ReadonlyMap<string, ReadonlyMap<string, WireRecord>> {
   const decided = new Set(imagesOnly === true ? [] : merged.map(({ read }) => `${read.table}\0${read.key}`))
   const tables = new Map<string, Map<string, WireRecord>>()
   for (const record of records) {
@@ -64,7 +73,10 @@ export function readNews(session: Session, publication: Publication, acknowledge
     const table = session.table(name)
     if (table === undefined) continue
     const known = acknowledged.get(name)
-    const isQuiet = !table.states.hasMarks() && session.waiting.isEmpty(table.number) && session.parking.isEmpty(table.number)
+    const isQuiet =
+      !table.states.hasMarks() &&
+      session.waiting.isEmpty(table.number) &&
+      session.parking.isEmpty(table.number)
     const records: TableNews['records'][number][] = []
     for (const record of newest.values()) {
       const bounds = table.bindKey(record.key)
@@ -76,14 +88,21 @@ export function readNews(session: Session, publication: Publication, acknowledge
       const isMore = publication.place !== undefined && tellsMore(table, record, state)
       if (!isMore && !isNews(session, table, record, state, known?.has(record.key) === true)) continue
       records.push({ record, bounds, state })
-      if (!isQuiet && publication.imagesOnly !== true && isTouched(session, table, record.key)) moved.push({ table: name, key: record.key })
+      if (!isQuiet && publication.imagesOnly !== true && isTouched(session, table, record.key))
+        moved.push({ table: name, key: record.key })
     }
     tables.push({ table, records })
   }
   return { tables, moved }
 }
 
-function isNews(session: Session, table: SyncedTable, record: WireRecord, { version }: RowState, isAcknowledged: boolean): boolean {
+function isNews(
+  session: Session,
+  table: SyncedTable,
+  record: WireRecord,
+  { version }: RowState,
+  isAcknowledged: boolean,
+): boolean {
   // The answer to a push may hold more than was pushed, at the very version that the push got.
   if (isAcknowledged && record.version >= version) return true
   const parked = session.parking.read(table.number, record.key)

@@ -12,12 +12,20 @@ export function agreeOnImage(session: Session, table: SyncedTable, record: WireR
   const bounds = table.bindKey(key)
   const { parked, heldAt } = readStanding(session, table, key, bounds)
   const isLive = record.deleted !== true
-  if (parked !== null && isLive) return session.parking.write(number, key, { ...parked, record, was: null, lost: false, unseen: false }, null)
+  if (parked !== null && isLive)
+    return session.parking.write(
+      number,
+      key,
+      { ...parked, record, was: null, lost: false, unseen: false },
+      null,
+    )
   session.parking.remove(number, key)
   session.waiting.remove(number, key)
   if (bounds === null) return
   const before = states.read(bounds) ?? NO_STATE
-  const state: RowState = isLive ? { ...liveState(table, before, record, null), own: before.own } : { ...NO_STATE, version, agreed: 'deleted' }
+  const state: RowState = isLive
+    ? { ...liveState(table, before, record, null), own: before.own }
+    : { ...NO_STATE, version, agreed: 'deleted' }
   states.write(bounds, state)
   if (differs(readStanding(session, table, key, bounds))) states.addMark(bounds, heldAt ?? session.time)
   else states.removeMark(bounds)

@@ -76,7 +76,12 @@ class PlacementTry {
   /** Rows of before that may come back where their record is refused. */
   readonly #left = new Map<Target, Fields>()
 
-  constructor(session: Session, table: SyncedTable, stuck: ReadonlyMap<Target, Obstacle>, standing: ReadonlySet<string>) {
+  constructor(
+    session: Session,
+    table: SyncedTable,
+    stuck: ReadonlyMap<Target, Obstacle>,
+    standing: ReadonlySet<string>,
+  ) {
     this.#standing = new Set(standing)
     this.#session = session
     this.#table = table
@@ -129,7 +134,8 @@ class PlacementTry {
       if (failure.kind !== 'unique' || tries > table.shape.unique.length) return failure.obstacle
       const blockers = findBlockers(table, target.key, row)
       this.#inTheWay = blockers.map((blocker) => blocker.key)
-      if (blockers.length === 0 || !blockers.every((blocker) => this.#yields(blocker, target, row))) return failure.obstacle
+      if (blockers.length === 0 || !blockers.every((blocker) => this.#yields(blocker, target, row)))
+        return failure.obstacle
       for (const blocker of blockers) this.#displace(blocker, failure.obstacle.reason)
     }
   }
@@ -152,7 +158,10 @@ class PlacementTry {
     if (!givesWay(blocker, target.key)) return false
     // The cloud must have given the row this value: a local change of a kept row displaces nobody.
     const fields = target.record?.fields
-    return target.kind !== 'keep' || (fields !== undefined && sharesValue(this.#table, index, row, this.#table.own(fields)))
+    return (
+      target.kind !== 'keep' ||
+      (fields !== undefined && sharesValue(this.#table, index, row, this.#table.own(fields)))
+    )
   }
 
   #displace({ key }: Blocker, reason: string): void {

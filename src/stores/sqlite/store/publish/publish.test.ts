@@ -3,7 +3,20 @@ import { describe, expect, test } from 'vitest'
 import type { Fields } from '../../../../kernel/values.ts'
 import type { WireRecord } from '../../../../protocol/records.ts'
 import type { Store } from '../../../../engine/store.ts'
-import { acknowledge, dirtyKeys, key, merge, note, parkedKeys, pull, push, readAllDirty, send, tombstone, touch } from '../../../../testing/store-contract/cycle.ts'
+import {
+  acknowledge,
+  dirtyKeys,
+  key,
+  merge,
+  note,
+  parkedKeys,
+  pull,
+  push,
+  readAllDirty,
+  send,
+  tombstone,
+  touch,
+} from '../../../../testing/store-contract/cycle.ts'
 import { betterSqlite3 } from '../../driver/better-sqlite3.ts'
 import type { Connection } from '../../driver/driver.ts'
 import { nodeSqlite } from '../../driver/node-sqlite.ts'
@@ -29,7 +42,9 @@ async function rekey(store: Store, records: readonly WireRecord[], more: Paramet
       return { read, record: met, decision: { kind: 'rekey' } as const }
     }),
   )
-  const notes = merged.map(({ read, record: remote }) => note(read, { kind: 'rekeyed', remote, chosen: 'both' }))
+  const notes = merged.map(({ read, record: remote }) =>
+    note(read, { kind: 'rekeyed', remote, chosen: 'both' }),
+  )
   return merge(store, merged, { notes, ...more })
 }
 
@@ -71,7 +86,9 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
     test('children that came from the cloud stay with the cloud’s row', async () => {
       await using f = await openFile(driver, SQL)
       await pull(f.store, [record('books', 1, { id: 9, author: 1, title: 'remote' })])
-      f.app.exec("INSERT INTO authors VALUES (1, 'local', NULL); INSERT INTO books VALUES (1, 1, 'mine'), (2, 1, 'sent')")
+      f.app.exec(
+        "INSERT INTO authors VALUES (1, 'local', NULL); INSERT INTO books VALUES (1, 1, 'mine'), (2, 1, 'sent')",
+      )
       const changes = (await send(f.store)).filter(({ key: at }) => at === '[2]')
       await acknowledge(f.store, changes, 2)
       const parent = record('authors', 3, { id: 1, name: 'remote', editor: null })
@@ -88,7 +105,9 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
 
     test('fresh keys are above every known one, spread, and never given twice', async () => {
       await using f = await openFile(driver, SQL)
-      f.app.exec("INSERT INTO authors VALUES (900, 'gone', NULL); DELETE FROM authors WHERE id = 900; INSERT INTO authors VALUES (1, 'a', NULL)")
+      f.app.exec(
+        "INSERT INTO authors VALUES (900, 'gone', NULL); DELETE FROM authors WHERE id = 900; INSERT INTO authors VALUES (1, 'a', NULL)",
+      )
       await pull(f.store, [tombstone('authors', '[5000]', 1)])
       await rekey(f.store, [record('authors', 2, { id: 1, name: 'r1', editor: null })])
       const [[first]] = all(f.app, "SELECT id FROM authors WHERE name = 'a'") as [[number]]
@@ -96,14 +115,18 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       await rekey(f.store, [record('authors', 3, { id: first, name: 'r2', editor: null })])
       const [[second]] = all(f.app, "SELECT id FROM authors WHERE name = 'a'") as [[number]]
       expect(second).toBeGreaterThan(first)
-      expect(all(f.app, "INSERT INTO authors (name) VALUES ('next') RETURNING id")[0]?.[0]).toBeGreaterThan(second)
+      expect(all(f.app, "INSERT INTO authors (name) VALUES ('next') RETURNING id")[0]?.[0]).toBeGreaterThan(
+        second,
+      )
     })
 
     test('a child of the same publication that still says the old key follows too', async () => {
       await using f = await openFile(driver, SQL)
       f.app.exec("INSERT INTO authors VALUES (1, 'local', NULL); INSERT INTO books VALUES (1, 1, 'mine')")
       await push(f.store, 1).then(() => undefined)
-      f.app.exec("DELETE FROM authors; INSERT INTO authors VALUES (4, 'new', NULL); UPDATE books SET author = 4")
+      f.app.exec(
+        "DELETE FROM authors; INSERT INTO authors VALUES (4, 'new', NULL); UPDATE books SET author = 4",
+      )
       const changes = await send(f.store)
       const [book] = changes.filter(({ table }) => table === 'books')
       const current = record('books', 9, { id: 1, author: 4, title: 'edited elsewhere' })
@@ -128,8 +151,14 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
 
     test('swapped in one publication, by column and by expression', async () => {
       await using f = await openFile(driver, SQL)
-      await pull(f.store, [person('a', 1, { email: 'x', nick: 'N', team: 't' }), person('b', 2, { email: 'Y', nick: 'm', team: 't' })])
-      const result = await pull(f.store, [person('a', 3, { email: 'y', nick: 'M', team: 't' }), person('b', 4, { email: 'X', nick: 'n', team: 't' })])
+      await pull(f.store, [
+        person('a', 1, { email: 'x', nick: 'N', team: 't' }),
+        person('b', 2, { email: 'Y', nick: 'm', team: 't' }),
+      ])
+      const result = await pull(f.store, [
+        person('a', 3, { email: 'y', nick: 'M', team: 't' }),
+        person('b', 4, { email: 'X', nick: 'n', team: 't' }),
+      ])
       expect(result).toMatchObject({ applied: 2, parked: 0 })
       expect(all(f.app, 'SELECT id, email, nick FROM people ORDER BY id')).toEqual([
         ['a', 'y', 'M'],
@@ -141,14 +170,23 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
     test('a chain in any order', async () => {
       await using f = await openFile(driver, SQL)
       const rows = ['a', 'b', 'c', 'd']
-      await pull(f.store, rows.map((id, at) => person(id, at + 1, { email: `m${at}` })))
+      await pull(
+        f.store,
+        rows.map((id, at) => person(id, at + 1, { email: `m${at}` })),
+      )
       const next = rows.map((id, at) => person(id, at + 10, { email: `m${(at + 1) % 4}` }))
-      expect(await pull(f.store, [next[2], next[0], next[3], next[1]] as WireRecord[])).toMatchObject({ applied: 4, parked: 0 })
+      expect(await pull(f.store, [next[2], next[0], next[3], next[1]] as WireRecord[])).toMatchObject({
+        applied: 4,
+        parked: 0,
+      })
       expect(all(f.app, 'SELECT email FROM people ORDER BY id').flat()).toEqual(['m1', 'm2', 'm3', 'm0'])
     })
 
     test('I2: under two keys, the smaller agreed key stands, whatever the index and the order', async () => {
-      for (const [one, other] of [['a', 'b'], ['b', 'a']] as const) {
+      for (const [one, other] of [
+        ['a', 'b'],
+        ['b', 'a'],
+      ] as const) {
         await using f = await openFile(driver, SQL)
         await pull(f.store, [person(one, 1, { nick: 'Ann', team: 't' })])
         await pull(f.store, [person(other, 2, { nick: 'ANN', team: 't' })])
@@ -165,14 +203,20 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
     test('I1: an unsent row is in the way: the record is parked, and stands when the row gives up', async () => {
       await using f = await openFile(driver, SQL)
       f.app.exec("INSERT INTO people (id, email) VALUES ('z', 'Mine@x')")
-      expect(await pull(f.store, [person('a', 1, { email: 'mine@X' })])).toMatchObject({ applied: 0, parked: 1 })
+      expect(await pull(f.store, [person('a', 1, { email: 'mine@X' })])).toMatchObject({
+        applied: 0,
+        parked: 1,
+      })
       expect(all(f.app, 'SELECT id FROM people')).toEqual([['z']])
       const changes = await send(f.store)
       expect(changes).toMatchObject([{ key: '["z"]', op: 'put' }])
       const read = await touch(f.store, 'people', '["z"]')
       await acknowledge(f.store, changes, 9, {
         outcome: () => ({ kind: 'left' }),
-        rest: { merged: [{ read, record: null, decision: { kind: 'take' } }], notes: [note(read, { kind: 'unique' })] },
+        rest: {
+          merged: [{ read, record: null, decision: { kind: 'take' } }],
+          notes: [note(read, { kind: 'unique' })],
+        },
       })
       expect(all(f.app, 'SELECT id FROM people')).toEqual([['a']])
       expect(await parkedKeys(f.store)).toEqual([])
@@ -196,7 +240,10 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
     })
 
     test('ON CONFLICT REPLACE of the schema deletes nobody', async () => {
-      await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, u TEXT UNIQUE ON CONFLICT REPLACE)')
+      await using f = await openFile(
+        driver,
+        'CREATE TABLE t (id INTEGER PRIMARY KEY ON CONFLICT REPLACE, u TEXT UNIQUE ON CONFLICT REPLACE)',
+      )
       f.app.exec("INSERT INTO t VALUES (9, 'x')")
       expect(await pull(f.store, [record('t', 1, { id: 1, u: 'x' })])).toMatchObject({ parked: 1 })
       expect(all(f.app, 'SELECT id FROM t')).toEqual([[9]])
@@ -205,7 +252,10 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
 
   describe('rules of one side only', () => {
     test('I9: NOT NULL, STRICT types and integer keys park one record and stop no other', async () => {
-      await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, s TEXT) STRICT')
+      await using f = await openFile(
+        driver,
+        'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, s TEXT) STRICT',
+      )
       const result = await pull(f.store, [
         record('t', 1, { id: 1, n: null, s: 'x' }),
         record('t', 2, { id: 2, n: 'word', s: 'x' }),
@@ -216,7 +266,8 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       ])
       expect(result).toMatchObject({ status: 'done', applied: 1, parked: 5 })
       expect(all(f.app, 'SELECT id FROM t')).toEqual([[6]])
-      for (const { reason } of await f.store.listParked(9)) expect(reason).toMatch(/^(not null|type|a value|key)/)
+      for (const { reason } of await f.store.listParked(9))
+        expect(reason).toMatch(/^(not null|type|a value|key)/)
       expect(await dirtyKeys(f.store)).toEqual([])
     })
 
@@ -224,7 +275,9 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL)')
       await pull(f.store, [record('t', 1, { id: 1, n: null })])
       expect(await parkedKeys(f.store)).toEqual(['t [1]'])
-      f.app.exec('CREATE TABLE u (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO u SELECT * FROM t; DROP TABLE t; ALTER TABLE u RENAME TO t')
+      f.app.exec(
+        'CREATE TABLE u (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO u SELECT * FROM t; DROP TABLE t; ALTER TABLE u RENAME TO t',
+      )
       await pull(f.store, [])
       expect(all(f.app, 'SELECT id, n FROM t')).toEqual([[1, null]])
       expect(await parkedKeys(f.store)).toEqual([])
@@ -232,20 +285,28 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
     })
 
     test('a row that fails CHECK here is applied: the check is the other replica’s to make', async () => {
-      await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CHECK (n > 0))')
+      await using f = await openFile(
+        driver,
+        'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CHECK (n > 0))',
+      )
       expect(await pull(f.store, [record('t', 1, { id: 1, n: -1 })])).toMatchObject({ applied: 1, parked: 0 })
       expect(all(f.app, 'SELECT n FROM t')).toEqual([[-1]])
       expect(() => f.app.exec('INSERT INTO t VALUES (2, -2)')).toThrow()
     })
 
     test('an older edit stays visible while its record is parked', async () => {
-      await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, s TEXT)')
+      await using f = await openFile(
+        driver,
+        'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER NOT NULL, s TEXT)',
+      )
       await pull(f.store, [record('t', 1, { id: 1, n: 1, s: 'old' })])
       await pull(f.store, [record('t', 2, { id: 1, n: null, s: 'new' })])
       expect(all(f.app, 'SELECT n, s FROM t')).toEqual([[1, 'old']])
       f.app.exec("UPDATE t SET s = 'edited'")
       expect(await touch(f.store, 't', '[1]')).toMatchObject({ base: 1, changed: ['s'] })
-      await pull(f.store, [record('t', 3, { id: 1, n: 3, s: 'later' })]).then((result) => expect(result).toMatchObject({ status: 'moved' }))
+      await pull(f.store, [record('t', 3, { id: 1, n: 3, s: 'later' })]).then((result) =>
+        expect(result).toMatchObject({ status: 'moved' }),
+      )
     })
   })
 
@@ -256,10 +317,20 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
 
     test('any order, and what points nowhere is noted once and resolved later', async () => {
       await using f = await openFile(driver, SQL)
-      expect(await pull(f.store, [record('children', 1, { id: 'c', parent: 'p' }), record('parents', 2, { id: 'p' })])).toMatchObject({ applied: 2, notes: 0 })
-      expect(await pull(f.store, [record('children', 3, { id: 'd', parent: 'q' })])).toMatchObject({ applied: 1, notes: 1 })
+      expect(
+        await pull(f.store, [
+          record('children', 1, { id: 'c', parent: 'p' }),
+          record('parents', 2, { id: 'p' }),
+        ]),
+      ).toMatchObject({ applied: 2, notes: 0 })
+      expect(await pull(f.store, [record('children', 3, { id: 'd', parent: 'q' })])).toMatchObject({
+        applied: 1,
+        notes: 1,
+      })
       expect(await pull(f.store, [])).toMatchObject({ notes: 0 })
-      expect(await f.store.listInbox({ open: true })).toMatchObject([{ kind: 'integrity', table: 'children', key: '["d"]', columns: ['parent'] }])
+      expect(await f.store.listInbox({ open: true })).toMatchObject([
+        { kind: 'integrity', table: 'children', key: '["d"]', columns: ['parent'] },
+      ])
       await pull(f.store, [record('parents', 4, { id: 'q' })])
       expect(await f.store.listInbox({ open: true })).toEqual([])
       expect(await f.store.listInbox({})).toMatchObject([{ status: 'resolved' }])
@@ -296,15 +367,28 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       CREATE TRIGGER count_d AFTER DELETE ON notes BEGIN UPDATE totals SET value = value - 1 WHERE name = 'notes'; END;
       CREATE TRIGGER log_i AFTER INSERT ON notes BEGIN INSERT INTO log VALUES (new.id, new.title); END;
       CREATE TRIGGER last_u AFTER UPDATE ON notes BEGIN INSERT OR REPLACE INTO last VALUES (1, new.title); END;`
-    const noteOf = (id: number, version: number, title: string): WireRecord => record('notes', version, { id, title, body: `body ${id}` })
-    const schemaOf = (app: Connection) => all(app, "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE '\\_tidemark%' ESCAPE '\\' ORDER BY type, name")
+    const noteOf = (id: number, version: number, title: string): WireRecord =>
+      record('notes', version, { id, title, body: `body ${id}` })
+    const schemaOf = (app: Connection) =>
+      all(
+        app,
+        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE '\\_tidemark%' ESCAPE '\\' ORDER BY type, name",
+      )
 
     test('a full-text index stays right, a counter counts once, other triggers run, the schema is as before', async () => {
       await using f = await openFile(driver, SQL)
       const before = schemaOf(f.app)
       await push(f.store, 1)
-      await pull(f.store, [noteOf(1, 2, 'apple'), noteOf(2, 3, 'pear'), record('totals', 4, { name: 'notes', value: 2 })])
-      await pull(f.store, [noteOf(1, 5, 'cherry'), tombstone('notes', '[2]', 6), record('totals', 7, { name: 'notes', value: 1 })])
+      await pull(f.store, [
+        noteOf(1, 2, 'apple'),
+        noteOf(2, 3, 'pear'),
+        record('totals', 4, { name: 'notes', value: 2 }),
+      ])
+      await pull(f.store, [
+        noteOf(1, 5, 'cherry'),
+        tombstone('notes', '[2]', 6),
+        record('totals', 7, { name: 'notes', value: 1 }),
+      ])
       expect(all(f.app, "SELECT rowid FROM search WHERE search MATCH 'cherry'")).toEqual([[1]])
       expect(all(f.app, "SELECT rowid FROM search WHERE search MATCH 'apple OR pear'")).toEqual([])
       f.app.exec("INSERT INTO search (search) VALUES ('integrity-check')")
@@ -355,7 +439,11 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
         CREATE TRIGGER no BEFORE INSERT ON t WHEN new.x = 'bad' BEGIN SELECT RAISE(${kind}, 'no'); END;`
       await using f = await openFile(driver, sql)
-      const result = await pull(f.store, [record('t', 1, { id: 1, x: 'good' }), record('t', 2, { id: 2, x: 'bad' }), record('t', 3, { id: 3, x: 'good' })])
+      const result = await pull(f.store, [
+        record('t', 1, { id: 1, x: 'good' }),
+        record('t', 2, { id: 2, x: 'bad' }),
+        record('t', 3, { id: 3, x: 'good' }),
+      ])
       expect(result).toMatchObject({ status: 'done', applied: 2, parked: 1 })
       expect(all(f.app, 'SELECT id FROM t')).toEqual([[1], [3]])
       expect(await parkedKeys(f.store)).toEqual(['t [2]'])
@@ -368,7 +456,10 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
         CREATE TRIGGER no BEFORE INSERT ON t WHEN new.x = 'bad' BEGIN SELECT RAISE(IGNORE); END;`
       await using f = await openFile(driver, sql)
-      expect(await pull(f.store, [record('t', 1, { id: 1, x: 'bad' })])).toMatchObject({ applied: 0, parked: 1 })
+      expect(await pull(f.store, [record('t', 1, { id: 1, x: 'bad' })])).toMatchObject({
+        applied: 0,
+        parked: 1,
+      })
       expect(await dirtyKeys(f.store)).toEqual([])
     })
   })
@@ -376,7 +467,10 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
   describe('an older replica and a newer one', () => {
     test('a column that is not here is kept, comes back, and was never an edit', async () => {
       await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')
-      await pull(f.store, [record('t', 1, { id: 1, a: 'x', b: 'kept', c: 7 }), record('t', 2, { id: 2, a: 'y', b: 'd' })])
+      await pull(f.store, [
+        record('t', 1, { id: 1, a: 'x', b: 'kept', c: 7 }),
+        record('t', 2, { id: 2, a: 'y', b: 'd' }),
+      ])
       f.app.exec("UPDATE t SET a = 'edited' WHERE id = 1")
       expect(await readAllDirty(f.store)).toMatchObject([{ fields: { id: 1, a: 'edited' }, changed: ['a'] }])
       await push(f.store, 3)
@@ -396,7 +490,11 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
 
     test('a migration that fills the new column makes edits of what it wrote', async () => {
       await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')
-      await pull(f.store, [record('t', 1, { id: 1, a: 'x', b: 'cloud' }), record('t', 2, { id: 2, a: 'y' }), record('t', 3, { id: 3, a: 'z' })])
+      await pull(f.store, [
+        record('t', 1, { id: 1, a: 'x', b: 'cloud' }),
+        record('t', 2, { id: 2, a: 'y' }),
+        record('t', 3, { id: 3, a: 'z' }),
+      ])
       f.app.exec("ALTER TABLE t ADD COLUMN b TEXT; UPDATE t SET b = 'filled' WHERE id < 3")
       const rows = await readAllDirty(f.store)
       expect(rows.map((row) => [row.key, row.changed])).toEqual([
@@ -406,7 +504,10 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
     })
 
     test('a dropped and a renamed column: images survive, the renamed one is sent', async () => {
-      await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT)')
+      await using f = await openFile(
+        driver,
+        'CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT, c TEXT)',
+      )
       await pull(f.store, [record('t', 1, { id: 1, a: 'x', b: 'long '.repeat(9), c: 'z' })])
       f.app.exec('ALTER TABLE t DROP COLUMN a')
       f.app.exec('UPDATE t SET b = b')
@@ -424,7 +525,12 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
 
     test('I11: a column that went and comes again is read again from the cloud', async () => {
       await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT, b TEXT)')
-      const hydrating = { cursor: { epoch: 'e', generation: 'g', version: 5, high: 5 }, tables: null, place: null, sweep: false }
+      const hydrating = {
+        cursor: { epoch: 'e', generation: 'g', version: 5, high: 5 },
+        tables: null,
+        place: null,
+        sweep: false,
+      }
       const row = record('t', 1, { id: 1, a: 'x', b: 'from the cloud' })
       const hydrate = async () => {
         await f.store.startHydrate(hydrating)
@@ -442,22 +548,35 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
     })
 
     test('a changed type: what the column makes of a value is no edit', async () => {
-      await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, r REAL, s TEXT)')
+      await using f = await openFile(
+        driver,
+        'CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER, r REAL, s TEXT)',
+      )
       await pull(f.store, [record('t', 1, { id: 1, n: '12', r: 3, s: 4 })])
-      expect(all(f.app, 'SELECT typeof(n), typeof(r), typeof(s) FROM t')).toEqual([['integer', 'real', 'text']])
+      expect(all(f.app, 'SELECT typeof(n), typeof(r), typeof(s) FROM t')).toEqual([
+        ['integer', 'real', 'text'],
+      ])
       f.app.exec('UPDATE t SET n = n, s = s')
       expect(await dirtyKeys(f.store)).toEqual([])
     })
 
     test('a key of another type is parked, not stored under another key', async () => {
-      await using f = await openFile(driver, 'CREATE TABLE t (id TEXT PRIMARY KEY, x TEXT); CREATE TABLE n (id INTEGER, x TEXT, PRIMARY KEY (id))')
-      expect(await pull(f.store, [record('t', 1, { id: 1, x: 'a' }), record('t', 2, { id: '1', x: 'b' })])).toMatchObject({ applied: 1, parked: 1 })
+      await using f = await openFile(
+        driver,
+        'CREATE TABLE t (id TEXT PRIMARY KEY, x TEXT); CREATE TABLE n (id INTEGER, x TEXT, PRIMARY KEY (id))',
+      )
+      expect(
+        await pull(f.store, [record('t', 1, { id: 1, x: 'a' }), record('t', 2, { id: '1', x: 'b' })]),
+      ).toMatchObject({ applied: 1, parked: 1 })
       expect(all(f.app, 'SELECT id, x FROM t')).toEqual([['1', 'b']])
     })
   })
 
   test('odd names: tables, columns and triggers', async () => {
-    await using f = await openFile(driver, 'CREATE TABLE "a""b c" ("constructor" TEXT PRIMARY KEY, "__proto__" TEXT, "it\'s [x]" TEXT, "select" INTEGER)')
+    await using f = await openFile(
+      driver,
+      'CREATE TABLE "a""b c" ("constructor" TEXT PRIMARY KEY, "__proto__" TEXT, "it\'s [x]" TEXT, "select" INTEGER)',
+    )
     f.app.exec(`INSERT INTO "a""b c" VALUES ('k', 'p', 'q', 1)`)
     const [row] = await readAllDirty(f.store)
     expect(Object.entries(row?.fields ?? {})).toEqual([

@@ -61,8 +61,16 @@ function markUnmarked(session: Session, { table: name, key }: Unmarked): Publish
   return { status: 'moved', rows: [{ table: name, key }] }
 }
 
-function publishOnce(session: Session, publication: Publication, poison: ReadonlyMap<string, ReadonlySet<string>>): PublishResult {
-  const outcome: Outcome = { applied: 0, parked: 0, touched: publication.place === undefined ? new Map() : null }
+function publishOnce(
+  session: Session,
+  publication: Publication,
+  poison: ReadonlyMap<string, ReadonlySet<string>>,
+): PublishResult {
+  const outcome: Outcome = {
+    applied: 0,
+    parked: 0,
+    touched: publication.place === undefined ? new Map() : null,
+  }
   let begun = 0
   let schemaVersion: number | null = null
   const notes = session.apply(() => {
@@ -83,7 +91,8 @@ function publishOnce(session: Session, publication: Publication, poison: Readonl
   if (notes === null) return { status: 'stale' }
   if (schemaVersion !== null) session.keepCatalogue(schemaVersion)
   const lockMs = session.clock.now() - begun
-  const findings = outcome.touched === null || publication.imagesOnly === true ? 0 : noteIntegrity(session, outcome.touched)
+  const findings =
+    outcome.touched === null || publication.imagesOnly === true ? 0 : noteIntegrity(session, outcome.touched)
   return { status: 'done', applied: outcome.applied, parked: outcome.parked, notes: notes + findings, lockMs }
 }
 
@@ -95,14 +104,18 @@ function applyPublication(
   outcome: Outcome,
 ): number {
   const { meta } = session
-  const acknowledged = publication.acknowledge === undefined ? null : acknowledge(session, publication.acknowledge)
+  const acknowledged =
+    publication.acknowledge === undefined ? null : acknowledge(session, publication.acknowledge)
   raiseFloor(session.connection, Math.max(acknowledged?.floor ?? 0, latestTime(publication)))
   let { notes } = publication
   if (publication.imagesOnly === true) agreeOnImages(session, publication, acknowledged?.before ?? new Map())
   else {
     const news = readNews(session, publication, acknowledged?.before ?? new Map())
     if (news.moved.length > 0) throw new Moved(news.moved)
-    notes = withFreshKeys(notes, applyNews(session, publication, news, acknowledged?.before ?? new Map(), poison, outcome))
+    notes = withFreshKeys(
+      notes,
+      applyNews(session, publication, news, acknowledged?.before ?? new Map(), poison, outcome),
+    )
   }
   if (publication.place !== undefined) noteArrivals(session, publication, publication.place)
   if (publication.cursor !== undefined) meta.set('cursor', publication.cursor)
@@ -146,7 +159,12 @@ function applyNews(
     const workOf = (table: SyncedTable): TableWork => {
       const known = works.get(table.name)
       if (known !== undefined) return known
-      const work: TableWork = { table, clean: [], targets: [], acknowledged: acknowledged.get(table.name) ?? new Map() }
+      const work: TableWork = {
+        table,
+        clean: [],
+        targets: [],
+        acknowledged: acknowledged.get(table.name) ?? new Map(),
+      }
       works.set(table.name, work)
       return work
     }
@@ -160,17 +178,21 @@ function applyNews(
     }
     for (const row of merged) addMerged(session, row, follows, workOf)
     for (const table of session.tables) {
-      const work = works.get(table.name) ?? (session.parking.isEmpty(table.number) ? undefined : workOf(table))
+      const work =
+        works.get(table.name) ?? (session.parking.isEmpty(table.number) ? undefined : workOf(table))
       if (work !== undefined) applyToTable(session, work, poison.get(table.name) ?? new Set(), outcome)
     }
-    if (outcome.touched !== null) for (const id of follows.changed.keys()) touchFollowed(session, outcome.touched, id)
+    if (outcome.touched !== null)
+      for (const id of follows.changed.keys()) touchFollowed(session, outcome.touched, id)
     return follows
   })
 }
 
 /** Tables that may be written to: those of the publication, and those where a parked record is tried again. */
 function tablesTouched(session: Session, news: News, merged: readonly MergedRow[]): readonly string[] {
-  const names = new Set(news.tables.filter(({ records }) => records.length > 0).map(({ table }) => table.name))
+  const names = new Set(
+    news.tables.filter(({ records }) => records.length > 0).map(({ table }) => table.name),
+  )
   for (const { read } of merged) names.add(read.table)
   for (const table of session.tables) if (!session.parking.isEmpty(table.number)) names.add(table.name)
   return [...names]
@@ -199,20 +221,36 @@ function specialTarget(
   return { ...target, kind: 'keep', fields, at: table.states.readMark(bounds) ?? session.time }
 }
 
-function addMerged(session: Session, { read, decision, record }: MergedRow, follows: Follows, workOf: (table: SyncedTable) => TableWork): void {
+function addMerged(
+  session: Session,
+  { read, decision, record }: MergedRow,
+  follows: Follows,
+  workOf: (table: SyncedTable) => TableWork,
+): void {
   const table = session.table(read.table)
   if (table === undefined) return
   const { key } = read
   const bounds = table.bindKey(key)
   const at = read.at === 0 ? session.time : read.at
   if (decision.kind === 'hold') {
-    if (bounds !== null) withhold(session, table, key, bounds, at, versionMet(table.states.read(bounds) ?? NO_STATE, record))
+    if (bounds !== null)
+      withhold(session, table, key, bounds, at, versionMet(table.states.read(bounds) ?? NO_STATE, record))
     return
   }
   const id = rowId(table.name, key)
   if (decision.kind === 'rekey' || follows.movedAway.has(id)) {
     if (record === null) return
-    workOf(table).targets.push(specialTarget(session, table, record, follows, bounds) ?? { key, bounds, record, fresh: true, kind: 'record', fields: null, at: 0 })
+    workOf(table).targets.push(
+      specialTarget(session, table, record, follows, bounds) ?? {
+        key,
+        bounds,
+        record,
+        fresh: true,
+        kind: 'record',
+        fields: null,
+        at: 0,
+      },
+    )
     return
   }
   const fields: Fields | null = decision.kind === 'keep' ? followFields(follows, id, decision.fields) : null

@@ -115,13 +115,17 @@ class Move {
     if (nextKey === null || bounds === null || nextBounds === null) return false
     // A row that stands there already is none of ours; the reference stays, and is noted if it points nowhere.
     if (nextKey !== key && table.rows.read(nextBounds) !== null) return false
-    const children = referencesTo(this.#session, table).flatMap((reference) => this.#ownChildren(reference, row, next))
+    const children = referencesTo(this.#session, table).flatMap((reference) =>
+      this.#ownChildren(reference, row, next),
+    )
     const names = table.names.filter((name) => !sameValue(row[name], next[name]))
-    if (!this.#tryUpdate(() => writing(table, key, () => table.rows.update(bounds, next, names)))) return false
+    if (!this.#tryUpdate(() => writing(table, key, () => table.rows.update(bounds, next, names))))
+      return false
     if (nextKey !== key) this.#leaveKey(table, key)
     table.states.addMark(nextBounds, this.#at)
     this.#followUnsynced(table, row, next)
-    for (const { reference, childKey } of children) this.#follow(reference, childKey === key && reference.child === table ? nextKey : childKey, next)
+    for (const { reference, childKey } of children)
+      this.#follow(reference, childKey === key && reference.child === table ? nextKey : childKey, next)
     return true
   }
 
@@ -155,11 +159,14 @@ class Move {
       const bounds = newBounds()
       const values = [...references.map((column) => next[column]), ...references.map((column) => row[column])]
       if (!values.every((value) => value != null && pushValue(bounds, value, table.encoding))) continue
-      const set = (place: (at: number) => string) => columns.map((column, at) => `${quoteName(column)} = ${place(at)}`)
-      const where = (place: (at: number) => string) => columns.map((column, at) => `${quoteName(column)} = ${place(columns.length + at)}`)
+      const set = (place: (at: number) => string) =>
+        columns.map((column, at) => `${quoteName(column)} = ${place(at)}`)
+      const where = (place: (at: number) => string) =>
+        columns.map((column, at) => `${quoteName(column)} = ${place(columns.length + at)}`)
       const update = new Template(
         table.connection,
-        (place) => `UPDATE main.${quoteName(name)} SET ${set(place).join(', ')} WHERE ${where(place).join(' AND ')}`,
+        (place) =>
+          `UPDATE main.${quoteName(name)} SET ${set(place).join(', ')} WHERE ${where(place).join(' AND ')}`,
       )
       this.#tryUpdate(() => writing(table, '', () => update.run(bounds).changes > 0))
     }
@@ -178,7 +185,11 @@ class Move {
   }
 
   /** Children whose reference this replica wrote: unsent, or acknowledged from here. */
-  #ownChildren(reference: Reference, row: Fields, next: Fields): readonly { readonly reference: Reference; readonly childKey: string }[] {
+  #ownChildren(
+    reference: Reference,
+    row: Fields,
+    next: Fields,
+  ): readonly { readonly reference: Reference; readonly childKey: string }[] {
     const { child, foreignKey, references } = reference
     if (references.every((name) => sameValue(row[name], next[name]))) return []
     return childrenOf(reference, row)
@@ -202,27 +213,35 @@ function childrenOf({ child, parent, foreignKey, references }: Reference, row: F
   const where = (place: (at: number) => string): string =>
     foreignKey.columns
       .map((name, at) => {
-        const collation = parent.shape.columns.find((column) => column.name === references[at])?.collation ?? 'BINARY'
+        const collation =
+          parent.shape.columns.find((column) => column.name === references[at])?.collation ?? 'BINARY'
         return `${quoteName(name)} = ${place(at)} COLLATE ${quoteName(collation)}`
       })
       .join(' AND ')
   const keys = selectList('', child.keyNames, 'exact')
-  return new Template(child.connection, (place) => `SELECT ${keys} FROM main.${quoteName(child.name)} WHERE ${where(place)}`)
+  return new Template(
+    child.connection,
+    (place) => `SELECT ${keys} FROM main.${quoteName(child.name)} WHERE ${where(place)}`,
+  )
     .all(bounds)
     .flatMap((found) => decodeKey(child, found))
 }
 
 function decodeKey(table: SyncedTable, row: SqlRow): readonly string[] {
-  const values = table.keyNames.map((_, at) => decodeValue(row, at * placesOf('exact'), 'exact', table.encoding))
-  return values.some((value) => value === undefined || value === null) ? [] : [table.keyOfValues(values as readonly Encoded[])]
+  const values = table.keyNames.map((_, at) =>
+    decodeValue(row, at * placesOf('exact'), 'exact', table.encoding),
+  )
+  return values.some((value) => value === undefined || value === null)
+    ? []
+    : [table.keyOfValues(values as readonly Encoded[])]
 }
 
 /** The fields of a record or of a merge, with the references that followed in the meantime. */
 export function followFields(follows: Follows, id: string, fields: Fields): Fields {
   let followed = fields
   for (const { from, to } of follows.changed.get(id) ?? []) {
-    if (Object.keys(from).every((name) => sameValue(from[name], followed[name]))) followed = { ...followed, ...to }
+    if (Object.keys(from).every((name) => sameValue(from[name], followed[name])))
+      followed = { ...followed, ...to }
   }
   return followed
 }
-

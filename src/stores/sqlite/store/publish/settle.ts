@@ -11,7 +11,12 @@ import type { Obstacle, Target } from './target.ts'
  * The state that agrees on a live record. The image is valid until the next one is encoded. `stored`: the row as
  * it was read back, where the table does not store what the record says.
  */
-export function liveState(table: SyncedTable, before: RowState, record: WireRecord, stored: Fields | null): RowState {
+export function liveState(
+  table: SyncedTable,
+  before: RowState,
+  record: WireRecord,
+  stored: Fields | null,
+): RowState {
   const fields = table.own(record.fields ?? {})
   const image = table.codec.encode(stored ?? fields)
   return {
@@ -43,7 +48,12 @@ export function settleState(session: Session, table: SyncedTable, target: Target
   const isOffered = !target.fresh && parked !== null && parked.was !== null
   if (record === null || record.deleted === true) {
     const agreed = record === null ? 'none' : 'deleted'
-    states.write(bounds, { ...NO_STATE, version: record?.version ?? 0, agreed, extra: keptExtra(table, before, target) })
+    states.write(bounds, {
+      ...NO_STATE,
+      version: record?.version ?? 0,
+      agreed,
+      extra: keptExtra(table, before, target),
+    })
   } else {
     const unseen = !target.fresh && parked?.unseen === true
     const state = { ...liveState(table, before, record, storedRow(table, target)), unseen }
@@ -98,7 +108,8 @@ export function parkTarget(
   const { reason, own } = obstacle
   const rule = own ? table.shape.fingerprint : null
   const known = target.fresh ? null : session.parking.read(number, key)
-  if (known === null) session.parking.write(number, key, { record, reason, was: null, lost: false, unseen: false }, rule)
+  if (known === null)
+    session.parking.write(number, key, { record, reason, was: null, lost: false, unseen: false }, rule)
   else session.parking.keep(number, key, reason, rule)
   session.waiting.remove(number, key)
   if (bounds === null) return
@@ -113,7 +124,8 @@ export function parkTarget(
   }
   const stands = state.agreed === 'deleted' || (state.agreed === 'live' && table.rows.read(bounds) !== null)
   // A write of the state would say that the cloud still has the row, to a hydrate that sweeps.
-  if (!stands || state !== now || state.was !== null) states.write(bounds, stands ? { ...state, was: null } : NO_STATE)
+  if (!stands || state !== now || state.was !== null)
+    states.write(bounds, stands ? { ...state, was: null } : NO_STATE)
   if (known === null || known.was === null) states.removeMark(bounds)
 }
 
@@ -135,7 +147,12 @@ export interface Displaced {
 }
 
 /** False when a newer record of the row is parked already. */
-export function parkDisplaced(session: Session, table: SyncedTable, key: string, displaced: Displaced): boolean {
+export function parkDisplaced(
+  session: Session,
+  table: SyncedTable,
+  key: string,
+  displaced: Displaced,
+): boolean {
   const bounds = table.bindKey(key)
   if (bounds === null) return false
   const { state, parked } = readStanding(session, table, key, bounds)
@@ -145,7 +162,12 @@ export function parkDisplaced(session: Session, table: SyncedTable, key: string,
   const by = session.meta.get('identity').replica
   const own = { table: table.name, key, version, hlc: 0, by, fields: { ...extra, ...displaced.row } }
   const record = displaced.record ?? own
-  session.parking.write(table.number, key, { record, reason: displaced.reason, was: null, lost: false, unseen }, null)
+  session.parking.write(
+    table.number,
+    key,
+    { record, reason: displaced.reason, was: null, lost: false, unseen },
+    null,
+  )
   table.states.removeMark(bounds)
   return true
 }

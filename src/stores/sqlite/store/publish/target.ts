@@ -65,7 +65,11 @@ export function wholeRow(table: SyncedTable, fields: Fields): Fields {
 
 function carried(table: SyncedTable, fields: Fields): Fields {
   if (table.extraOf(fields) === null) return fields
-  return table.own(Object.fromEntries(table.names.filter((name) => fields[name] !== undefined).map((name) => [name, fields[name] ?? null])))
+  return table.own(
+    Object.fromEntries(
+      table.names.filter((name) => fields[name] !== undefined).map((name) => [name, fields[name] ?? null]),
+    ),
+  )
 }
 
 /** True when a row gives way to any other: the cloud has a newer one that is parked, and nothing local is unsent. */

@@ -17,7 +17,13 @@ export function insertRow(table: SyncedTable, key: string, fields: Fields): void
 }
 
 /** Makes the row at a key these fields, inserting it where it is not. */
-export function writeRow(table: SyncedTable, key: string, bounds: Bounds, fields: Fields, now: Fields | null): void {
+export function writeRow(
+  table: SyncedTable,
+  key: string,
+  bounds: Bounds,
+  fields: Fields,
+  now: Fields | null,
+): void {
   if (now === null) return insertRow(table, key, fields)
   checkKey(table, key, fields)
   const whole = wholeRow(table, fields)
@@ -25,7 +31,12 @@ export function writeRow(table: SyncedTable, key: string, bounds: Bounds, fields
   if (names.length > 0) updateRow(table, bounds, whole, names)
 }
 
-export function updateRow(table: SyncedTable, bounds: Bounds, fields: Fields, names: readonly string[]): void {
+export function updateRow(
+  table: SyncedTable,
+  bounds: Bounds,
+  fields: Fields,
+  names: readonly string[],
+): void {
   if (!table.rows.update(bounds, fields, names)) throw new Unfit(IGNORED)
 }
 
