@@ -84,7 +84,8 @@ describe.each(['memory', 'sqlite'])('no request makes the cloud fail: %s', (stor
       { weight: 5, arbitrary: text as Arbitrary<string | string[]> },
       { weight: 1, arbitrary: fc.array(text, { maxLength: 3 }) },
     )
-    const names = contract.query === undefined ? ['space'] : ['space', 'replica', 'tables']
+    const { properties = {} } = (contract.query ?? {}) as { readonly properties?: object }
+    const names = Object.keys(properties)
     const known = fc.record(Object.fromEntries(names.map((name) => [name, value])), { requiredKeys: [] })
     return fc
       .tuple(known, rarely<object>(fc.dictionary(fc.string(), value, { maxKeys: 1 }), {}))
