@@ -80,6 +80,15 @@ describe.each([betterSqlite3, nodeSqlite])('changes of the schema ($name)', (dri
     })
   })
 
+  test('a column that a newer replica filled, added while no store was open: the file opens and its values come', async () => {
+    await using f = await openAgreed(driver)
+    await pull(f.store, [record('t', 20, { id: 3, x: 'x3', y: null, extra: 'kept' })])
+    f.app.exec('ALTER TABLE t ADD COLUMN extra TEXT')
+    await f.reopen()
+    expect(await dirtyKeys(f.store)).toEqual([])
+    expect(f.app.prepare('SELECT extra FROM t WHERE id = 3').get()).toEqual(['kept'])
+  })
+
   test('a dropped table ends its sync, makes no tombstones, and joins again when it is made again', async () => {
     await using f = await openAgreed(driver)
     await f.store.startHydrate({

@@ -1,3 +1,4 @@
+import { listCaptured } from '../capture/capture.ts'
 import { isOwnName } from '../capture/names.ts'
 import { quoteName, type Connection } from '../driver/driver.ts'
 import { readTriggerEffects, type TriggerEffect } from '../shape/trigger-effects.ts'
@@ -44,8 +45,13 @@ function findSyncedWriters(session: Session, tables: readonly string[] | null): 
   return effects.filter((effect) => isWriter(effect) && reached.has(effect.table.toLowerCase()))
 }
 
+/** Columns are restored while the schema is still being put in order, perhaps at the first opening: then the file says. */
 function hasTriggers(session: Session, name: string): boolean {
-  return (session.catalogue.shapes.shapes.get(name)?.triggers.length ?? 0) > 0
+  if (session.isCurrent) return (session.catalogue.shapes.shapes.get(name)?.triggers.length ?? 0) > 0
+  return session.connection
+    .prepare("SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE")
+    .all(name)
+    .some(([trigger]) => !isOwnName(String(trigger)))
 }
 
 /** Tables whose triggers statements on these may set off, however many others stand between. */
@@ -75,6 +81,6 @@ const withKind = (effect: TriggerEffect): TriggerEffect & { readonly isView: boo
 function effectsOf(session: Session): readonly TriggerEffect[] {
   return (session.triggerEffects ??= readTriggerEffects(
     session.connection,
-    new Set(session.tables.map(({ name }) => name)),
+    new Set((session.isCurrent ? session.tables : listCaptured(session.connection)).map(({ name }) => name)),
   ))
 }
