@@ -133,6 +133,7 @@ export class Replica {
     } catch (thrown) {
       if (!owner.alive) return
       if (!(thrown instanceof TidemarkError)) return this.place.onFault(thrown)
+      scheduler.remark(() => `${this.name}   cannot start: ${thrown.stack ?? thrown.message}`)
       // As a daemon would: what could not start is started again.
       scheduler.after(owner, RESTART_MS, `start again after ${thrown.code}`, () => {
         this.kill()

@@ -68,7 +68,8 @@ export async function createSqliteDisk(options: DiskOptions): Promise<Disk> {
   return {
     application: createApplication(() => app),
     set full(full: boolean) {
-      for (const connection of [app, ...[...opened].map((one) => Reflect.get(one, 'native') as Database.Database)]) {
+      const engines = [...opened].map((one) => Reflect.get(one, 'native') as Database.Database)
+      for (const connection of [app, ...engines].filter((one) => one.open)) {
         const pages = full ? Number(connection.pragma('page_count', { simple: true })) : 1_073_741_823
         connection.pragma(`max_page_count = ${pages}`)
       }
