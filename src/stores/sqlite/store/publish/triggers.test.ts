@@ -1,0 +1,126 @@
+import { describe, expect, test } from 'vitest'
+
+import type { WireRecord } from '../../../../protocol/records.ts'
+import { dirtyKeys, parkedKeys, pull, push, tombstone } from '../../../../testing/store-contract/cycle.ts'
+import { betterSqlite3 } from '../../driver/better-sqlite3.ts'
+import type { Connection } from '../../driver/driver.ts'
+import { nodeSqlite } from '../../driver/node-sqlite.ts'
+import { all, record, openFile } from '../harness.ts'
+
+describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driver) => {
+  describe('triggers of the application', () => {
+    const SQL = `
+      CREATE TABLE notes (id INTEGER PRIMARY KEY, title TEXT, body TEXT);
+      CREATE TABLE totals (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+      INSERT INTO totals VALUES ('notes', 0);
+      CREATE TABLE log (at INTEGER, what TEXT);
+      CREATE TABLE last (id INTEGER UNIQUE, what TEXT);
+      CREATE VIRTUAL TABLE search USING fts5 (title, body, content = 'notes', content_rowid = 'id');
+      CREATE TRIGGER search_i AFTER INSERT ON notes BEGIN
+        INSERT INTO search (rowid, title, body) VALUES (new.id, new.title, new.body); END;
+      CREATE TRIGGER search_d AFTER DELETE ON notes BEGIN
+        INSERT INTO search (search, rowid, title, body) VALUES ('delete', old.id, old.title, old.body); END;
+      CREATE TRIGGER search_u AFTER UPDATE ON notes BEGIN
+        INSERT INTO search (search, rowid, title, body) VALUES ('delete', old.id, old.title, old.body);
+        INSERT INTO search (rowid, title, body) VALUES (new.id, new.title, new.body); END;
+      CREATE TRIGGER count_i AFTER INSERT ON notes BEGIN UPDATE totals SET value = value + 1 WHERE name = 'notes'; END;
+      CREATE TRIGGER count_d AFTER DELETE ON notes BEGIN UPDATE totals SET value = value - 1 WHERE name = 'notes'; END;
+      CREATE TRIGGER log_i AFTER INSERT ON notes BEGIN INSERT INTO log VALUES (new.id, new.title); END;
+      CREATE TRIGGER last_u AFTER UPDATE ON notes BEGIN INSERT OR REPLACE INTO last VALUES (1, new.title); END;`
+    const noteOf = (id: number, version: number, title: string): WireRecord =>
+      record('notes', version, { id, title, body: `body ${id}` })
+    const schemaOf = (app: Connection) =>
+      all(
+        app,
+        "SELECT type, name, sql FROM sqlite_schema WHERE name NOT LIKE '\\_tidemark%' ESCAPE '\\' ORDER BY type, name",
+      )
+
+    test('a full-text index stays right, a counter counts once, other triggers run, the schema is as before', async () => {
+      await using f = await openFile(driver, SQL)
+      const before = schemaOf(f.app)
+      await push(f.store, 1)
+      await pull(f.store, [
+        noteOf(1, 2, 'apple'),
+        noteOf(2, 3, 'pear'),
+        record('totals', 4, { name: 'notes', value: 2 }),
+      ])
+      await pull(f.store, [
+        noteOf(1, 5, 'cherry'),
+        tombstone('notes', '[2]', 6),
+        record('totals', 7, { name: 'notes', value: 1 }),
+      ])
+      expect(all(f.app, "SELECT rowid FROM search WHERE search MATCH 'cherry'")).toEqual([[1]])
+      expect(all(f.app, "SELECT rowid FROM search WHERE search MATCH 'apple OR pear'")).toEqual([])
+      f.app.exec("INSERT INTO search (search) VALUES ('integrity-check')")
+      expect(all(f.app, 'SELECT name, value FROM totals')).toEqual([['notes', 1]])
+      expect(all(f.app, 'SELECT at FROM log')).toEqual([[1], [2]])
+      // Its own OR REPLACE stands: a clause of ours would have overridden it.
+      expect(all(f.app, 'SELECT what FROM last')).toEqual([['cherry']])
+      expect(await dirtyKeys(f.store)).toEqual([])
+      expect(schemaOf(f.app)).toEqual(before)
+      f.app.exec("INSERT INTO notes VALUES (7, 'local', '')")
+      expect(all(f.app, 'SELECT value FROM totals')).toEqual([[2]])
+      expect(await dirtyKeys(f.store)).toEqual(['notes [7]', 'totals ["notes"]'])
+    })
+
+    test('the schema is touched only where such a trigger can fire', async () => {
+      await using f = await openFile(driver, SQL)
+      const version = () => f.app.value('PRAGMA schema_version')
+      await f.store.schema()
+      const before = version()
+      await pull(f.store, [record('totals', 1, { name: 'others', value: 2 })])
+      expect(version()).toBe(before)
+      await pull(f.store, [noteOf(1, 2, 'x')])
+      expect(version()).not.toBe(before)
+      // The store's own change is no news to it: nothing is repaired, and capture is whole.
+      await f.reopen()
+      const after = version()
+      await f.store.schema()
+      expect(version()).toBe(after)
+      expect(await dirtyKeys(f.store)).toEqual(['totals ["notes"]'])
+    })
+
+    test('one that is set off through an unsynced table is taken off too', async () => {
+      const sql = `
+        CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE s (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO s VALUES (1, 0);
+        CREATE TABLE u (x);
+        CREATE TRIGGER t1 AFTER INSERT ON a BEGIN INSERT INTO u VALUES (new.id); END;
+        CREATE TRIGGER t2 AFTER INSERT ON u BEGIN UPDATE s SET n = n + 1; END;`
+      await using f = await openFile(driver, sql)
+      await push(f.store, 1)
+      await pull(f.store, [record('a', 5, { id: 1 })])
+      expect(all(f.app, 'SELECT x FROM u')).toEqual([[1]])
+      expect(all(f.app, 'SELECT n FROM s')).toEqual([[0]])
+      f.app.exec('INSERT INTO a VALUES (2)')
+      expect(all(f.app, 'SELECT n FROM s')).toEqual([[1]])
+    })
+
+    test.each(['ABORT', 'FAIL', 'ROLLBACK'])('I9: RAISE(%s) parks its row alone', async (kind) => {
+      const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
+        CREATE TRIGGER no BEFORE INSERT ON t WHEN new.x = 'bad' BEGIN SELECT RAISE(${kind}, 'no'); END;`
+      await using f = await openFile(driver, sql)
+      const result = await pull(f.store, [
+        record('t', 1, { id: 1, x: 'good' }),
+        record('t', 2, { id: 2, x: 'bad' }),
+        record('t', 3, { id: 3, x: 'good' }),
+      ])
+      expect(result).toMatchObject({ status: 'done', applied: 2, parked: 1 })
+      expect(all(f.app, 'SELECT id FROM t')).toEqual([[1], [3]])
+      expect(await parkedKeys(f.store)).toEqual(['t [2]'])
+      f.app.exec('DROP TRIGGER no')
+      await pull(f.store, [])
+      expect(all(f.app, 'SELECT id FROM t')).toEqual([[1], [2], [3]])
+    })
+
+    test('I9: RAISE(IGNORE) parks its row', async () => {
+      const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
+        CREATE TRIGGER no BEFORE INSERT ON t WHEN new.x = 'bad' BEGIN SELECT RAISE(IGNORE); END;`
+      await using f = await openFile(driver, sql)
+      expect(await pull(f.store, [record('t', 1, { id: 1, x: 'bad' })])).toMatchObject({
+        applied: 0,
+        parked: 1,
+      })
+      expect(await dirtyKeys(f.store)).toEqual([])
+    })
+  })
+})
