@@ -4,7 +4,7 @@ import { hasFlag, makeFlag, numberOf } from './flag.ts'
 import { readInstalled, type Installed } from './installed.ts'
 import { recordedJournal, restoreJournal } from './journal.ts'
 import { CLOCK_SQL } from './marks.ts'
-import { PREFIX, TABLES_TABLE, triggerName } from './names.ts'
+import { keyColumn, PREFIX, TABLES_TABLE, triggerName } from './names.ts'
 import { expectedObjects, type ExpectedObjects } from './objects.ts'
 import { HINT } from './displaced.ts'
 
@@ -98,21 +98,26 @@ function rebuild(connection: Connection, shape: Shape, expected: ExpectedObjects
     if (installed.sqlOf(table.name) === table.sql) continue
     if (installed.sqlOf(table.name) === null) connection.exec(table.sql)
     else if (table.keep === null) connection.exec(`DROP TABLE ${quoteName(table.name)}; ${table.sql}`)
-    else keepRows(connection, table.name, table.sql, table.keep)
+    else keepRows(connection, table, table.keep, shape.rowidAlias)
   }
   for (const name of expected.unwanted) connection.exec(`DROP TABLE IF EXISTS ${quoteName(name)}`)
   for (const trigger of expected.triggers) connection.exec(trigger.sql)
 }
 
-/** The key changed its type or collation: the marks go over, unless it has other columns now. */
-function keepRows(connection: Connection, name: string, sql: string, columns: readonly string[]): void {
+/** The key changed its type or collation: the marks go over that can be keys now, unless it has other columns. */
+function keepRows(
+  connection: Connection,
+  { name, sql }: { readonly name: string; readonly sql: string },
+  columns: readonly string[],
+  numbersOnly: boolean,
+): void {
   const [table, aside] = [quoteName(name), quoteName(`${PREFIX}aside`)]
   connection.exec(`DROP TABLE IF EXISTS ${aside}; CREATE TABLE ${aside} AS SELECT * FROM ${table}`)
   connection.exec(`DROP TABLE ${table}; ${sql}`)
-  const kept = connection.prepare(`SELECT * FROM ${aside}`).columns
-  if (kept.join() === columns.join()) {
+  if (connection.prepare(`SELECT * FROM ${aside}`).columns.join() === columns.join()) {
     const list = columns.map(quoteName).join(', ')
-    connection.exec(`INSERT OR IGNORE INTO ${table} (${list}) SELECT ${list} FROM ${aside}`)
+    const where = numbersOnly ? ` WHERE typeof("${keyColumn(0)}") = 'integer'` : ''
+    connection.exec(`INSERT OR IGNORE INTO ${table} (${list}) SELECT ${list} FROM ${aside}${where}`)
   }
   connection.exec(`DROP TABLE ${aside}`)
 }
