@@ -14,12 +14,16 @@ export class Owners {
   /** Identity → lines that can have sent all that was accepted so far. */
   readonly #possible = new Map<string, Set<string>>()
   readonly #last = new Map<string, number>()
+  /** Identity → the push of it that was taken last. */
+  readonly #taken = new Map<string, string>()
 
   sent(line: string, body: string, hash: string): void {
     const { replica, mutation } = JSON.parse(body) as PushRequest
     const at = `${replica} ${mutation} ${hash}`
     const lines = this.#senders.get(at) ?? new Set()
     this.#senders.set(at, lines.add(line))
+    // The very bytes that were taken last: two copies that built the same push are one writer still.
+    if (this.#taken.get(replica) === at) this.#possible.get(replica)?.add(line)
   }
 
   /** `child` goes on from where `parent` is, or was: `mutation` is the last number that the copied file used. */
@@ -45,6 +49,7 @@ export class Owners {
       if (mutation === last) continue
       check(mutation === last + 1, 'I13', () => `mutation ${mutation} of ${replica} was taken after ${last}`)
       this.#last.set(replica, mutation)
+      this.#taken.set(replica, `${replica} ${mutation} ${hash}`)
       const senders = this.#withCopies(this.#senders.get(`${replica} ${mutation} ${hash}`) ?? new Set(), replica, mutation)
       const before = this.#possible.get(replica)
       const possible = before === undefined ? new Set(senders) : new Set([...before].filter((line) => senders.has(line)))
@@ -56,6 +61,7 @@ export class Owners {
   /** The cloud went back: what it had accepted above is another history. */
   rewound(cloud: CloudView): void {
     this.#last.clear()
+    this.#taken.clear()
     for (const [replica, { mutation }] of cloud.mutations) this.#last.set(replica, mutation)
     this.#possible.clear()
   }
