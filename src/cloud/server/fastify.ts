@@ -7,6 +7,9 @@ import { errorBody, sendError } from './errors.ts'
 import { SECURITY_HEADERS } from './headers.ts'
 import { CONNECTION_IDLE_MS, REQUEST_MS } from './limits.ts'
 
+/** Requests at the same time over one HTTP/2 connection; each may be a waiting pull. */
+const MAX_STREAMS = 512
+
 /** PEM texts. */
 export interface Tls {
   readonly key: string | Buffer
@@ -33,7 +36,8 @@ export function openFastify(
   if (options.tls === undefined) return answerExpectations(Fastify(common))
   const { key, cert } = options.tls
   // As an object of no type: a server over HTTP/2 has another one, which differs only where nothing here looks.
-  const http2: object = { http2: true, https: { key, cert, allowHTTP1: true } }
+  const settings = { maxConcurrentStreams: MAX_STREAMS }
+  const http2: object = { http2: true, https: { key, cert, allowHTTP1: true, settings } }
   return answerExpectations(Fastify({ ...common, ...http2 }))
 }
 
