@@ -10,7 +10,11 @@ import type { CloudView } from './view.ts'
 export interface CloudDisk {
   /** Counts up with every committed writing transaction. */
   readonly commits: number
-  open(place: { readonly clock: Clock; readonly random: Random; readonly step: (label: string) => Promise<void> }): Log
+  open(place: {
+    readonly clock: Clock
+    readonly random: Random
+    readonly step: (label: string) => Promise<void>
+  }): Log
   kill(): void
   image(): CloudImage
   restore(image: CloudImage): void
@@ -61,7 +65,15 @@ export function createCloudDisk(from?: CloudImage): CloudDisk {
   }
 }
 
-const NOTHING: CloudView = { epoch: '', generations: [], head: 0, floor: 0, records: new Map(), answers: [], mutations: new Map() }
+const NOTHING: CloudView = {
+  epoch: '',
+  generations: [],
+  head: 0,
+  floor: 0,
+  records: new Map(),
+  answers: [],
+  mutations: new Map(),
+}
 
 function viewOf(snapshot: MemorySnapshot): CloudView {
   const space = snapshot.spaces.get(SPACE_ID)

@@ -9,7 +9,10 @@ export interface Crew extends AsyncDisposable {
   do(order: Order): Promise<Report>
 }
 
-export function createCrew(settings: WorkerSettings, size = Math.max(1, Math.min(4, availableParallelism()))): Crew {
+export function createCrew(
+  settings: WorkerSettings,
+  size = Math.max(1, Math.min(4, availableParallelism())),
+): Crew {
   const idle: Worker[] = []
   const waiting: ((worker: Worker) => void)[] = []
   const all: Worker[] = []

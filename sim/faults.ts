@@ -77,13 +77,17 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
 
   'bad-token'(world, { name }, chance) {
     world.directory.revoked.add(tokenOf(name))
-    world.later(chance.int(60 * SECONDS), `${name} has a token`, () => world.directory.revoked.delete(tokenOf(name)))
+    world.later(chance.int(60 * SECONDS), `${name} has a token`, () =>
+      world.directory.revoked.delete(tokenOf(name)),
+    )
     return true
   },
 
   deregister(world, { name }, chance) {
     world.directory.deregistered.add(name)
-    world.later(chance.int(60 * SECONDS), `${name} is registered`, () => world.directory.deregistered.delete(name))
+    world.later(chance.int(60 * SECONDS), `${name} is registered`, () =>
+      world.directory.deregistered.delete(name),
+    )
     return true
   },
 
@@ -183,9 +187,13 @@ function cutFor(world: World, replicas: readonly Replica[], ms: number): boolean
   return true
 }
 
-const choosePast = (past: readonly Past[], chance: Chance): Past | null => (past.length === 0 ? null : chance.pick(past))
+const choosePast = (past: readonly Past[], chance: Chance): Past | null =>
+  past.length === 0 ? null : chance.pick(past)
 
-export const copyMachine = (machine: Machine): Machine => ({ identities: new Map(machine.identities), paths: new Set(machine.paths) })
+export const copyMachine = (machine: Machine): Machine => ({
+  identities: new Map(machine.identities),
+  paths: new Set(machine.paths),
+})
 
 /** The file is as it was: a new line of history begins there. */
 async function goBack(world: World, replica: Replica, past: Past): Promise<void> {
@@ -214,7 +222,12 @@ async function clone(
   const name = `r${world.replicas.length + 1}`
   const { machine, path } = place(replica.path)
   const image = replica.disk.image()
-  const copy = await world.addReplica(name, replica.settings, { machine, path, id: image.view.replica, image })
+  const copy = await world.addReplica(name, replica.settings, {
+    machine,
+    path,
+    id: image.view.replica,
+    image,
+  })
   copy.clock.skewMs = replica.clock.skewMs
   copy.lineage = name
   world.owners.split(replica.lineage, name, image.view)
@@ -225,4 +238,3 @@ async function clone(
   copy.start()
   return true
 }
-

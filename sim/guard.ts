@@ -9,7 +9,11 @@ export interface Machine {
 export const createMachine = (): Machine => ({ identities: new Map(), paths: new Set() })
 
 /** The guard of one file. `step` is a moment before and after each effect, at which the process may die. */
-export function createGuard(machine: Machine, path: string, step: (label: string) => Promise<void>): IdentityGuard {
+export function createGuard(
+  machine: Machine,
+  path: string,
+  step: (label: string) => Promise<void>,
+): IdentityGuard {
   return {
     async verdict(replica, lastMutation): Promise<Verdict> {
       await step('guard.verdict')

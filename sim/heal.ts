@@ -41,7 +41,12 @@ export async function checkHealed(world: World): Promise<void> {
     world.checkAction()
     quiet = before === world.signature() && isAtRest(world) ? quiet + 1 : 0
   }
-  check(quiet >= 2, 'I8', () => `no rest after ${(MAX_WINDOWS * WINDOW_MS) / 60_000} minutes: ${world.describe()}; ${world.signature()}`)
+  check(
+    quiet >= 2,
+    'I8',
+    () =>
+      `no rest after ${(MAX_WINDOWS * WINDOW_MS) / 60_000} minutes: ${world.describe()}; ${world.signature()}`,
+  )
   const views = world.views()
   for (const [at, view] of views.entries()) checkConverged(world.replicas[at]?.name ?? '', view, world.cloud)
   checkNothingLost(world.model, world.present())

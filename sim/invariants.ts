@@ -70,7 +70,7 @@ export function excuseForgotten(model: Model, before: DiskView, after: DiskView)
 /** A fault just wiped out state: what is nowhere now is its doing and nobody else's. */
 export function excuseDestroyed(model: Model, present: ReadonlySet<string>): number {
   let excused = 0
-  for (let again = true; again; ) {
+  for (let again = true; again;) {
     again = false
     for (const token of model.owed()) {
       if (present.has(token.id)) continue
@@ -87,7 +87,11 @@ export function excuseDestroyed(model: Model, present: ReadonlySet<string>): num
  * Deletes after such a fault: one that was taken back on its own disk is destroyed, and one that no disk and no
  * cloud knows of any more cannot be asked for.
  */
-export function excuseDeletes(model: Model, disks: ReadonlyMap<string, DiskView>, clouds: readonly CloudView[]): void {
+export function excuseDeletes(
+  model: Model,
+  disks: ReadonlyMap<string, DiskView>,
+  clouds: readonly CloudView[],
+): void {
   const all = [...disks.values()]
   for (const gone of model.deletes()) {
     if (gone.fate !== 'live') continue
@@ -122,9 +126,11 @@ export function checkNoSkip(name: string, disk: DiskView, cloud: CloudView, orac
   if (version === null || disk.hydrating !== null) return
   check(version <= cloud.head, 'I4', () => `${name} is at version ${version}, the cloud at ${cloud.head}`)
   const quarantined = new Set(disk.quarantine.map(({ table, key }) => rowId(table, key)))
-  const apart = (id: string) => disk.marked.has(id) || disk.held.has(id) || disk.parked.has(id) || quarantined.has(id)
+  const apart = (id: string) =>
+    disk.marked.has(id) || disk.held.has(id) || disk.parked.has(id) || quarantined.has(id)
   const ids = new Set(oracle.rows())
-  for (const table of disk.covered) for (const key of disk.tables.get(table)?.keys() ?? []) ids.add(rowId(table, key))
+  for (const table of disk.covered)
+    for (const key of disk.tables.get(table)?.keys() ?? []) ids.add(rowId(table, key))
   const covered = new Set(disk.covered)
   for (const id of ids) {
     const [table = '', key = ''] = id.split('\0')
@@ -133,7 +139,10 @@ export function checkNoSkip(name: string, disk: DiskView, cloud: CloudView, orac
     const row = disk.tables.get(table)?.get(key)
     if (matches(row, first) || later.some((record) => matches(row, record))) continue
     const seen = first === null ? 'none' : `version ${first.version}`
-    throw new InvariantBroken('I4', `${name} at version ${version} has a clean row ${showRow(id)} that is not the cloud's (${seen}): ${differences(row, first)}`)
+    throw new InvariantBroken(
+      'I4',
+      `${name} at version ${version} has a clean row ${showRow(id)} that is not the cloud's (${seen}): ${differences(row, first)}`,
+    )
   }
 }
 
@@ -178,7 +187,10 @@ export function checkNoRegress(model: Model, steps: readonly Step[], disks: () =
       const early = model.get(value)
       if (late === undefined || early === undefined || late.fate !== 'live' || early.fate !== 'live') continue
       if (!model.hasSeen(late, early) || isListed(late.id, disks())) continue
-      throw new InvariantBroken('I3', `${showRow(id)}.${column} went back from ${old} to ${value}, which ${old} had replaced`)
+      throw new InvariantBroken(
+        'I3',
+        `${showRow(id)}.${column} went back from ${old} to ${value}, which ${old} had replaced`,
+      )
     }
   }
 }
@@ -200,9 +212,17 @@ export function checkConverged(name: string, disk: DiskView, cloud: CloudView): 
     const row = disk.tables.get(table)?.get(key)
     const parked = disk.parked.get(id)
     if (parked === undefined) {
-      check(matches(row, record), 'I2', () => `${name} differs from the cloud in ${showRow(id)}: ${differences(row, record)}`)
+      check(
+        matches(row, record),
+        'I2',
+        () => `${name} differs from the cloud in ${showRow(id)}: ${differences(row, record)}`,
+      )
     } else {
-      check(parked.version === record.version, 'I2', () => `${name} parked ${showRow(id)} at version ${parked.version}, the cloud has ${record.version}`)
+      check(
+        parked.version === record.version,
+        'I2',
+        () => `${name} parked ${showRow(id)} at version ${parked.version}, the cloud has ${record.version}`,
+      )
     }
   }
   for (const [table, rows] of disk.tables) {
@@ -210,7 +230,11 @@ export function checkConverged(name: string, disk: DiskView, cloud: CloudView): 
       const id = rowId(table, key)
       if (apart.has(id) || disk.parked.has(id)) continue
       const record = cloud.records.get(id)
-      check(record !== undefined && record.deleted !== true, 'I2', () => `${name} has ${showRow(id)}, which the cloud ${record === undefined ? 'never had' : 'deleted'}`)
+      check(
+        record !== undefined && record.deleted !== true,
+        'I2',
+        () => `${name} has ${showRow(id)}, which the cloud ${record === undefined ? 'never had' : 'deleted'}`,
+      )
     }
   }
 }
@@ -229,7 +253,12 @@ export function checkAccounted(model: Model, disks: readonly DiskView[], cloud: 
  * A delete that nobody's later edit undid stays: the row is gone, or the inbox says why it is back. A file that went
  * back in time (`troubled`) may delete a row that it believes it never sent.
  */
-export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: CloudView, troubled: boolean): void {
+export function checkDeletes(
+  model: Model,
+  disks: readonly DiskView[],
+  cloud: CloudView,
+  troubled: boolean,
+): void {
   const noted = new Set<string>()
   for (const disk of disks) {
     for (const { table, key } of disk.inbox) noted.add(rowId(table, key))
@@ -241,8 +270,18 @@ export function checkDeletes(model: Model, disks: readonly DiskView[], cloud: Cl
     const record = cloud.records.get(id)
     if (record?.fields === undefined || noted.has(id)) continue
     const tokens = [...tokensOf(record.fields)].map((token) => model.get(token))
-    const undone = tokens.every((token) => token !== undefined && token.fate === 'live' && !token.moved && gone.seen.some((seen) => seen === token || model.hasSeen(seen, token)))
-    check(!undone, 'I3', () => `${showRow(id)} was deleted by ${gone.replica} and is back without anyone's edit`)
+    const undone = tokens.every(
+      (token) =>
+        token !== undefined &&
+        token.fate === 'live' &&
+        !token.moved &&
+        gone.seen.some((seen) => seen === token || model.hasSeen(seen, token)),
+    )
+    check(
+      !undone,
+      'I3',
+      () => `${showRow(id)} was deleted by ${gone.replica} and is back without anyone's edit`,
+    )
   }
 }
 
@@ -259,7 +298,11 @@ export function checkNewest(model: Model, disks: readonly DiskView[]): void {
         const token = typeof value === 'string' ? model.get(value) : undefined
         if (token === undefined || token.fate !== 'live') continue
         const time = hlcToMs(fieldVersion(remote, column)[1])
-        check(token.at <= time + CLOCK_SLACK_MS, 'I7', () => `${token.id} lost against a value that is ${token.at - time} ms older`)
+        check(
+          token.at <= time + CLOCK_SLACK_MS,
+          'I7',
+          () => `${token.id} lost against a value that is ${token.at - time} ms older`,
+        )
       }
     }
   }

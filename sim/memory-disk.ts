@@ -13,10 +13,19 @@ import { rowId, type DiskView } from './view.ts'
 /** A database in memory: everything durable is in its snapshots. */
 export async function createMemoryDisk(options: DiskOptions): Promise<Disk> {
   const clock = { now: options.now, after: () => () => {} }
-  const database = new MemoryDatabase({ clock, tables: tablesOf(options.variant) }, options.from?.content as Snapshot | undefined)
+  const database = new MemoryDatabase(
+    { clock, tables: tablesOf(options.variant) },
+    options.from?.content as Snapshot | undefined,
+  )
   let seen: Snapshot | null = null
   let view: DiskView | null = null
-  const open = (): Store => openMemoryStore(database, { clock, random: options.random, space: options.space, replica: options.replica })
+  const open = (): Store =>
+    openMemoryStore(database, {
+      clock,
+      random: options.random,
+      space: options.space,
+      replica: options.replica,
+    })
   // Attaches: a fresh file gets its identity.
   await open()[Symbol.asyncDispose]()
   return {
@@ -72,18 +81,25 @@ function createApplication(database: MemoryDatabase): Application {
       }
     },
     hasColumn: (table, column) =>
-      database.tables.find(({ name }) => name === table)?.columns.some(({ name }) => name === column) === true,
+      database.tables.find(({ name }) => name === table)?.columns.some(({ name }) => name === column) ===
+      true,
   }
 }
 
-const tablesIn = (snapshot: Snapshot): Tables => new Map(snapshot.tables.map(({ schema, rows }) => [schema.name, rows]))
+const tablesIn = (snapshot: Snapshot): Tables =>
+  new Map(snapshot.tables.map(({ schema, rows }) => [schema.name, rows]))
 
 /** Snapshots share what was not written: identity tells. */
 function isSame(a: Snapshot, b: Snapshot): boolean {
   if (a.meta !== b.meta || a.inbox !== b.inbox || a.quarantine !== b.quarantine) return false
   return a.tables.every((table, at) => {
     const other = b.tables[at]
-    return other !== undefined && table.rows === other.rows && table.marks === other.marks && table.states === other.states
+    return (
+      other !== undefined &&
+      table.rows === other.rows &&
+      table.marks === other.marks &&
+      table.states === other.states
+    )
   })
 }
 
@@ -99,7 +115,8 @@ function viewOf(snapshot: Snapshot): DiskView {
       const id = rowId(schema.name, key)
       if (state.heldAt !== null) held.add(id)
       if (state.parked !== null) parked.set(id, state.parked.record)
-      if (state.agreed !== 'none') agreed.set(id, { version: state.version, deleted: state.agreed === 'deleted' })
+      if (state.agreed !== 'none')
+        agreed.set(id, { version: state.version, deleted: state.agreed === 'deleted' })
     }
   }
   return {

@@ -13,7 +13,18 @@ export class Model {
   /** A fresh token for a cell. */
   mint(replica: string, table: string, column: string): string {
     const id = `${replica}~${this.#next++}~${column}`
-    this.#tokens.set(id, { id, replica, table, column, committed: false, at: 0, moved: false, children: [], parents: [], fate: 'live' })
+    this.#tokens.set(id, {
+      id,
+      replica,
+      table,
+      column,
+      committed: false,
+      at: 0,
+      moved: false,
+      children: [],
+      parents: [],
+      fate: 'live',
+    })
     return id
   }
 
@@ -36,7 +47,8 @@ export class Model {
   learn(replica: string, before: Tables, after: Tables, options: LearnOptions): void {
     this.#now = options.at
     const present = new Set<string>()
-    for (const rows of after.values()) for (const row of rows.values()) for (const id of tokensOf(row)) present.add(id)
+    for (const rows of after.values())
+      for (const row of rows.values()) for (const id of tokensOf(row)) present.add(id)
     for (const [table, rows] of before) {
       const now = after.get(table)
       for (const [key, row] of rows) {
@@ -44,8 +56,7 @@ export class Model {
         if (next === undefined) {
           const hidden = options.hidden?.(table, key)
           this.#learnDelete(replica, table, key, { ...hidden, ...row }, present, hidden !== undefined)
-        }
-        else if (next !== row) this.#learnUpdate(row, next, options.settled === true)
+        } else if (next !== row) this.#learnUpdate(row, next, options.settled === true)
       }
     }
     for (const [table, rows] of after) {
@@ -78,7 +89,14 @@ export class Model {
     }
   }
 
-  #learnDelete(replica: string, table: string, key: string, row: Fields, present: ReadonlySet<string>, agreed: boolean): void {
+  #learnDelete(
+    replica: string,
+    table: string,
+    key: string,
+    row: Fields,
+    present: ReadonlySet<string>,
+    agreed: boolean,
+  ): void {
     const seen: Token[] = []
     for (const id of tokensOf(row)) {
       const token = this.#tokens.get(id)
@@ -108,10 +126,15 @@ export class Model {
   }
 
   /** What was thought to be wiped out shows up in the cloud: it had been on its way. */
-  revive(record: { readonly table: string; readonly key: string; readonly fields?: Fields | undefined }): void {
+  revive(record: {
+    readonly table: string
+    readonly key: string
+    readonly fields?: Fields | undefined
+  }): void {
     if (record.fields === undefined) {
       for (const gone of this.#deletes) {
-        if (gone.fate === 'destroyed' && gone.table === record.table && gone.key === record.key) gone.fate = 'live'
+        if (gone.fate === 'destroyed' && gone.table === record.table && gone.key === record.key)
+          gone.fate = 'live'
       }
       return
     }
@@ -123,7 +146,8 @@ export class Model {
 
   /** A person decided about everything there is: a restored file overwrites the cloud. */
   settleAll(): void {
-    for (const token of this.#tokens.values()) if (token.committed && token.fate === 'live') token.fate = 'settled'
+    for (const token of this.#tokens.values())
+      if (token.committed && token.fate === 'live') token.fate = 'settled'
     for (const gone of this.#deletes) if (gone.fate === 'live') gone.fate = 'settled'
   }
 

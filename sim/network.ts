@@ -76,8 +76,11 @@ export class Network {
       const request = this.#open(owner, label, signal, timeoutMs, reject)
       const deliver = () => {
         const process = link.cut ? null : serving.process
-        if (process === null) return link.cut ? undefined : this.#break(owner, link, label, request, 'The connection was refused')
-        const undead = process.onDeath(() => this.#break(owner, link, label, request, 'The connection was reset'))
+        if (process === null)
+          return link.cut ? undefined : this.#break(owner, link, label, request, 'The connection was refused')
+        const undead = process.onDeath(() =>
+          this.#break(owner, link, label, request, 'The connection was reset'),
+        )
         const gone = new AbortController()
         let answered = false
         request.ends.push(() => (answered ? undefined : this.#hangUp(process.owner, link, label, gone)))
@@ -126,13 +129,26 @@ export class Network {
       calm.cut = link.cut
       broken ||= at > 0 && serving.process !== process
       if (broken) throw new TidemarkError('network', 'The stream broke')
-      const piece: string | null = await this.call(owner, calm, serving, `${label} ${at}`, at === 0 ? first : next, signal)
+      const piece: string | null = await this.call(
+        owner,
+        calm,
+        serving,
+        `${label} ${at}`,
+        at === 0 ? first : next,
+        signal,
+      )
       if (piece === null) return
       yield piece
     }
   }
 
-  #open(owner: Owner, label: string, signal: AbortSignal, timeoutMs: number, reject: (error: TidemarkError) => void): OpenRequest {
+  #open(
+    owner: Owner,
+    label: string,
+    signal: AbortSignal,
+    timeoutMs: number,
+    reject: (error: TidemarkError) => void,
+  ): OpenRequest {
     const ends: (() => void)[] = []
     let open = true
     const request: OpenRequest = {
@@ -207,7 +223,11 @@ async function nextPiece(pieces: AsyncIterator<string>): Promise<string | null> 
 
 /** An error as it looks on the other side of the wire. */
 function overTheWire(error: TidemarkError): TidemarkError {
-  const wire = JSON.parse(JSON.stringify(error)) as { code: string; message: string; details: { [key: string]: unknown } }
+  const wire = JSON.parse(JSON.stringify(error)) as {
+    code: string
+    message: string
+    details: { [key: string]: unknown }
+  }
   const code = isErrorCode(wire.code) ? wire.code : 'internal'
   const retryAfterMs = error.retryAfterMs
   return new TidemarkError(code, wire.message, {

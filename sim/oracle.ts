@@ -22,11 +22,18 @@ export class Oracle {
       const known = this.#history.get(id)
       const last = known?.at(-1)
       if (last !== undefined && record.version <= last.version) {
-        if (record.version < last.version) throw new InvariantBroken('I4', `${showRow(id)} went back from version ${last.version} to ${record.version}`)
+        if (record.version < last.version)
+          throw new InvariantBroken(
+            'I4',
+            `${showRow(id)} went back from version ${last.version} to ${record.version}`,
+          )
         continue
       }
       if (record.version <= this.#head) {
-        throw new InvariantBroken('I4', `${showRow(id)} appeared at version ${record.version} after the head was ${this.#head}`)
+        throw new InvariantBroken(
+          'I4',
+          `${showRow(id)} appeared at version ${record.version} after the head was ${this.#head}`,
+        )
       }
       if (known === undefined) this.#history.set(id, [record])
       else known.push(record)
@@ -37,7 +44,8 @@ export class Oracle {
       if (last?.deleted === true || last === undefined || view.records.has(id)) continue
       throw new InvariantBroken('I1', `${showRow(id)} disappeared from the cloud without a tombstone`)
     }
-    if (view.head < this.#head) throw new InvariantBroken('I4', `the head went back from ${this.#head} to ${view.head}`)
+    if (view.head < this.#head)
+      throw new InvariantBroken('I4', `the head went back from ${this.#head} to ${view.head}`)
     this.#head = view.head
     return steps
   }
@@ -53,7 +61,10 @@ export class Oracle {
   }
 
   /** States of a row from the newest at or below `version` on; empty when it had none by then and since. */
-  since(id: string, version: number): { readonly first: WireRecord | null; readonly later: readonly WireRecord[] } {
+  since(
+    id: string,
+    version: number,
+  ): { readonly first: WireRecord | null; readonly later: readonly WireRecord[] } {
     const known = this.#history.get(id) ?? []
     let at = known.length
     while (at > 0 && (known[at - 1] as WireRecord).version > version) at--

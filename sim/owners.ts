@@ -10,7 +10,12 @@ export class Owners {
   /** Identity, number and bytes of a push → the lines that sent it. */
   readonly #senders = new Map<string, Set<string>>()
   /** Lines that began as a copy of another, or of its past: with which identity and last mutation. */
-  readonly #forks: { readonly parent: string; readonly child: string; readonly replica: string; readonly mutation: number }[] = []
+  readonly #forks: {
+    readonly parent: string
+    readonly child: string
+    readonly replica: string
+    readonly mutation: number
+  }[] = []
   /** Identity → lines that can have sent all that was accepted so far. */
   readonly #possible = new Map<string, Set<string>>()
   readonly #last = new Map<string, number>()
@@ -27,11 +32,16 @@ export class Owners {
   }
 
   /** `child` goes on from where `parent` is, or was: `mutation` is the last number that the copied file used. */
-  split(parent: string, child: string, copied: { readonly replica: string; readonly mutation: number }): void {
+  split(
+    parent: string,
+    child: string,
+    copied: { readonly replica: string; readonly mutation: number },
+  ): void {
     this.#forks.push({ parent, child, ...copied })
     const lines = this.#possible.get(copied.replica)
     // What the parent sent after the copy was made is not the child's.
-    if (lines?.has(parent) === true && (this.#last.get(copied.replica) ?? 0) <= copied.mutation) lines.add(child)
+    if (lines?.has(parent) === true && (this.#last.get(copied.replica) ?? 0) <= copied.mutation)
+      lines.add(child)
   }
 
   /** These lines, and those that began as copies of them with this mutation already in the file. */
@@ -50,10 +60,20 @@ export class Owners {
       check(mutation === last + 1, 'I13', () => `mutation ${mutation} of ${replica} was taken after ${last}`)
       this.#last.set(replica, mutation)
       this.#taken.set(replica, `${replica} ${mutation} ${hash}`)
-      const senders = this.#withCopies(this.#senders.get(`${replica} ${mutation} ${hash}`) ?? new Set(), replica, mutation)
+      const senders = this.#withCopies(
+        this.#senders.get(`${replica} ${mutation} ${hash}`) ?? new Set(),
+        replica,
+        mutation,
+      )
       const before = this.#possible.get(replica)
-      const possible = before === undefined ? new Set(senders) : new Set([...before].filter((line) => senders.has(line)))
-      check(possible.size > 0, 'I13', () => `${replica} has two writers: mutation ${mutation} came from ${[...senders].join(', ')}, those before from ${[...(before ?? [])].join(', ')}`)
+      const possible =
+        before === undefined ? new Set(senders) : new Set([...before].filter((line) => senders.has(line)))
+      check(
+        possible.size > 0,
+        'I13',
+        () =>
+          `${replica} has two writers: mutation ${mutation} came from ${[...senders].join(', ')}, those before from ${[...(before ?? [])].join(', ')}`,
+      )
       this.#possible.set(replica, possible)
     }
   }

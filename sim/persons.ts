@@ -13,7 +13,12 @@ import { rowId } from './view.ts'
 import { MAX_REPLICAS, type World } from './world.ts'
 
 /** What a person at a replica does to sync itself; false when there was nothing to do. */
-export async function act(world: World, kind: ControlKind, replica: Replica, chance: Chance): Promise<boolean> {
+export async function act(
+  world: World,
+  kind: ControlKind,
+  replica: Replica,
+  chance: Chance,
+): Promise<boolean> {
   const { running } = replica
   switch (kind) {
     case 'wait':
@@ -58,7 +63,11 @@ async function join(world: World, { settings }: Replica): Promise<boolean> {
 }
 
 /** Another process at the same file, as the command line would be; its writes are learned as a person's. */
-async function withStore(world: World, replica: Replica, work: (store: Store) => Promise<unknown>): Promise<boolean> {
+async function withStore(
+  world: World,
+  replica: Replica,
+  work: (store: Store) => Promise<unknown>,
+): Promise<boolean> {
   const clock = { now: () => replica.now, after: () => () => {} }
   const before = replica.disk.application.read()
   const hidden = world.hiddenOf(replica)
@@ -71,7 +80,11 @@ async function withStore(world: World, replica: Replica, work: (store: Store) =>
     if (thrown.code === 'invariant') throw thrown
     return false
   }
-  world.model.learn(replica.name, before, replica.disk.application.read(), { at: world.scheduler.now, settled: true, hidden })
+  world.model.learn(replica.name, before, replica.disk.application.read(), {
+    at: world.scheduler.now,
+    settled: true,
+    hidden,
+  })
   return true
 }
 
@@ -80,7 +93,9 @@ async function settle(world: World, replica: Replica, chance: Chance): Promise<b
   if (open.length === 0) return false
   const entry = chance.pick(open)
   const how = chance.weighted({ local: 2, remote: 2, row: 2, undo: 2, dismiss: 2 })
-  world.scheduler.note(`${replica.name} settles ${entry.kind} of ${entry.table} ${entry.key.slice(0, 40)}: ${how}`)
+  world.scheduler.note(
+    `${replica.name} settles ${entry.kind} of ${entry.table} ${entry.key.slice(0, 40)}: ${how}`,
+  )
   return withStore(world, replica, (store) => {
     if (how === 'dismiss') return dismissEntry(store, entry.id)
     if (how === 'undo') return undoEntry(store, entry.id)
@@ -97,7 +112,12 @@ function freshRow(world: World, replica: Replica, entry: InboxEntry): { [column:
   return row
 }
 
-async function handleQuarantine(world: World, kind: 'retry-quarantine' | 'drop-quarantine', replica: Replica, chance: Chance): Promise<boolean> {
+async function handleQuarantine(
+  world: World,
+  kind: 'retry-quarantine' | 'drop-quarantine',
+  replica: Replica,
+  chance: Chance,
+): Promise<boolean> {
   const { quarantine, tables } = replica.disk.view()
   if (quarantine.length === 0) return false
   const { id, table, key } = chance.pick(quarantine)

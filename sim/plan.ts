@@ -25,7 +25,12 @@ export interface Action {
 export interface Settings {
   readonly store: StoreKind
   readonly replicas: readonly ReplicaSettings[]
-  readonly network: { readonly dropRequest: number; readonly dropAnswer: number; readonly duplicate: number; readonly late: number }
+  readonly network: {
+    readonly dropRequest: number
+    readonly dropAnswer: number
+    readonly duplicate: number
+    readonly late: number
+  }
   /** Rows of one push part, of a page and of a page of a hydrate: small ones make more steps. */
   readonly batchRows: number
   readonly pullLimit: number
@@ -118,7 +123,9 @@ function planSettings(chance: Chance, store: StoreKind): Settings {
       latencyMs: far ? 200 : chance.between(0, 20),
       jitterMs: chance.pick([0, 3, 30, 300]),
       skewMs: chance.odds(0.6) ? 0 : chance.between(-300_000, 300_000),
-      resolver: oneResolver ? 'newestWins' : chance.pick(['newestWins', 'localWins', 'remoteWins', 'manual', 'slow']),
+      resolver: oneResolver
+        ? 'newestWins'
+        : chance.pick(['newestWins', 'localWins', 'remoteWins', 'manual', 'slow']),
       listen: chance.odds(0.7),
       afterRestore: chance.odds(0.8) ? 'rejoin' : 'overwrite',
       strictRules: chance.odds(0.15),
@@ -157,7 +164,11 @@ function planActions(chance: Chance, settings: Settings, steps: number): readonl
 }
 
 /** Each fault is possible in about half the runs, so that some runs are about few faults. */
-function someOf<K extends string>(chance: Chance, weights: { readonly [kind in K]: number }, factor: number): { [kind in K]: number } {
+function someOf<K extends string>(
+  chance: Chance,
+  weights: { readonly [kind in K]: number },
+  factor: number,
+): { [kind in K]: number } {
   const some = {} as { [kind in K]: number }
   for (const kind of Object.keys(weights) as K[]) some[kind] = chance.odds(0.5) ? weights[kind] * factor : 0
   return some

@@ -31,7 +31,12 @@ export function createProvider(place: ProviderPlace): Provider {
   const { owner, link, network, serving } = place
   const credentials = { token: tokenOf(link.name), device: link.name, protocol: String(PROTOCOL_VERSION) }
 
-  function ask<T>(label: string, request: Omit<CloudRequest, 'token' | 'device' | 'protocol'>, signal: AbortSignal, timeoutMs?: number): Promise<T> {
+  function ask<T>(
+    label: string,
+    request: Omit<CloudRequest, 'token' | 'device' | 'protocol'>,
+    signal: AbortSignal,
+    timeoutMs?: number,
+  ): Promise<T> {
     const work = async (handler: Handler, gone: AbortSignal): Promise<T> =>
       jsonOf(await handler.handle({ ...credentials, ...request, signal: gone }))
     return network.call(owner, link, serving, label, work, signal, timeoutMs)
@@ -51,15 +56,24 @@ export function createProvider(place: ProviderPlace): Provider {
       if (request.wait === undefined) return ask<PullAnswer>('pull', { route: 'pull', body }, signal)
       return ask<PullAnswer>('poll', { route: 'pull', body }, signal, POLL_TIMEOUT_MS)
     },
-    read: (request, signal) => ask<ReadAnswer>('read', { route: 'read', body: JSON.stringify(request) }, signal),
+    read: (request, signal) =>
+      ask<ReadAnswer>('read', { route: 'read', body: JSON.stringify(request) }, signal),
     readSchema: (space, signal) => ask<SchemaAnswer>('schema', { route: 'schema', query: { space } }, signal),
-    putSchema: (request, signal) => ask<SchemaAnswer>('putSchema', { route: 'putSchema', body: JSON.stringify(request) }, signal),
+    putSchema: (request, signal) =>
+      ask<SchemaAnswer>('putSchema', { route: 'putSchema', body: JSON.stringify(request) }, signal),
     status: (space, signal) => ask<SpaceStatus>('status', { route: 'status', query: { space } }, signal),
     async *hydrate({ space, replica, tables, resume }, signal) {
       const query = { space, replica, ...(tables === undefined ? {} : { tables }) }
-      const header = resume === undefined ? undefined : Buffer.from(JSON.stringify(resume)).toString('base64url')
+      const header =
+        resume === undefined ? undefined : Buffer.from(JSON.stringify(resume)).toString('base64url')
       const open = async (handler: Handler, gone: AbortSignal): Promise<AsyncIterator<string>> => {
-        const answer = await handler.handle({ ...credentials, route: 'hydrate', query, resume: header, signal: gone })
+        const answer = await handler.handle({
+          ...credentials,
+          route: 'hydrate',
+          query,
+          resume: header,
+          signal: gone,
+        })
         if (answer.kind !== 'lines') throw new TidemarkError('bad_answer')
         return answer.lines[Symbol.asyncIterator]()
       }

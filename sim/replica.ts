@@ -66,7 +66,19 @@ export class Replica {
   /** Counts engine failures of a kind that a simulation should never see. */
   lastError: TidemarkError | null = null
 
-  constructor(name: string, settings: ReplicaSettings, place: ReplicaPlace, parts: { readonly machine: Machine; readonly path: string; readonly disk: Disk; readonly chance: Chance; readonly link: Link; readonly clock: { skewMs: number } }) {
+  constructor(
+    name: string,
+    settings: ReplicaSettings,
+    place: ReplicaPlace,
+    parts: {
+      readonly machine: Machine
+      readonly path: string
+      readonly disk: Disk
+      readonly chance: Chance
+      readonly link: Link
+      readonly clock: { skewMs: number }
+    },
+  ) {
     this.name = name
     this.settings = settings
     this.place = place
@@ -190,7 +202,9 @@ export class Replica {
     if (event.type === 'phase') {
       count(coverage.transitions, `${event.from.phase} × ${event.event.type}`)
       const code = event.event.type === 'failed' ? ` ${event.event.code}` : ''
-      this.place.scheduler.note(`${this.name}   ${event.from.phase} ${event.event.type}${code} → ${event.to.phase}`)
+      this.place.scheduler.note(
+        `${this.name}   ${event.from.phase} ${event.event.type}${code} → ${event.to.phase}`,
+      )
       if (event.from.phase === 'publishing' && event.event.type === 'published') this.place.onPublished(this)
     } else if (event.type === 'error') {
       this.lastError = event.error

@@ -53,7 +53,12 @@ interface Sum {
   readonly failures: readonly Failure[]
 }
 
-async function runSeeds(crew: Crew, seeds: readonly number[], stopAtFirst: boolean, progress: boolean): Promise<Sum & { coverage: ReturnType<typeof createCoverage> }> {
+async function runSeeds(
+  crew: Crew,
+  seeds: readonly number[],
+  stopAtFirst: boolean,
+  progress: boolean,
+): Promise<Sum & { coverage: ReturnType<typeof createCoverage> }> {
   const coverage = createCoverage()
   const failures: Failure[] = []
   const begun = performance.now()
@@ -70,30 +75,55 @@ async function runSeeds(crew: Crew, seeds: readonly number[], stopAtFirst: boole
       addCoverage(coverage, outcome.coverage)
       if (outcome.violation !== null) {
         failures.push({ seed, outcome })
-        if (progress) say(`seed ${seed}: ${outcome.violation.invariant} after step ${outcome.violation.step}: ${outcome.violation.message}`)
+        if (progress)
+          say(
+            `seed ${seed}: ${outcome.violation.invariant} after step ${outcome.violation.step}: ${outcome.violation.message}`,
+          )
       }
       if (progress && performance.now() - said > 5_000) {
         said = performance.now()
-        say(`${done}/${seeds.length} seeds · ${Math.round((stepsDone * 1000) / (said - begun))} steps/s · ${failures.length} failing`)
+        say(
+          `${done}/${seeds.length} seeds · ${Math.round((stepsDone * 1000) / (said - begun))} steps/s · ${failures.length} failing`,
+        )
       }
     }
   }
   await Promise.all(Array.from({ length: crew.size }, line))
   const seconds = (performance.now() - begun) / 1000
-  return { seeds: done, steps: stepsDone, events, seconds, stepsPerSecond: Math.round(stepsDone / seconds), failures, coverage }
+  return {
+    seeds: done,
+    steps: stepsDone,
+    events,
+    seconds,
+    stepsPerSecond: Math.round(stepsDone / seconds),
+    failures,
+    coverage,
+  }
 }
 
 async function shrinkAndShow(crew: Crew, failure: Failure): Promise<void> {
   const { planCase } = await import('./plan.ts')
-  const report = await crew.do({ type: 'shrink', case: planCase(failure.seed, { steps, store }), tries: Number(options.shrink) })
+  const report = await crew.do({
+    type: 'shrink',
+    case: planCase(failure.seed, { steps, store }),
+    tries: Number(options.shrink),
+  })
   const { outcome } = report
   const shown = Number(options.trace)
-  say(`\nshrunk in ${report.type === 'shrunk' ? report.tries : 0} tries to ${report.case.actions.length} actions`)
-  for (const action of report.case.actions) say(`  +${action.gap}ms r${action.replica + 1} ${action.kind} (${action.seed})`)
+  say(
+    `\nshrunk in ${report.type === 'shrunk' ? report.tries : 0} tries to ${report.case.actions.length} actions`,
+  )
+  for (const action of report.case.actions)
+    say(`  +${action.gap}ms r${action.replica + 1} ${action.kind} (${action.seed})`)
   for (const trace of outcome.trace.slice(-shown)) say(`  ${trace}`)
   say(`  → ${outcome.violation?.invariant}: ${outcome.violation?.message}`)
   if (options.out !== undefined) await writeFile(options.out, JSON.stringify(report.case))
-  if (options.save) await saveCase(report.case, failure.seed, `${outcome.violation?.invariant}: ${outcome.violation?.message ?? ''}`)
+  if (options.save)
+    await saveCase(
+      report.case,
+      failure.seed,
+      `${outcome.violation?.invariant}: ${outcome.violation?.message ?? ''}`,
+    )
 }
 
 /** Writes the case where `--case` can read it. */
@@ -108,9 +138,16 @@ async function saveCase(found: Case, seed: number, note: string): Promise<void> 
 async function runSaved(crew: Crew, file: string): Promise<number> {
   const found = JSON.parse(await readFile(file, 'utf8')) as Case
   const { follow } = options
-  const { outcome } = await crew.do({ type: 'case', case: found, trace: Number(options.trace), ...(follow === undefined ? {} : { follow }) })
+  const { outcome } = await crew.do({
+    type: 'case',
+    case: found,
+    trace: Number(options.trace),
+    ...(follow === undefined ? {} : { follow }),
+  })
   for (const trace of outcome.trace) say(trace)
-  say(`${outcome.violation === null ? 'clean' : `${outcome.violation.invariant} after step ${outcome.violation.step}: ${outcome.violation.message}`} · ${outcome.hash}`)
+  say(
+    `${outcome.violation === null ? 'clean' : `${outcome.violation.invariant} after step ${outcome.violation.step}: ${outcome.violation.message}`} · ${outcome.hash}`,
+  )
   return outcome.violation === null ? 0 : 1
 }
 
@@ -118,15 +155,28 @@ const range = (from: number, count: number): number[] => Array.from({ length: co
 
 async function main(): Promise<number> {
   if (options.mutations) return runMutations()
-  await using crew = createCrew({ mutation: options.mutation ?? null }, options.workers === undefined ? undefined : Number(options.workers))
+  await using crew = createCrew(
+    { mutation: options.mutation ?? null },
+    options.workers === undefined ? undefined : Number(options.workers),
+  )
   if (options.case !== undefined) return await runSaved(crew, options.case)
-  const seeds = options.seed === undefined ? range(Number(options.from), Number(options.seeds)) : [Number(options.seed)]
+  const seeds =
+    options.seed === undefined ? range(Number(options.from), Number(options.seeds)) : [Number(options.seed)]
   const { coverage, ...sum } = await runSeeds(crew, seeds, !options['keep-going'], true)
-  if (options.json) console.log(JSON.stringify({ ...sum, failures: sum.failures.map(({ seed, outcome }) => ({ seed, violation: outcome.violation })), coverage }))
+  if (options.json)
+    console.log(
+      JSON.stringify({
+        ...sum,
+        failures: sum.failures.map(({ seed, outcome }) => ({ seed, violation: outcome.violation })),
+        coverage,
+      }),
+    )
   const [first] = sum.failures
   if (first !== undefined) await shrinkAndShow(crew, first)
   for (const line of describeCoverage(coverage)) say(line)
-  say(`${sum.seeds} seeds · ${sum.steps} steps · ${sum.events} events · ${sum.seconds.toFixed(1)} s · ${sum.stepsPerSecond} steps/s · ${sum.failures.length} failing`)
+  say(
+    `${sum.seeds} seeds · ${sum.steps} steps · ${sum.events} events · ${sum.seconds.toFixed(1)} s · ${sum.stepsPerSecond} steps/s · ${sum.failures.length} failing`,
+  )
   return sum.failures.length === 0 ? 0 : 1
 }
 
@@ -134,17 +184,28 @@ async function main(): Promise<number> {
 async function runMutations(): Promise<number> {
   let missed = 0
   const results: { name: string; caught: string | null; seeds: number }[] = []
-  const chosen = options.mutation === undefined ? MUTATIONS : MUTATIONS.filter(({ name }) => name === options.mutation)
+  const chosen =
+    options.mutation === undefined ? MUTATIONS : MUTATIONS.filter(({ name }) => name === options.mutation)
   for (const { name, about } of chosen) {
     await using crew = createCrew({ mutation: name })
     const { failures } = await runSeeds(crew, range(Number(options.from), Number(options.seeds)), true, false)
     const first = failures.toSorted((a, b) => a.seed - b.seed)[0]
     if (first === undefined) missed++
-    results.push({ name, caught: first?.outcome.violation?.invariant ?? null, seeds: first?.seed ?? Number(options.seeds) })
-    say(first === undefined ? `MISSED ${name}: ${about}` : `caught ${name} by ${first.outcome.violation?.invariant} at seed ${first.seed}: ${first.outcome.violation?.message}`)
+    results.push({
+      name,
+      caught: first?.outcome.violation?.invariant ?? null,
+      seeds: first?.seed ?? Number(options.seeds),
+    })
+    say(
+      first === undefined
+        ? `MISSED ${name}: ${about}`
+        : `caught ${name} by ${first.outcome.violation?.invariant} at seed ${first.seed}: ${first.outcome.violation?.message}`,
+    )
   }
   if (options.json) console.log(JSON.stringify(results))
-  say(`${MUTATIONS.length - missed} of ${MUTATIONS.length} mutations caught within ${options.seeds} seeds of ${steps} steps`)
+  say(
+    `${MUTATIONS.length - missed} of ${MUTATIONS.length} mutations caught within ${options.seeds} seeds of ${steps} steps`,
+  )
   return missed === 0 ? 0 : 1
 }
 

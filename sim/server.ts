@@ -43,7 +43,10 @@ export class Server implements Serving<Handler> {
     if (this.#running !== null) return
     const { scheduler, chance, directory, name } = this.#place
     const owner = createOwner(name)
-    const clock: Clock = { now: () => scheduler.now, after: (ms, run) => scheduler.after(owner, ms, 'timer', run) }
+    const clock: Clock = {
+      now: () => scheduler.now,
+      after: (ms, run) => scheduler.after(owner, ms, 'timer', run),
+    }
     const step = (label: string) => scheduler.pause(owner, chance.int(3), `log ${label}`)
     const log = this.#disk.open({ clock, random: { next: () => chance.next() }, step })
     const handler = createHandler({

@@ -12,7 +12,11 @@ export interface Variant {
   readonly extraColumns: number
 }
 
-const column = (name: string, type: string, more: Partial<SchemaColumn> = {}): SchemaColumn => ({ name, type, ...more })
+const column = (name: string, type: string, more: Partial<SchemaColumn> = {}): SchemaColumn => ({
+  name,
+  type,
+  ...more,
+})
 
 /** Columns whose values are tokens: a write that is lost shows. The others carry what constraints need. */
 export const TOKEN_COLUMNS: { readonly [table: string]: readonly string[] } = {
@@ -32,7 +36,12 @@ export function tablesOf(variant: Variant): readonly SchemaTable[] {
   return [
     {
       name: 'accounts',
-      columns: [column('id', 'TEXT'), column('grp', 'TEXT'), column('balance', 'INTEGER'), column('memo', 'TEXT')],
+      columns: [
+        column('id', 'TEXT'),
+        column('grp', 'TEXT'),
+        column('balance', 'INTEGER'),
+        column('memo', 'TEXT'),
+      ],
       key: ['id'],
       unique: [],
       foreignKeys: [],
@@ -47,7 +56,13 @@ export function tablesOf(variant: Variant): readonly SchemaTable[] {
     },
     {
       name: 'notes',
-      columns: [column('id', 'TEXT'), column('title', 'TEXT'), column('body', 'TEXT'), column('tag', 'TEXT'), ...extras],
+      columns: [
+        column('id', 'TEXT'),
+        column('title', 'TEXT'),
+        column('body', 'TEXT'),
+        column('tag', 'TEXT'),
+        ...extras,
+      ],
       key: ['id'],
       unique: [{ claim: 'tag', terms: [{ column: 'tag' }], index: 'notes_tag' }],
       foreignKeys: [],
@@ -76,7 +91,9 @@ export function tablesOf(variant: Variant): readonly SchemaTable[] {
       name: 'slots',
       columns: [column('id', 'TEXT'), column('place', 'INTEGER'), column('label', 'TEXT')],
       key: ['id'],
-      unique: variant.looseSlots ? [] : [{ claim: 'place', terms: [{ column: 'place' }], index: 'slots_place' }],
+      unique: variant.looseSlots
+        ? []
+        : [{ claim: 'place', terms: [{ column: 'place' }], index: 'slots_place' }],
       foreignKeys: [],
     },
   ]

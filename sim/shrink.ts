@@ -13,7 +13,12 @@ export interface Shrunk {
  * Leaves out actions, then simplifies the world, as long as the same invariant still breaks. Bounded by `tries`:
  * a case that shrinks badly is still a case.
  */
-export async function shrinkCase(found: Case, violation: Violation, probe: Probe, maxTries: number): Promise<Shrunk> {
+export async function shrinkCase(
+  found: Case,
+  violation: Violation,
+  probe: Probe,
+  maxTries: number,
+): Promise<Shrunk> {
   let best = cut(found, violation)
   let shown = violation
   let tries = 0
@@ -28,9 +33,9 @@ export async function shrinkCase(found: Case, violation: Violation, probe: Probe
     return true
   }
 
-  for (let size = Math.ceil(best.actions.length / 2); size >= 1 && tries < maxTries; ) {
+  for (let size = Math.ceil(best.actions.length / 2); size >= 1 && tries < maxTries;) {
     let removed = false
-    for (let from = 0; from < best.actions.length && tries < maxTries; ) {
+    for (let from = 0; from < best.actions.length && tries < maxTries;) {
       const kept = [...best.actions.slice(0, from), ...best.actions.slice(from + size)]
       if (kept.length < best.actions.length && (await accept({ ...best, actions: kept }))) removed = true
       else from += size
@@ -38,7 +43,8 @@ export async function shrinkCase(found: Case, violation: Violation, probe: Probe
     if (size === 1 && !removed) break
     size = size === 1 ? 1 : Math.ceil(size / 2)
   }
-  for (const settings of simpler(best.settings)) await accept({ ...best, settings: { ...best.settings, ...settings } })
+  for (const settings of simpler(best.settings))
+    await accept({ ...best, settings: { ...best.settings, ...settings } })
   for (let at = 0; at < best.actions.length && tries < maxTries; at++) {
     const action = best.actions[at] as Action
     if (action.gap > 0) await accept({ ...best, actions: best.actions.with(at, { ...action, gap: 0 }) })
@@ -60,7 +66,14 @@ function simpler(settings: Settings): readonly Partial<Settings>[] {
     { replicas: settings.replicas.map((one) => ({ ...one, skewMs: 0 })) },
     { replicas: settings.replicas.map((one) => ({ ...one, jitterMs: 0, diskMs: 0 })) },
     { replicas: settings.replicas.map((one) => ({ ...one, resolver: 'newestWins' as const })) },
-    { replicas: settings.replicas.map((one) => ({ ...one, extraColumns: 0, strictRules: false, looseSlots: false })) },
+    {
+      replicas: settings.replicas.map((one) => ({
+        ...one,
+        extraColumns: 0,
+        strictRules: false,
+        looseSlots: false,
+      })),
+    },
     { pullLimit: 1_000 },
     { hydratePage: 1_000 },
     { batchRows: 100 },

@@ -28,6 +28,13 @@ describe('simulation', () => {
     }
   })
 
+  it('I1–I13: a few seeds are clean on real SQLite files', async () => {
+    for (let seed = 1; seed <= 3; seed++) {
+      const { violation } = await runCase(planCase(seed, { steps: 40, store: 'sqlite' }))
+      expect({ seed, violation }).toEqual({ seed, violation: null })
+    }
+  })
+
   it('changes nothing it reads of a plan: a case that was saved is the case that was planned', async () => {
     const planned = planCase(5, { steps: STEPS, store: 'memory' })
     const saved = JSON.parse(JSON.stringify(planned)) as Case

@@ -4,7 +4,16 @@ import { copyMachine, FAULT_EFFECTS } from './faults.ts'
 import { checkHealed } from './heal.ts'
 import { InvariantBroken, type Outcome, type Violation } from './outcome.ts'
 import { act } from './persons.ts'
-import { CONTROL, DISASTERS, FAULTS, type Action, type Case, type ControlKind, type DisasterKind, type FaultKind } from './plan.ts'
+import {
+  CONTROL,
+  DISASTERS,
+  FAULTS,
+  type Action,
+  type Case,
+  type ControlKind,
+  type DisasterKind,
+  type FaultKind,
+} from './plan.ts'
 import { settled } from './scheduler.ts'
 import { performWork, type WorkKind } from './workload.ts'
 import { World } from './world.ts'
@@ -46,7 +55,15 @@ export async function runCase(given: Case, options: RunOptions = {}): Promise<Ou
     world.destroy()
   }
   const { scheduler, coverage } = world
-  return { seed: given.seed, steps: step + 1, events: scheduler.events, hash: scheduler.hash, violation, coverage, trace: scheduler.trace }
+  return {
+    seed: given.seed,
+    steps: step + 1,
+    events: scheduler.events,
+    hash: scheduler.hash,
+    violation,
+    coverage,
+    trace: scheduler.trace,
+  }
 }
 
 function violationOf(thrown: unknown, step: number): Violation {
@@ -69,7 +86,15 @@ async function perform(world: World, action: Action): Promise<void> {
   } else {
     const { name, disk, group } = replica
     const hidden = world.hiddenOf(replica)
-    const done = performWork(kind as WorkKind, { name, application: disk.application, model: world.model, chance, now: world.scheduler.now, group, hidden })
+    const done = performWork(kind as WorkKind, {
+      name,
+      application: disk.application,
+      model: world.model,
+      chance,
+      now: world.scheduler.now,
+      group,
+      hidden,
+    })
     if (done) count(world.coverage.work, kind)
   }
 }

@@ -132,7 +132,9 @@ function createSql({ name, columns, key, rowidAlias, unique, foreignKeys }: Sche
   if (rowidAlias !== true) parts.push(`PRIMARY KEY (${key.map(quote).join(', ')})`)
   for (const foreign of foreignKeys) {
     const action = foreign.onDelete === undefined ? '' : ` ON DELETE ${foreign.onDelete}`
-    parts.push(`FOREIGN KEY (${foreign.columns.map(quote).join(', ')}) REFERENCES ${quote(foreign.table)}${action}`)
+    parts.push(
+      `FOREIGN KEY (${foreign.columns.map(quote).join(', ')}) REFERENCES ${quote(foreign.table)}${action}`,
+    )
   }
   const indexes = unique.map(({ index, terms }) => {
     const list = terms.map(({ column }) => quote(column ?? '')).join(', ')
@@ -150,7 +152,8 @@ function createApplication(database: () => Database.Database): Application {
       return allowed(() => run.immediate())
     },
     read: () => readTables(database()),
-    addColumn: (table, column) => allowed(() => database().exec(`ALTER TABLE ${quote(table)} ADD COLUMN ${quote(column)} TEXT`)),
+    addColumn: (table, column) =>
+      allowed(() => database().exec(`ALTER TABLE ${quote(table)} ADD COLUMN ${quote(column)} TEXT`)),
     hasColumn: (table, column) => columnsOf(database(), table).includes(column),
   }
 }
@@ -167,12 +170,19 @@ function allowed(work: () => unknown): boolean {
 }
 
 function runStatement(database: Database.Database, statement: Statement): void {
-  const run = (sql: string, values: readonly (Encoded | undefined)[]) => database.prepare(sql).run(...values.map(toSql))
+  const run = (sql: string, values: readonly (Encoded | undefined)[]) =>
+    database.prepare(sql).run(...values.map(toSql))
   const table = quote(statement.table)
-  const terms = (fields: Fields, between: string) => Object.keys(fields).map((name) => `${quote(name)} = ?`).join(between)
+  const terms = (fields: Fields, between: string) =>
+    Object.keys(fields)
+      .map((name) => `${quote(name)} = ?`)
+      .join(between)
   switch (statement.op) {
     case 'delete':
-      return void run(`DELETE FROM ${table} WHERE ${terms(statement.where, ' AND ')}`, Object.values(statement.where))
+      return void run(
+        `DELETE FROM ${table} WHERE ${terms(statement.where, ' AND ')}`,
+        Object.values(statement.where),
+      )
     case 'update': {
       const sql = `UPDATE ${table} SET ${terms(statement.set, ', ')} WHERE ${terms(statement.where, ' AND ')}`
       return void run(sql, [...Object.values(statement.set), ...Object.values(statement.where)])
@@ -211,7 +221,9 @@ function readTables(database: Database.Database): Tables {
   const tables = new Map<string, ReadonlyMap<string, Fields>>()
   for (const table of TABLE_NAMES) {
     const rows = new Map<string, Fields>()
-    for (const row of database.prepare(`SELECT * FROM ${quote(table)}`).all() as { [name: string]: unknown }[]) {
+    for (const row of database.prepare(`SELECT * FROM ${quote(table)}`).all() as {
+      [name: string]: unknown
+    }[]) {
       const fields = Object.fromEntries(Object.entries(row).map(([name, value]) => [name, fromSql(value)]))
       rows.set(rowKey(table, fields), fields)
     }
@@ -231,9 +243,20 @@ function keyIn(row: Row): string {
 function readView(database: Database.Database): DiskView {
   const all = (sql: string): readonly Row[] => database.prepare(sql).all() as Row[]
   return database.transaction((): DiskView => {
-    const values = new Map(all('SELECT name, value FROM _tidemark_meta').map(({ name, value }) => [name, JSON.parse(String(value)) as unknown]))
-    const meta = <K extends keyof MetaValues>(name: K, fallback: MetaValues[K]): MetaValues[K] => (values.get(name) as MetaValues[K] | undefined) ?? fallback
-    const names = new Map(all('SELECT number, name FROM _tidemark_tables').map(({ number, name }) => [Number(number), String(name)]))
+    const values = new Map(
+      all('SELECT name, value FROM _tidemark_meta').map(({ name, value }) => [
+        name,
+        JSON.parse(String(value)) as unknown,
+      ]),
+    )
+    const meta = <K extends keyof MetaValues>(name: K, fallback: MetaValues[K]): MetaValues[K] =>
+      (values.get(name) as MetaValues[K] | undefined) ?? fallback
+    const names = new Map(
+      all('SELECT number, name FROM _tidemark_tables').map(({ number, name }) => [
+        Number(number),
+        String(name),
+      ]),
+    )
     const place = ({ number, key }: Row): string => rowId(names.get(Number(number)) ?? '', String(key))
     const marked = new Set<string>()
     const agreed = new Map<string, { readonly version: number; readonly deleted: boolean }>()
@@ -242,11 +265,19 @@ function readView(database: Database.Database): DiskView {
       for (const row of all(`SELECT * FROM ${stateTable(number)}`)) {
         const flags = Number(row['agreed'])
         if ((flags & (StateFlag.live | StateFlag.deleted)) === 0) continue
-        agreed.set(rowId(name, keyIn(row)), { version: Number(row['version']), deleted: (flags & StateFlag.deleted) !== 0 })
+        agreed.set(rowId(name, keyIn(row)), {
+          version: Number(row['version']),
+          deleted: (flags & StateFlag.deleted) !== 0,
+        })
       }
     }
     const held = new Set(all('SELECT number, key FROM _tidemark_waiting WHERE at IS NOT NULL').map(place))
-    const parked = new Map(all('SELECT number, key, record FROM _tidemark_parked').map((row) => [place(row), JSON.parse(String(row['record'])) as WireRecord]))
+    const parked = new Map(
+      all('SELECT number, key, record FROM _tidemark_parked').map((row) => [
+        place(row),
+        JSON.parse(String(row['record'])) as WireRecord,
+      ]),
+    )
     const inbox = all('SELECT id, at, status, draft FROM _tidemark_inbox').map((row): InboxEntry => ({
       ...(JSON.parse(String(row['draft'])) as InboxDraft),
       id: String(row['id']),

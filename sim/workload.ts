@@ -56,7 +56,9 @@ export function commit(place: WorkPlace, statements: readonly Statement[]): bool
   return true
 }
 
-const STATEMENTS: { readonly [kind in Exclude<WorkKind, 'add-column'>]: (place: WorkPlace) => readonly Statement[] } = {
+const STATEMENTS: {
+  readonly [kind in Exclude<WorkKind, 'add-column'>]: (place: WorkPlace) => readonly Statement[]
+} = {
   'insert-own': (place) => {
     const id = `${place.name}-${place.chance.int(1_000_000)}`
     return [place.chance.odds(0.5) ? insertNote(place, id, null) : insertSlot(place, id)]
@@ -70,7 +72,8 @@ const STATEMENTS: { readonly [kind in Exclude<WorkKind, 'add-column'>]: (place: 
   'insert-integer': (place) => [insertItem(place, nextId(place, 'items'))],
   'insert-child': (place) => {
     const item = anyRow(place, 'items')
-    if (item !== null && place.chance.odds(0.7)) return [insertPart(place, nextId(place, 'parts'), item['id'] ?? null)]
+    if (item !== null && place.chance.odds(0.7))
+      return [insertPart(place, nextId(place, 'parts'), item['id'] ?? null)]
     const id = nextId(place, 'items')
     return [insertItem(place, id), insertPart(place, nextId(place, 'parts'), id)]
   },
@@ -81,7 +84,9 @@ const STATEMENTS: { readonly [kind in Exclude<WorkKind, 'add-column'>]: (place: 
   },
   hot: (place) => {
     const hot = rows(place, 'notes').filter((row) => String(row['id']).startsWith('shared-'))
-    return hot.length < 3 ? [insertNote(place, `shared-${hot.length}`, null)] : [updateRow(place, 'notes', place.chance.pick(hot))]
+    return hot.length < 3
+      ? [insertNote(place, `shared-${hot.length}`, null)]
+      : [updateRow(place, 'notes', place.chance.pick(hot))]
   },
   'update-many': (place) => {
     const statements: Statement[] = []
@@ -149,7 +154,9 @@ const STATEMENTS: { readonly [kind in Exclude<WorkKind, 'add-column'>]: (place: 
     const word = place.model.mint(place.name, 'rules', 'word')
     return [{ op: 'update', table: 'rules', where: keyFields('rules', row), set: { grade: null, word } }]
   },
-  'long-key': (place) => [insertNote(place, `${place.name}-${'x'.repeat(1_200)}-${place.chance.int(100)}`, null)],
+  'long-key': (place) => [
+    insertNote(place, `${place.name}-${'x'.repeat(1_200)}-${place.chance.int(100)}`, null),
+  ],
 }
 
 const UPDATED = ['notes', 'notes', 'items', 'parts', 'slots', 'rules'] as const
@@ -160,7 +167,12 @@ function transfer(place: WorkPlace): readonly Statement[] {
     return Array.from({ length: place.chance.between(2, 4) }, (_, at) => ({
       op: 'insert',
       table: 'accounts',
-      row: { id: `${place.group}-${at}`, grp: place.group, balance: 0, memo: mint(place, 'accounts', 'memo') },
+      row: {
+        id: `${place.group}-${at}`,
+        grp: place.group,
+        balance: 0,
+        memo: mint(place, 'accounts', 'memo'),
+      },
     }))
   }
   if (accounts.length < 2) return []
@@ -185,7 +197,8 @@ function addColumn(place: WorkPlace): boolean {
   return false
 }
 
-const mint = (place: WorkPlace, table: string, column: string): string => place.model.mint(place.name, table, column)
+const mint = (place: WorkPlace, table: string, column: string): string =>
+  place.model.mint(place.name, table, column)
 
 type Insert = Extract<Statement, { readonly op: 'insert' | 'replace' }>
 
@@ -219,7 +232,11 @@ function insertPart(place: WorkPlace, id: Encoded, item: Encoded): Statement {
 
 function insertRule(place: WorkPlace): Statement {
   const key = { a: `a${place.chance.int(3)}`, b: `b${place.chance.int(3)}` }
-  return { op: 'insert', table: 'rules', row: { ...key, word: mint(place, 'rules', 'word'), grade: grade(place) } }
+  return {
+    op: 'insert',
+    table: 'rules',
+    row: { ...key, word: mint(place, 'rules', 'word'), grade: grade(place) },
+  }
 }
 
 const GRADES: readonly Encoded[] = [1, 2, -3, { $int: '9007199254740993' }, 0.5]
@@ -232,7 +249,8 @@ const tag = (place: WorkPlace): Encoded => (place.chance.odds(0.2) ? null : `tag
 function updateRow(place: WorkPlace, table: string, row: Fields): Statement {
   const columns = [...(TOKEN_COLUMNS[table] ?? [])]
   for (let at = 0; at < MAX_EXTRA_COLUMNS; at++) {
-    if (table === 'notes' && place.application.hasColumn(table, extraColumn(at))) columns.push(extraColumn(at))
+    if (table === 'notes' && place.application.hasColumn(table, extraColumn(at)))
+      columns.push(extraColumn(at))
   }
   const set: { [column: string]: Encoded } = {}
   const first = place.chance.pick(columns)
@@ -242,7 +260,9 @@ function updateRow(place: WorkPlace, table: string, row: Fields): Statement {
   return { op: 'update', table, where: keyFields(table, row), set }
 }
 
-const rows = (place: WorkPlace, table: string): readonly Fields[] => [...(place.application.read().get(table)?.values() ?? [])]
+const rows = (place: WorkPlace, table: string): readonly Fields[] => [
+  ...(place.application.read().get(table)?.values() ?? []),
+]
 
 function anyRow(place: WorkPlace, table: string): Fields | null {
   const all = rows(place, table)

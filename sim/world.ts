@@ -9,7 +9,15 @@ import { createDirectory, SPACE, type SimDirectory } from './directory.ts'
 import type { DiskImage } from './disk.ts'
 import { openDisk } from './disks.ts'
 import { createMachine, type Machine } from './guard.ts'
-import { checkNoRegress, checkNoSkip, checkNothingLost, checkSums, collectTokens, excuseDeletes, excuseDestroyed } from './invariants.ts'
+import {
+  checkNoRegress,
+  checkNoSkip,
+  checkNothingLost,
+  checkSums,
+  collectTokens,
+  excuseDeletes,
+  excuseDestroyed,
+} from './invariants.ts'
 import { Model } from './model.ts'
 import { Network, type Serving } from './network.ts'
 import { Oracle } from './oracle.ts'
@@ -68,7 +76,9 @@ export class World {
   constructor(given: Case, options: { readonly trace: number }) {
     this.case = given
     this.scheduler = new Scheduler({ start: START, chance: this.chance('order'), keepTrace: options.trace })
-    this.network = new Network(this.scheduler, this.chance('network'), (what) => count(this.coverage.faults, what))
+    this.network = new Network(this.scheduler, this.chance('network'), (what) =>
+      count(this.coverage.faults, what),
+    )
     this.directory = createDirectory()
     this.server = this.createServer('cloud')
   }
@@ -115,7 +125,12 @@ export class World {
   async addReplica(
     name: string,
     settings: ReplicaSettings,
-    from: { readonly machine: Machine; readonly path: string; readonly id: string; readonly image?: DiskImage },
+    from: {
+      readonly machine: Machine
+      readonly path: string
+      readonly id: string
+      readonly image?: DiskImage
+    },
   ): Promise<Replica> {
     const chance = this.chance(name)
     const clock = { skewMs: settings.skewMs }
@@ -175,7 +190,11 @@ export class World {
     const most = MAX_EVENTS + ms / (this.case.settings.store === 'sqlite' ? 10 : 100)
     for (let events = 0; await this.scheduler.step(until); events++) {
       this.afterEvent(this.scheduler.lastOwner)
-      check(events < most, 'I8', () => `more than ${most} events in ${ms} ms: something turns in a circle (${this.describe()})`)
+      check(
+        events < most,
+        'I8',
+        () => `more than ${most} events in ${ms} ms: something turns in a circle (${this.describe()})`,
+      )
     }
     this.scheduler.passTo(until)
   }
@@ -188,7 +207,10 @@ export class World {
   #noteFollowed(): void {
     const text = this.#followed
     if (text === null) return
-    const places = [...this.clouds.flatMap((cloud, at) => placesInCloud(cloud, text, at === 0 ? 'cloud' : 'copy')), ...this.replicas.flatMap(({ name, disk }) => placesOnDisk(disk.view(), text, name))].join('; ')
+    const places = [
+      ...this.clouds.flatMap((cloud, at) => placesInCloud(cloud, text, at === 0 ? 'cloud' : 'copy')),
+      ...this.replicas.flatMap(({ name, disk }) => placesOnDisk(disk.view(), text, name)),
+    ].join('; ')
     if (places !== this.#followedAt) this.scheduler.note(`@ ${text}: ${places}`)
     this.#followedAt = places
   }
@@ -250,7 +272,11 @@ export class World {
 
   /** After a disaster: what is nowhere now is excused, and whoever went back starts a new group of accounts. */
   excuse(replicas: readonly Replica[]): void {
-    excuseDeletes(this.model, new Map(this.replicas.map(({ name, disk }) => [name, disk.view()])), this.clouds)
+    excuseDeletes(
+      this.model,
+      new Map(this.replicas.map(({ name, disk }) => [name, disk.view()])),
+      this.clouds,
+    )
     excuseDestroyed(this.model, this.present())
     this.troubled = true
     for (const replica of replicas) {
@@ -292,7 +318,11 @@ export class World {
   }
 
   describe(): string {
-    return this.replicas.map(({ name, running }) => `${name} ${running === null ? 'dead' : (running.engine?.phase ?? 'starting')}`).join(', ')
+    return this.replicas
+      .map(
+        ({ name, running }) => `${name} ${running === null ? 'dead' : (running.engine?.phase ?? 'starting')}`,
+      )
+      .join(', ')
   }
 
   destroy(): void {

@@ -26,7 +26,8 @@ export function applyMutation(name: string): void {
 /** `source` with one edit made. Throws when its text is not there exactly once. */
 export function editSource(source: string, { file, find, put }: Edit): string {
   const parts = source.split(find)
-  if (parts.length !== 2) throw new Error(`${file} holds this text ${parts.length - 1} times, not once: ${find}`)
+  if (parts.length !== 2)
+    throw new Error(`${file} holds this text ${parts.length - 1} times, not once: ${find}`)
   return parts.join(put)
 }
 

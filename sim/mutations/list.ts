@@ -24,7 +24,11 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'versions-before-commit',
     about: 'The cloud takes versions from a sequence, and transactions commit in any order',
     edits: [
-      { file: 'cloud/log/memory-rules.ts', find: 'lock: (take) => take(),', put: 'lock: async () => () => undefined,' },
+      {
+        file: 'cloud/log/memory-rules.ts',
+        find: 'lock: (take) => take(),',
+        put: 'lock: async () => () => undefined,',
+      },
       {
         file: 'cloud/log/memory-rules.ts',
         find: 'headForWriting: ({ head }) => head,',
@@ -52,8 +56,16 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'no-mutation-numbers',
     about: 'The cloud applies whatever push comes, as often as it comes',
     edits: [
-      { file: 'cloud/log/turns.ts', find: 'if (request.mutation === last.number) {', put: 'if (request.mutation < 0) {' },
-      { file: 'cloud/log/turns.ts', find: "if (request.mutation !== last.number + 1) return { kind: 'forked' }", put: '' },
+      {
+        file: 'cloud/log/turns.ts',
+        find: 'if (request.mutation === last.number) {',
+        put: 'if (request.mutation < 0) {',
+      },
+      {
+        file: 'cloud/log/turns.ts',
+        find: "if (request.mutation !== last.number + 1) return { kind: 'forked' }",
+        put: '',
+      },
     ],
   },
   one(
@@ -83,7 +95,11 @@ export const MUTATIONS: readonly Mutation[] = [
     name: 'publish-while-in-flight',
     about: 'A cycle begins with a pull although the fate of a push is unknown',
     edits: [
-      { file: 'engine/machine.ts', find: '  if (state.inFlight)\n', put: '  if (state.inFlight && state.failures > 1e9)\n' },
+      {
+        file: 'engine/machine.ts',
+        find: '  if (state.inFlight)\n',
+        put: '  if (state.inFlight && state.failures > 1e9)\n',
+      },
       {
         file: 'stores/memory/publish.ts',
         find: '(inFlight?.number ?? null) !== (publication.acknowledge?.mutation ?? null)',
@@ -115,15 +131,24 @@ export const MUTATIONS: readonly Mutation[] = [
     'parked-rows-forgotten',
     'A record that cannot stand is skipped instead of kept apart',
     'stores/memory/apply.ts',
-    "  table.setState(key, { ...agreed, heldAt: null, met: 0, was: null, parked })\n  if (parked.was === null)",
-    "  table.setState(key, { ...agreed, heldAt: null, met: 0, was: null, parked: null })\n  if (parked.was === null)",
+    '  table.setState(key, { ...agreed, heldAt: null, met: 0, was: null, parked })\n  if (parked.was === null)',
+    '  table.setState(key, { ...agreed, heldAt: null, met: 0, was: null, parked: null })\n  if (parked.was === null)',
   ),
   {
     name: 'floor-past-a-hydrate',
-    about: 'Tombstones are collected that a replica which still reads has not seen, and its cursor is not looked at',
+    about:
+      'Tombstones are collected that a replica which still reads has not seen, and its cursor is not looked at',
     edits: [
-      { file: 'cloud/log/history.ts', find: 'if (version < floor) throw', put: 'if (version < floor - 1e9) throw' },
-      { file: 'cloud/log/history.ts', find: 'let released = history.head', put: 'return history.head\n  let released = history.head' },
+      {
+        file: 'cloud/log/history.ts',
+        find: 'if (version < floor) throw',
+        put: 'if (version < floor - 1e9) throw',
+      },
+      {
+        file: 'cloud/log/history.ts',
+        find: 'let released = history.head',
+        put: 'return history.head\n  let released = history.head',
+      },
     ],
   },
   one(
@@ -208,7 +233,7 @@ export const MUTATIONS: readonly Mutation[] = [
     'A blocked replica never looks again whether it still is',
     'engine/machine.ts',
     "reason: code }, effects: [{ type: 'timer', ms }] }\n  }\n  const retryAfterMs",
-    "reason: code }, effects: [] }\n  }\n  const retryAfterMs",
+    'reason: code }, effects: [] }\n  }\n  const retryAfterMs',
   ),
   one(
     'delete-beats-edit',
