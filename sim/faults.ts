@@ -132,7 +132,7 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
   /** The whole machine comes back from a backup: the guard outside the file too. */
   async 'restore-machine'(world, replica, chance) {
     const past = choosePast(replica.past, chance)
-    if (past === null || past.machine.paths.has(replica.path) === false) return false
+    if (past === null || !past.machine.paths.has(replica.path)) return false
     replica.machine = copyMachine(past.machine)
     await goBack(world, replica, past)
     return true

@@ -91,6 +91,7 @@ export function excuseDeletes(
   model: Model,
   disks: ReadonlyMap<string, DiskView>,
   clouds: readonly CloudView[],
+  oracle: Oracle,
 ): void {
   const all = [...disks.values()]
   for (const gone of model.deletes()) {
@@ -98,7 +99,14 @@ export function excuseDeletes(
     const id = rowId(gone.table, gone.key)
     const own = disks.get(gone.replica)?.tables.get(gone.table)?.get(gone.key)
     const back = own === undefined ? [] : [...tokensOf(own)]
-    const buried = clouds.some(({ records }) => records.get(id)?.deleted === true)
+    // Taken by the cloud, however long ago: a tombstone stood there, or another row has come since.
+    const records = [oracle.since(id, oracle.head).first, ...clouds.map((cloud) => cloud.records.get(id))]
+    const buried = records.some(
+      (record) =>
+        record !== undefined &&
+        record !== null &&
+        !gone.seen.some((token) => Object.values(record.fields ?? {}).includes(token.id)),
+    )
     if (!buried && gone.seen.some((token) => back.includes(token.id))) gone.fate = 'destroyed'
     const known =
       buried ||
@@ -137,7 +145,9 @@ export function checkNoSkip(name: string, disk: DiskView, cloud: CloudView, orac
     if (!covered.has(table) || apart(id)) continue
     const { first, later } = oracle.since(id, version)
     const row = disk.tables.get(table)?.get(key)
-    if (matches(row, first) || later.some((record) => matches(row, record))) continue
+    const fits = (record: WireRecord | null) =>
+      matches(row, record, (column) => disk.unread.has(`${table}\0${column}`))
+    if (fits(first) || later.some(fits)) continue
     const seen = first === null ? 'none' : `version ${first.version}`
     throw new InvariantBroken(
       'I4',
@@ -146,11 +156,15 @@ export function checkNoSkip(name: string, disk: DiskView, cloud: CloudView, orac
   }
 }
 
-function matches(row: Fields | undefined, record: WireRecord | null): boolean {
+function matches(
+  row: Fields | undefined,
+  record: WireRecord | null,
+  isUnread: (column: string) => boolean = () => false,
+): boolean {
   if (record === null || record.deleted === true || record.fields === undefined) return row === undefined
   if (row === undefined) return false
   for (const [column, value] of Object.entries(record.fields)) {
-    if (Object.hasOwn(row, column) && !sameValue(row[column], value)) return false
+    if (Object.hasOwn(row, column) && !sameValue(row[column], value) && !isUnread(column)) return false
   }
   return true
 }

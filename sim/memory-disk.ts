@@ -128,6 +128,7 @@ function viewOf(snapshot: Snapshot): DiskView {
     mutation: replica?.mutation ?? 0,
     inFlight: replica?.inFlight ?? null,
     tables: tablesIn(snapshot),
+    unread: new Set(),
     marked,
     held,
     parked,

@@ -235,7 +235,7 @@ export class Replica {
   crash(ms: number): void {
     const paused = this.running?.paused === true
     this.kill()
-    this.place.scheduler.after(createOwner(`${this.name}`), ms, 'starts again', () => {
+    this.place.scheduler.after(createOwner(this.name), ms, 'starts again', () => {
       this.start()
       if (paused && this.running !== null) this.running.paused = true
     })

@@ -293,6 +293,13 @@ function readView(database: Database.Database): DiskView {
       message: String(row['message']),
       at: Number(row['at']),
     }))
+    const unread = new Set<string>()
+    for (const row of all('SELECT number, columns FROM _tidemark_dictionary')) {
+      const name = names.get(Number(row['number'])) ?? ''
+      const known = (JSON.parse(String(row['columns'])) as { readonly name: string }[]).map((one) => one.name)
+      for (const column of columnsOf(database, name))
+        if (!known.includes(column)) unread.add(`${name}\0${column}`)
+    }
     const mutation = meta('mutation', { number: 0, inFlight: false, force: false })
     return {
       replica: meta('identity', { replica: '', space: '' }).replica,
@@ -304,6 +311,7 @@ function readView(database: Database.Database): DiskView {
       // The parts are compressed; their values are in the rows as well, or were replaced by later ones.
       inFlight: mutation.inFlight ? { number: mutation.number, force: mutation.force, parts: [] } : null,
       tables: readTables(database),
+      unread,
       marked,
       held,
       parked,

@@ -13,6 +13,8 @@ export interface DiskView {
   readonly mutation: number
   readonly inFlight: Mutation | null
   readonly tables: Tables
+  /** Columns that the application added and the store has not looked at yet, as `table\0column`. */
+  readonly unread: ReadonlySet<string>
   /** Rows that the application may have changed since they were agreed, as `table\0key`. */
   readonly marked: ReadonlySet<string>
   /** Rows that wait for a person, or that were refused. */

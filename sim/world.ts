@@ -272,11 +272,8 @@ export class World {
 
   /** After a disaster: what is nowhere now is excused, and whoever went back starts a new group of accounts. */
   excuse(replicas: readonly Replica[]): void {
-    excuseDeletes(
-      this.model,
-      new Map(this.replicas.map(({ name, disk }) => [name, disk.view()])),
-      this.clouds,
-    )
+    const disks = new Map(this.replicas.map(({ name, disk }) => [name, disk.view()]))
+    excuseDeletes(this.model, disks, this.clouds, this.oracle)
     excuseDestroyed(this.model, this.present())
     this.troubled = true
     for (const replica of replicas) {

@@ -312,7 +312,7 @@ test('an endpoint with TLS is synced with, and one whose certificate nobody vouc
     code: 3,
     stderr: expect.stringContaining('cannot be reached') as string,
   })
-  await machine.tidemark('detach', file)
+  await machine.tidemark('detach', file, '--yes')
   await attach({ PATH: process.env['PATH'], NODE_EXTRA_CA_CERTS: certFile })
   expect(await statusOf(machine)).toContain('Status: Synced')
 })

@@ -22,10 +22,15 @@ export interface Directory extends AsyncDisposable {
   findSpace(account: string, name: string): Promise<string | null>
   /** Makes the account's space when it is not there. */
   ensureSpace(account: string, name: string): Promise<string>
-  listSpaces(account?: string): Promise<readonly { readonly account: string; readonly name: string; readonly id: string }[]>
+  listSpaces(
+    account?: string,
+  ): Promise<readonly { readonly account: string; readonly name: string; readonly id: string }[]>
 
   /** Registers or updates; a deregistered device comes back only with a token that is not bound to it. */
-  registerDevice(account: string, device: { readonly id: string; readonly name: string; readonly platform: string }): Promise<Device>
+  registerDevice(
+    account: string,
+    device: { readonly id: string; readonly name: string; readonly platform: string },
+  ): Promise<Device>
   listDevices(account: string): Promise<readonly Device[]>
   renameDevice(account: string, id: string, name: string): Promise<Device | null>
   /** Its tokens are revoked at once. False when there is no such device. */

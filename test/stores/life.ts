@@ -1,5 +1,5 @@
 import { randomInt, seededRandom, type Random } from '../../src/kernel/random.ts'
-import { canonicalJson, type Encoded } from '../../src/kernel/values.ts'
+import { canonicalJson } from '../../src/kernel/values.ts'
 import { changeOf } from '../../src/engine/push.ts'
 import { reconcileAnswers } from '../../src/engine/reconcile.ts'
 import type { ResolverSet } from '../../src/engine/resolvers.ts'
@@ -105,7 +105,7 @@ export class Life {
     const place = { head: cursor.version, table: last?.table ?? 'notes', key: last?.key ?? '["a"]' }
     const rest = hydrate ? { place } : { cursor, ...(floor === undefined ? {} : { floor }) }
     return {
-      name: `pull ${resolvers.default.name} ${canonicalJson(records as unknown as Encoded)}`,
+      name: `pull ${resolvers.default.name} ${canonicalJson(records)}`,
       step: ({ store }) => pull(store, records, resolvers, rest),
     }
   }

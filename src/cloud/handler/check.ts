@@ -10,7 +10,7 @@ const MAX_PLACE_CHARS = 200
 export function compileCheck<T extends TSchema>(schema: T): (value: unknown) => Static<T> {
   const validator = Compile(schema)
   return (value) => {
-    if (validator.Check(value)) return value as Static<T>
+    if (validator.Check(value)) return value
     const [first] = validator.Errors(value)
     const at = (first?.instancePath ?? '').slice(0, MAX_PLACE_CHARS)
     const rule = first?.message ?? 'does not fit'

@@ -99,7 +99,7 @@ function collect(
       if (error === null)
         return resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length))
       source.resume()
-      reject(error as Error)
+      reject(error)
     }
 
     source.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken)

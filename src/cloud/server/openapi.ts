@@ -123,7 +123,7 @@ function apiOperation(route: ApiRoute, contract: RouteContract, tokens: boolean)
 
 function answerContent(answer: RouteContract['answer']): Content {
   const kinds = Array.isArray(answer) ? (answer as readonly TSchema[]) : null
-  if (kinds === null) return { 'application/json': { schema: refTo(answer as TSchema) } }
+  if (kinds === null) return { 'application/json': { schema: refTo(answer) } }
   return { [NDJSON]: { schema: { anyOf: kinds.map(refTo) } } }
 }
 
@@ -141,10 +141,15 @@ const pathParameters = (route: ApiRoute): readonly Parameter[] =>
     schema: { type: 'string', maxLength: 64 },
   }))
 
+interface ObjectShape {
+  readonly properties?: { readonly [name: string]: TSchema }
+  readonly required?: readonly string[]
+}
+
+const readShape = (schema: ObjectShape): ObjectShape => schema
+
 function queryParameters(query: TSchema | undefined): readonly Parameter[] {
-  const shape = query as
-    | { readonly properties?: { readonly [name: string]: TSchema }; readonly required?: readonly string[] }
-    | undefined
+  const shape = query === undefined ? undefined : readShape(query)
   return Object.entries(shape?.properties ?? {}).map(([name, schema]) => ({
     name,
     in: 'query',

@@ -25,7 +25,6 @@ export const START = 1_700_000_000_000
 export const SPACE = 'space-1'
 export const T0 = hlcFromMs(START)
 
-export type Draft = Omit<Change, 'table'> & { readonly table?: string }
 export type Values = { readonly [column: string]: Encoded }
 type Extra = Partial<Pick<Change, 'table' | 'hlc' | 'claims' | 'was'>>
 

@@ -64,8 +64,3 @@ export function takeSweeps(connection: Connection): readonly string[] {
   if (rows.length > 0) connection.exec(`UPDATE ${TABLES} SET "sweep" = 0 WHERE "sweep" = 1`)
   return rows.map(([name]) => String(name))
 }
-
-/** The application renamed a table and says so: marks and number go on under the new name. */
-export function renameCaptured(connection: Connection, from: string, to: string): void {
-  connection.prepare(`UPDATE ${TABLES} SET "name" = ? WHERE "name" = ?`).run(to, from)
-}

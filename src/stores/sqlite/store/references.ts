@@ -75,11 +75,15 @@ export function unsyncedReferences(session: Session, parent: SyncedTable): reado
   >()
   for (const [name, id, from, to] of rows) {
     if (session.table(String(name)) !== undefined) continue
-    const known = found.get(`${name}\0${id}`) ?? { name: String(name), columns: [], references: [] }
+    const known = found.get(`${String(name)}\0${String(id)}`) ?? {
+      name: String(name),
+      columns: [],
+      references: [],
+    }
     const reference = to == null ? parent.keyNames[known.columns.length] : spelled(parent, String(to))
     known.columns.push(String(from))
     known.references.push(reference ?? '')
-    found.set(`${name}\0${id}`, known)
+    found.set(`${String(name)}\0${String(id)}`, known)
   }
   return [...found.values()]
 }

@@ -9,7 +9,7 @@ import { installCapture, verifyCapture } from '../capture.ts'
 import { markTable } from '../names.ts'
 import type { FuzzCase, FuzzStep } from './case.ts'
 import { missedKeys, unraisedKeys, type Moment, type TableLines } from './check.ts'
-import { makeDummies, newTally, type Failure, type Tally } from './run.ts'
+import { makeDummies, newTally, TOO_DEEP, type Failure, type Tally } from './run.ts'
 import { LIST_TABLES, marksSql, rowsSql, SWEEPS_SQL } from './snapshot.ts'
 
 /**
@@ -236,6 +236,7 @@ function compare(
     const [error, other] = [a.errors.get(step) ?? 'done', b.errors.get(step) ?? 'done']
     if (kind === 'write') tally.writes++
     if (kind === 'write' && error !== 'done') tally.refusedWrites++
+    if (TOO_DEEP.test(error) && TOO_DEEP.test(other)) return 'lost'
     if (error !== other)
       return { step, kind: 'differs', what: `with capture: ${error}\n   without: ${other}` }
     const [rows, others] = [rowsOf(now), rowsOf(plain)]

@@ -46,7 +46,7 @@ export function markOfLine(line: string, shape: Shape): { readonly key: string; 
 }
 
 function decode(cell: string): Encoded {
-  const [type, text = ''] = [cell.slice(0, cell.indexOf(':')), cell.slice(cell.indexOf(':') + 1)]
+  const [type, text] = [cell.slice(0, cell.indexOf(':')), cell.slice(cell.indexOf(':') + 1)]
   if (type === 'null') return null
   if (type === 'real')
     return encodeReal(text === 'Inf' ? Infinity : text === '-Inf' ? -Infinity : Number(text))

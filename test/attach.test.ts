@@ -1,0 +1,65 @@
+import { join } from 'node:path'
+
+import Database from 'better-sqlite3'
+import { expect, test } from 'vitest'
+
+import { openMachine } from './command-line.ts'
+
+function query(file: string, sql: string): readonly unknown[] {
+  const database = new Database(file)
+  try {
+    const statement = database.prepare(sql)
+    return statement.reader ? statement.raw().all() : [statement.run()]
+  } finally {
+    database.close()
+  }
+}
+
+const SCHEMA = 'SELECT type, name, tbl_name, sql FROM sqlite_schema ORDER BY type, name'
+
+test('attaching changes no table of the application, and detaching leaves the file as it was', async () => {
+  await using machine = await openMachine()
+  const cloud = await machine.serve()
+  await machine.tidemark('config', 'set', 'endpoint', cloud.url)
+  const file = join(machine.folder, 'app.db')
+  query(file, 'CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT UNIQUE)')
+  query(file, `INSERT INTO notes VALUES (1, 'one'), (2, 'two')`)
+  query(file, 'CREATE TRIGGER shout AFTER INSERT ON notes BEGIN SELECT 1; END')
+  const [schema, journal] = [query(file, SCHEMA), query(file, 'PRAGMA journal_mode')]
+
+  expect((await machine.tidemark('attach', file, '--space', 's', '--yes')).code).toBe(0)
+  await machine.tidemark('sync', 'now')
+  const attached = query(file, SCHEMA) as readonly (readonly string[])[]
+  expect(attached.length).toBeGreaterThan(schema.length)
+  expect(attached.filter(([, name]) => name?.includes('_tidemark_') === false)).toEqual(schema)
+
+  expect((await machine.tidemark('detach', file, '--yes')).code).toBe(0)
+  expect(query(file, SCHEMA)).toEqual(schema)
+  expect(query(file, 'PRAGMA journal_mode')).toEqual(journal)
+  expect(query(file, 'SELECT * FROM notes')).toEqual([
+    [1, 'one'],
+    [2, 'two'],
+  ])
+  expect((await machine.tidemark('sync', 'now', file)).code).not.toBe(0)
+})
+
+test('a table made while attached is synced like the others, and the cloud needs nothing done', async () => {
+  await using machine = await openMachine()
+  const cloud = await machine.serve()
+  await machine.tidemark('config', 'set', 'endpoint', cloud.url)
+  const file = join(machine.folder, 'app.db')
+  query(file, 'CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT)')
+  query(file, `INSERT INTO notes VALUES ('a', 'one')`)
+  await machine.tidemark('attach', file, '--space', 's', '--yes')
+  await machine.tidemark('sync', 'now')
+
+  query(file, 'CREATE TABLE memories (id TEXT PRIMARY KEY, score REAL NOT NULL DEFAULT 0.5, text TEXT)')
+  query(file, `INSERT INTO memories (id, text) VALUES ('m', 'kept')`)
+  await machine.tidemark('sync', 'now')
+
+  const copy = join(machine.folder, 'copy.db')
+  expect((await machine.tidemark('clone', 's', copy)).code).toBe(0)
+  await machine.tidemark('sync', 'now')
+  expect(query(copy, 'SELECT * FROM memories')).toEqual([['m', 0.5, 'kept']])
+  expect(query(copy, 'SELECT * FROM notes')).toEqual([['a', 'one']])
+})
