@@ -30,5 +30,4 @@ it('I1: an older SQLite of another program leaves a mark on every row it changes
     rmSync(folder, { recursive: true, force: true })
   }
   expect(tally.changedRows).toBeGreaterThan(0)
-  console.log(`${CASES} cases on ${version.stdout.trim()}: ${JSON.stringify(tally)}`)
 })
