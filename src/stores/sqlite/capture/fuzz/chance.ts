@@ -5,6 +5,8 @@ export class Chance {
   readonly #random: Random
   /** Values that a case prefers; empty: none. */
   palette: readonly string[] = []
+  /** One table without hindrances, on which most statements may displace rows. */
+  focused = false
 
   constructor(random: Random) {
     this.#random = random
@@ -33,5 +35,17 @@ export class Chance {
   some<T>(items: readonly T[]): T[] {
     const chosen = items.filter(() => this.is(50))
     return chosen.length > 0 ? chosen : [this.pick(items)]
+  }
+
+  /** For ON CONFLICT and OR. */
+  resolution(): string {
+    return this.focused && this.is(70)
+      ? 'REPLACE'
+      : this.pick(['REPLACE', 'IGNORE', 'ABORT', 'FAIL', 'ROLLBACK'])
+  }
+
+  /** `percent`, or never in a focused case. */
+  hinders(percent: number): boolean {
+    return this.is(percent) && !this.focused
   }
 }

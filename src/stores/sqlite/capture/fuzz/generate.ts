@@ -9,9 +9,10 @@ import { insertStatement, schemaSteps, writeStatement } from './statements.ts'
 export function generateCase(seed: number): FuzzCase {
   const chance = new Chance(seededRandom(seed))
   chance.palette = chance.is(80) ? pickPalette(chance) : []
+  chance.focused = chance.is(50)
   const schema = makeSchema(chance)
   const legacy = chance.is(15)
-  const rows = Array.from({ length: chance.int(2, 8) }, () =>
+  const rows = Array.from({ length: chance.focused ? 12 : chance.int(2, 8) }, () =>
     insertStatement(chance, schema, chance.pick(schema.tables)),
   )
   const setup = [...schema.statements, ...rows]

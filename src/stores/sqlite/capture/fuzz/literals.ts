@@ -49,6 +49,14 @@ export function literal(chance: Chance, type: string): string {
   return chance.is(text) ? chance.pick(TEXTS) : chance.pick(INTEGERS)
 }
 
+/** A value that a row of the table has in this column, perhaps in another spelling. */
+export function heldValue(chance: Chance, table: FuzzTable, column: string): string {
+  const name = quoteName(column)
+  const row = `ORDER BY typeof(${name}), ${name} COLLATE BINARY LIMIT 1 OFFSET ${chance.int(0, 3)}`
+  const value = `(SELECT ${name} FROM ${quoteName(table.name)} ${row})`
+  return chance.pick([value, value, `upper(${value})`, `${value} || ' '`])
+}
+
 /** A condition that holds for some rows of the table. */
 export function condition(chance: Chance, table: FuzzTable, prefix = ''): string {
   const column = chance.pick(table.columns)

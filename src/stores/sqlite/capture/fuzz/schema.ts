@@ -11,7 +11,6 @@ const COLUMN_NAMES = [
 const TYPES = ['', 'INTEGER', 'INT', 'TEXT', 'VARCHAR(10)', 'REAL', 'BLOB', 'NUMERIC', 'DATE']
 const STRICT_TYPES = ['INT', 'INTEGER', 'TEXT', 'REAL', 'BLOB', 'ANY']
 const COLLATIONS = ['BINARY', 'NOCASE', 'RTRIM']
-export const RESOLUTIONS = ['REPLACE', 'REPLACE', 'IGNORE', 'ABORT', 'FAIL', 'ROLLBACK']
 
 export interface FuzzSchema {
   readonly tables: FuzzTable[]
@@ -23,20 +22,20 @@ export interface FuzzSchema {
 export function makeSchema(chance: Chance): FuzzSchema {
   const schema: FuzzSchema = { tables: [], statements: [], views: [] }
   const names = [...TABLE_NAMES]
-  for (let count = chance.int(1, 3); count > 0; count--) {
+  for (let count = chance.focused ? 1 : chance.int(1, 3); count > 0; count--) {
     const [name] = names.splice(chance.int(0, names.length - 1), 1)
     addTable(chance, schema, name as string)
   }
   schema.statements.push('CREATE TABLE journal (what, n)')
   for (const table of schema.tables) addIndexes(chance, schema, table)
-  if (chance.is(30)) addTrigger(chance, schema)
-  if (chance.is(30)) addTrigger(chance, schema)
+  if (chance.hinders(30)) addTrigger(chance, schema)
+  if (chance.hinders(30)) addTrigger(chance, schema)
   if (chance.is(20)) addView(chance, schema)
   return schema
 }
 
 function addTable(chance: Chance, schema: FuzzSchema, name: string): void {
-  const strict = chance.is(15)
+  const strict = chance.hinders(15)
   const names = [...COLUMN_NAMES]
   const take = (): string => names.splice(chance.int(0, names.length - 1), 1)[0] as string
   const types = strict ? STRICT_TYPES : TYPES
@@ -51,7 +50,7 @@ function addTable(chance: Chance, schema: FuzzSchema, name: string): void {
   const targets = [key.map(quoteName).join(', ')]
   const definitions = columns.map(
     (column) =>
-      `${quoteName(column.name)} ${column.type}${collate(chance, 25)}${chance.maybe(20, ' NOT NULL')}`,
+      `${quoteName(column.name)} ${column.type}${collate(chance, 25)}${chance.hinders(20) ? ' NOT NULL' : ''}`,
   )
   for (let count = chance.int(1, 4); count > 0; count--) {
     const column = { name: take(), type: chance.pick(types), generated: false }
@@ -71,10 +70,10 @@ function addTable(chance: Chance, schema: FuzzSchema, name: string): void {
     definitions.push(`UNIQUE (${some})${onConflict(chance)}`)
     targets.push(some)
   }
-  if (chance.is(10)) definitions.push(`CHECK (${quoteName(chance.pick(plain))} IS NOT 4)`)
-  if (chance.is(35) && schema.tables.length > 0)
+  if (chance.hinders(10)) definitions.push(`CHECK (${quoteName(chance.pick(plain))} IS NOT 4)`)
+  if (chance.hinders(35) && schema.tables.length > 0)
     definitions.push(foreignKey(chance, chance.pick(schema.tables), plain))
-  else if (chance.is(10))
+  else if (chance.hinders(10))
     definitions.push(
       `FOREIGN KEY (${quoteName(chance.pick(plain))}) REFERENCES ${quoteName(name)}${actions(chance)}`,
     )
@@ -87,13 +86,13 @@ function addTable(chance: Chance, schema: FuzzSchema, name: string): void {
 
 const collate = (chance: Chance, percent: number): string =>
   chance.maybe(percent, ` COLLATE ${chance.pick(COLLATIONS)}`)
-const onConflict = (chance: Chance): string => chance.maybe(25, ` ON CONFLICT ${chance.pick(RESOLUTIONS)}`)
+const onConflict = (chance: Chance): string => chance.maybe(25, ` ON CONFLICT ${chance.resolution()}`)
 
 function columnDefinition(chance: Chance, column: FuzzColumn, targets: string[]): string {
   const unique = chance.is(20)
   if (unique) targets.push(quoteName(column.name))
   const filled = chance.is(20)
-  const notNull = chance.is(20) ? ` NOT NULL${onConflict(chance)}` : ''
+  const notNull = chance.is(25) ? ` NOT NULL${onConflict(chance)}` : ''
   const value = literal(chance, column.type)
   return [
     `${quoteName(column.name)} ${column.type}`,
@@ -103,7 +102,7 @@ function columnDefinition(chance: Chance, column: FuzzColumn, targets: string[])
       : '',
     unique ? ` UNIQUE${onConflict(chance)}` : '',
     collate(chance, 25),
-    chance.maybe(5, ` CHECK (${quoteName(column.name)} IS NOT 3)`),
+    chance.hinders(5) ? ` CHECK (${quoteName(column.name)} IS NOT 3)` : '',
   ].join('')
 }
 
@@ -146,7 +145,7 @@ function actions(chance: Chance): string {
 }
 
 function addIndexes(chance: Chance, schema: FuzzSchema, table: FuzzTable): void {
-  for (let count = chance.pick([0, 1, 1, 2, 2]); count > 0; count--) {
+  for (let count = chance.pick(chance.focused ? [1, 1, 2] : [0, 1, 1, 2]); count > 0; count--) {
     schema.statements.push(uniqueIndex(chance, table, `u${schema.statements.length} "${count}`))
   }
 }
@@ -215,7 +214,7 @@ function triggerBody(chance: Chance, tables: readonly FuzzTable[], own: FuzzTabl
   const other = chance.pick(tables)
   const column = quoteName(chance.pick(other.columns.filter((column) => !column.generated)).name)
   const value = chance.is(50) ? literal(chance, 'TEXT') : `${row}.${quoteName(chance.pick(own.columns).name)}`
-  const or = chance.maybe(40, `OR ${chance.pick(RESOLUTIONS)} `)
+  const or = chance.maybe(40, `OR ${chance.resolution()} `)
   return chance.pick([
     `INSERT INTO journal VALUES ('fired', ${value})`,
     `UPDATE ${or}${quoteName(other.name)} SET ${column} = ${value} WHERE ${condition(chance, other)}`,

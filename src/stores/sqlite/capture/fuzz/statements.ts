@@ -1,8 +1,8 @@
 import { quoteName } from '../../driver/driver.ts'
 import type { FuzzColumn, FuzzStep, FuzzTable } from './case.ts'
 import type { Chance } from './chance.ts'
-import { condition, literal } from './literals.ts'
-import { RESOLUTIONS, triggerText, uniqueIndex, type FuzzSchema } from './schema.ts'
+import { condition, heldValue, literal } from './literals.ts'
+import { triggerText, uniqueIndex, type FuzzSchema } from './schema.ts'
 
 const plainOf = (table: FuzzTable): readonly FuzzColumn[] =>
   table.columns.filter((column) => !column.generated)
@@ -11,15 +11,15 @@ const plainOf = (table: FuzzTable): readonly FuzzColumn[] =>
 export function writeStatement(chance: Chance, schema: FuzzSchema): string {
   const table = chance.pick(schema.tables)
   const roll = chance.int(1, 100)
-  if (roll <= 45) return insertStatement(chance, schema, table)
-  if (roll <= 80) return updateStatement(chance, schema, table)
+  if (roll <= 42) return insertStatement(chance, schema, table)
+  if (roll <= (chance.focused ? 93 : 80)) return updateStatement(chance, schema, table)
   if (roll <= 94 || schema.views.length === 0) return deleteStatement(chance, table)
   return viewStatement(chance, schema)
 }
 
 export function insertStatement(chance: Chance, schema: FuzzSchema, table: FuzzTable): string {
   const target = quoteName(table.name)
-  const or = chance.maybe(55, ` OR ${chance.pick(RESOLUTIONS)}`)
+  const or = chance.maybe(chance.focused ? 75 : 55, ` OR ${chance.resolution()}`)
   if (chance.is(4)) return `INSERT${or} INTO ${target} DEFAULT VALUES`
   const columns = [...(chance.is(70) ? plainOf(table) : chance.some(plainOf(table)))]
   const rowid = !table.withoutRowid && chance.is(12) ? chance.pick(['rowid', '_rowid_', 'oid']) : null
@@ -27,13 +27,17 @@ export function insertStatement(chance: Chance, schema: FuzzSchema, table: FuzzT
     columns.push({ name: rowid, type: 'INTEGER', generated: false })
   }
   const names = columns.map((column) => quoteName(column.name)).join(', ')
-  const upsert = chance.is(25) ? upsertClauses(chance, table) : ''
+  const upsert = chance.is(chance.focused ? 8 : 25) ? upsertClauses(chance, table) : ''
   if (chance.is(15)) {
     const from = chance.pick(schema.tables)
     const list = columns.map(() => quoteName(chance.pick(from.columns).name)).join(', ')
     return `INSERT${or} INTO ${target} (${names}) SELECT ${list} FROM ${quoteName(from.name)} WHERE ${condition(chance, from)}${upsert}`
   }
-  const row = (): string => `(${columns.map((column) => literal(chance, column.type)).join(', ')})`
+  const value = (column: FuzzColumn): string =>
+    chance.is(15) && column.name !== rowid
+      ? heldValue(chance, table, column.name)
+      : literal(chance, column.type)
+  const row = (): string => `(${columns.map(value).join(', ')})`
   const rows = Array.from({ length: chance.pick([1, 1, 2, 3]) }, row)
   return `INSERT${or} INTO ${target} (${names}) VALUES ${rows.join(', ')}${upsert}`
 }
@@ -50,12 +54,21 @@ function upsertClauses(chance: Chance, table: FuzzTable): string {
 }
 
 function assignment(chance: Chance, table: FuzzTable, prefix = ''): string {
-  const column = chance.pick(plainOf(table))
+  const unique = plainOf(table).filter((column) =>
+    table.targets.slice(1).some((target) => target.includes(quoteName(column.name))),
+  )
+  const indexed = plainOf(table).filter((column) =>
+    table.indexes.some((index) => index.columns.includes(column.name)),
+  )
+  const chosen = chance.pick([plainOf(table), unique, indexed])
+  const column = chance.pick(chosen.length > 0 ? chosen : plainOf(table))
   const name = quoteName(column.name)
   const other = `${prefix}${quoteName(chance.pick(table.columns).name)}`
   const value = chance.pick([
     literal(chance, column.type),
     literal(chance, column.type),
+    heldValue(chance, table, column.name),
+    heldValue(chance, table, column.name),
     other,
     `${name} + 1`,
     `${name} || 'b'`,
@@ -65,7 +78,7 @@ function assignment(chance: Chance, table: FuzzTable, prefix = ''): string {
 }
 
 function updateStatement(chance: Chance, schema: FuzzSchema, table: FuzzTable): string {
-  const or = chance.maybe(55, ` OR ${chance.pick(RESOLUTIONS)}`)
+  const or = chance.maybe(chance.focused ? 75 : 55, ` OR ${chance.resolution()}`)
   const sets = new Map<string, string>()
   for (let count = chance.pick([1, 1, 2]); count > 0; count--) {
     const text = assignment(chance, table)
@@ -83,7 +96,7 @@ function updateStatement(chance: Chance, schema: FuzzSchema, table: FuzzTable): 
 }
 
 function deleteStatement(chance: Chance, table: FuzzTable): string {
-  return `DELETE FROM ${quoteName(table.name)}${chance.is(12) ? '' : ` WHERE ${condition(chance, table)}`}`
+  return `DELETE FROM ${quoteName(table.name)}${chance.hinders(12) ? '' : ` WHERE ${condition(chance, table)}`}`
 }
 
 function viewStatement(chance: Chance, schema: FuzzSchema): string {
