@@ -55,23 +55,25 @@ export function installCapture(
   return transact(connection, 'immediate', () => {
     const found = verifyCapture(connection, wanted, options)
     makeFlag(connection)
+    const installed = readInstalled(connection)
     return wanted.map((shape, at) => {
       const outcome = found[at]
       if (outcome?.found === 'whole') return outcome
-      return installTable(connection, shape, outcome?.found ?? 'absent', options)
+      return installTable(connection, installed, shape, outcome?.found ?? 'absent', options)
     })
   })
 }
 
 function installTable(
   connection: Connection,
+  installed: Installed,
   shape: Shape,
   found: CaptureState,
   options: CaptureOptions,
 ): CaptureOutcome {
   const number = numberOf(connection, shape.name)
-  const expected = expectedObjects(connection, shape, number, clockOf(options))
-  rebuild(connection, shape, expected)
+  const expected = expectedObjects(connection, installed, shape, number, clockOf(options))
+  rebuild(connection, installed, shape, expected)
   tryWrites(connection, shape)
   return { number, name: shape.name, found, sweep: expected.sweep }
 }
@@ -89,11 +91,16 @@ function tryWrites(connection: Connection, shape: Shape): void {
   connection.prepare(`DELETE FROM ${table}`)
 }
 
-function rebuild(connection: Connection, shape: Shape, expected: ExpectedObjects): void {
-  const installed = readInstalled(connection)
-  for (const trigger of installed.triggersOn(shape.name))
-    connection.exec(`DROP TRIGGER ${quoteName(trigger.name)}`)
-  for (const { name } of expected.triggers) connection.exec(`DROP TRIGGER IF EXISTS ${quoteName(name)}`)
+function rebuild(
+  connection: Connection,
+  installed: Installed,
+  shape: Shape,
+  expected: ExpectedObjects,
+): void {
+  const old = [...installed.triggersOn(shape.name), ...expected.triggers].filter(
+    ({ name }) => installed.sqlOf(name) !== null,
+  )
+  for (const { name } of old) connection.exec(`DROP TRIGGER IF EXISTS ${quoteName(name)}`)
   for (const table of expected.tables) {
     if (installed.sqlOf(table.name) === table.sql) continue
     if (installed.sqlOf(table.name) === null) connection.exec(table.sql)
@@ -135,7 +142,7 @@ export function verifyCapture(
   return [...shapes].map((shape): CaptureOutcome => {
     const number = installed.numbers.get(shape.name)
     if (number === undefined) return { number: 0, name: shape.name, found: 'absent', sweep: false }
-    const expected = expectedObjects(connection, shape, number, clockOf(options))
+    const expected = expectedObjects(connection, installed, shape, number, clockOf(options))
     return { number, name: shape.name, found: stateOf(installed, shape, expected), sweep: expected.sweep }
   })
 }

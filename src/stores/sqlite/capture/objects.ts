@@ -1,5 +1,6 @@
 import { quoteName, type Connection } from '../driver/driver.ts'
 import type { Shape } from '../shape/shape.ts'
+import type { Installed } from './installed.ts'
 import { markTableSql } from './marks.ts'
 import { keyColumn, markTable, probeTable } from './names.ts'
 import { mayNeedSweep, planIndexes, probedColumns, probeTableColumns } from './plan.ts'
@@ -25,6 +26,7 @@ export interface ExpectedTable {
 
 export function expectedObjects(
   connection: Connection,
+  installed: Installed,
   shape: Shape,
   number: number,
   clock: string,
@@ -45,17 +47,10 @@ export function expectedObjects(
       number,
       clock,
       unusable,
-      indexRows: findIndexRows(connection, shape),
+      indexRows: installed.indexRows,
     }),
     sweep: mayNeedSweep(plans),
   }
-}
-
-function findIndexRows(connection: Connection, shape: Shape): ReadonlyMap<string, number> {
-  const named = shape.unique.filter((index) => !index.constraint)
-  if (named.length === 0) return new Map()
-  const find = connection.prepare("SELECT rowid FROM sqlite_master WHERE name = ? AND type = 'index'")
-  return new Map(named.map((index) => [index.name, Number(find.get(index.name)?.[0] ?? 0)]))
 }
 
 /**

@@ -83,7 +83,7 @@ function sentence(
 
 /** Messages of SQLite's own that name schema objects only. */
 const isSchemaMessage = (message: string): boolean =>
-  /^(no such (table|column|function|collation sequence|module|index|view|trigger)|error in (table|index|view|trigger)|malformed database schema|unsafe use of|too many levels of trigger recursion|triggers nested too deep|table .* already exists|duplicate column|attempt to write a readonly|database disk image|file is not a database|database is locked|database or disk is full|disk I\/O error|unable to open)/.test(
+  /^(unknown function|no such (table|column|function|collation sequence|module|index|view|trigger)|error in (table|index|view|trigger)|malformed database schema|unsafe use of|too many levels of trigger recursion|triggers nested too deep|table .* already exists|duplicate column|attempt to write a readonly|database disk image|file is not a database|database is locked|database or disk is full|disk I\/O error|unable to open)/.test(
     message,
   )
 

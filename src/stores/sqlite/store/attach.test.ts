@@ -141,13 +141,19 @@ describe.each([betterSqlite3, nodeSqlite])('attach and detach ($name)', (driver)
 
   test('a database in memory, on the application’s own connection', async () => {
     const connection = driver.open(':memory:')
-    connection.exec('PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)')
+    connection.exec(
+      'PRAGMA foreign_keys = ON; CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT); CREATE TABLE c (id INTEGER PRIMARY KEY, t REFERENCES t ON DELETE CASCADE)',
+    )
     await attachFile({ connection, space: 's', replica: 'a' })
     const store = openSqliteStore({ connection })
     connection.exec("INSERT INTO t VALUES (1, 'x')")
     expect(await dirtyKeys(store)).toEqual(['t [1]'])
     await pull(store, [record('t', 1, { id: 2, x: 'y' })])
     expect(connection.value('SELECT count(*) FROM t')).toBe(2n)
+    // The application enforces its keys on this very connection; the store must not, or an unsent child would go.
+    connection.exec('INSERT INTO c VALUES (1, 2)')
+    await pull(store, [{ table: 't', key: '[2]', version: 2, hlc: 1, by: 'b', deleted: true }])
+    expect(connection.value('SELECT count(*) FROM c')).toBe(1n)
     expect(connection.value('PRAGMA foreign_keys')).toBe(1n)
     expect(connection.value('PRAGMA ignore_check_constraints')).toBe(0n)
     await store[Symbol.asyncDispose]()

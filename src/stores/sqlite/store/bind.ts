@@ -64,6 +64,11 @@ export class Template {
     return this.#statement(bounds).all(...bounds.values)
   }
 
+  /** Rows as they are read: no other statement may run on the connection meanwhile. */
+  iterate(bounds: Bounds): IterableIterator<SqlRow> {
+    return this.#statement(bounds).iterate(...bounds.values)
+  }
+
   #statement(bounds: Bounds): Statement {
     if (bounds.casts.length === 0) return (this.#plain ??= this.#connection.prepare(this.#build(() => '?')))
     const casts = bounds.casts.join()

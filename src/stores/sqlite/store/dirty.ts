@@ -64,6 +64,7 @@ function collectDirty(
   let bytes = 0
   const isFull = (): boolean => found.length >= limit.rows || (found.length > 0 && bytes >= limit.bytes)
   const isEnough = session.tables.some((table) => {
+    if (!table.states.hasMarks()) return false
     const aside = readAside(session, table)
     for (const joined of markedRows(table)) {
       const row = standingOf(table, joined, aside)

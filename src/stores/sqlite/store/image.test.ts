@@ -61,6 +61,8 @@ test('I10: a cell differs exactly where the value does', () => {
 test('values that look alike are not the same', () => {
   const seen = new Set<string>()
   const alike: readonly Encoded[] = [
+    2 ** 40,
+    { $real: '1099511627776' },
     0,
     { $real: '0' },
     { $real: '-0' },

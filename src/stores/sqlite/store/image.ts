@@ -51,6 +51,11 @@ const TAG = {
   /** SHA-256 of text as UTF-8, and of the canonical JSON of any other value. */
   textHash: 0x09,
   jsonHash: 0x0a,
+  /** A double that JSON would turn into an integer, and an integer past 2^53. */
+  integralReal: 0x0b,
+  int64: 0x0c,
+  /** SHA-256 of a blob as base64. */
+  bytesHash: 0x0d,
   /** Plus the length. */
   text: 0x20,
   json: 0x40,
@@ -193,8 +198,8 @@ function startImage(width: number): number {
 function cellBytes(tag: number): number {
   if (tag >= TAG.json) return 1 + tag - TAG.json
   if (tag >= TAG.text) return 1 + tag - TAG.text
-  if (tag === TAG.textHash || tag === TAG.jsonHash) return 17
-  if (tag === TAG.int53 || tag === TAG.real) return 9
+  if (tag === TAG.textHash || tag === TAG.jsonHash || tag === TAG.bytesHash) return 17
+  if (tag === TAG.int53 || tag === TAG.real || tag === TAG.integralReal || tag === TAG.int64) return 9
   if (tag === TAG.int32) return 5
   if (tag === TAG.int16) return 3
   return tag === TAG.int8 ? 2 : 1
@@ -220,6 +225,25 @@ function writeCell(at: number, value: Encoded): number {
     scratch[at] = value === null ? TAG.null : value ? TAG.true : TAG.false
     return at + 1
   }
+  return Array.isArray(value) ? writeJson(at, value) : writeTagged(at, value as Fields)
+}
+
+/** The encodings that SQLite's values have are written without a detour through JSON. */
+function writeTagged(at: number, value: Fields): number {
+  const { $real: real, $int: int, $bytes: bytes } = value
+  if (typeof real === 'string') {
+    scratch[at] = TAG.integralReal
+    return scratch.writeDoubleLE(Number(real), at + 1)
+  }
+  if (typeof int === 'string') {
+    scratch[at] = TAG.int64
+    return scratch.writeBigInt64LE(BigInt(int), at + 1)
+  }
+  if (typeof bytes === 'string' && bytes.length > INLINE_BYTES) return writeHash(at, TAG.bytesHash, bytes)
+  return writeJson(at, value)
+}
+
+function writeJson(at: number, value: Encoded): number {
   const json = canonicalJson(value)
   if (json.length > INLINE_BYTES || Buffer.byteLength(json) > INLINE_BYTES)
     return writeHash(at, TAG.jsonHash, json)

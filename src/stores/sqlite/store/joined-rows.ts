@@ -1,6 +1,7 @@
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import { keyColumn, markTable } from '../capture/names.ts'
 import { quoteName, type SqlRow } from '../driver/driver.ts'
+import { newBounds } from './bind.ts'
 import { decodeFields, decodeValue, placesOf, selectList, type ReadMode } from './decode.ts'
 import { stateTable } from './names.ts'
 import { decodeState, STATE_PLACES, stateColumns, type RowState } from './states.ts'
@@ -23,7 +24,7 @@ export const joinOn = (terms: readonly string[], alias: string): string =>
 export function markedRows(table: SyncedTable): Iterable<JoinedRow> {
   const rowTerms = table.keyTerms('t')
   const stateTerms = table.shape.key.map((_, at) => `s.${keyColumn(at)}`)
-  return readJoined(table, (mode) => {
+  return readJoined(table, 'marked', (mode) => {
     const keys = selectList(
       'm.',
       table.shape.key.map((_, at) => keyColumn(at)),
@@ -42,7 +43,7 @@ export function allRows(table: SyncedTable): Iterable<JoinedRow> {
   const notNull = table.shape.key
     .filter(({ nullable }) => nullable)
     .map(({ name }) => `t.${quoteName(name)} IS NOT NULL`)
-  return readJoined(table, (mode) => {
+  return readJoined(table, 'all', (mode) => {
     const keys = selectList('t.', table.keyNames, mode)
     return `SELECT NULL, 1, ${stateColumns('s.')}, ${keys}, ${selectList('t.', table.names, mode)}
       FROM main.${quoteName(table.name)} t LEFT JOIN ${stateTable(table.number)} s ON ${joinOn(terms, 's')}
@@ -76,12 +77,16 @@ export function markSql(table: SyncedTable, source: string): string {
 const FIRST = 2 + STATE_PLACES
 
 /** Reads fast; from the row on at which that is not exact, again, exactly. */
-function* readJoined(table: SyncedTable, sqlOf: (mode: ReadMode) => string): Generator<JoinedRow> {
+function* readJoined(
+  table: SyncedTable,
+  what: string,
+  sqlOf: (mode: ReadMode) => string,
+): Generator<JoinedRow> {
   let done = 0
   for (const mode of ['fast', 'exact'] as const) {
     let skip = done
     let whole = true
-    for (const row of table.connection.prepare(sqlOf(mode)).iterate()) {
+    for (const row of table.query(`${what} ${mode}`, () => sqlOf(mode)).iterate(newBounds())) {
       if (skip-- > 0) continue
       const joined = decodeJoined(table, row, mode)
       if (joined === undefined) {

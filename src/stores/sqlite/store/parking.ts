@@ -28,7 +28,8 @@ export class Parking {
   readonly #expect: Statement
   readonly #see: Statement
   readonly #removeUnseen: Statement
-  readonly #empty = new Map<number, boolean>()
+  /** Of tables that have any. */
+  #numbers: Set<number> | null = null
   readonly #tables: Statement
 
   constructor(connection: Connection) {
@@ -41,7 +42,7 @@ export class Parking {
       `UPDATE ${PARKED_TABLE} SET reason = ?, rule = ? WHERE number = ? AND key = ?`,
     )
     this.#remove = connection.prepare(`DELETE FROM ${PARKED_TABLE} WHERE number = ? AND key = ?`)
-    this.#any = connection.prepare(`SELECT 1 FROM ${PARKED_TABLE} WHERE number = ? LIMIT 1`)
+    this.#any = connection.prepare(`SELECT DISTINCT number FROM ${PARKED_TABLE}`)
     this.#list = connection.prepare(
       `SELECT ${columns}, key FROM ${PARKED_TABLE} WHERE number = ? ORDER BY key LIMIT ?`,
     )
@@ -64,14 +65,13 @@ export class Parking {
 
   /** Another transaction has begun. */
   forget(): void {
-    this.#empty.clear()
+    this.#numbers = null
   }
 
   /** True when nothing of the table is parked; asked once in a transaction, since it stands before every lookup. */
   isEmpty(table: number): boolean {
-    let empty = this.#empty.get(table)
-    if (empty === undefined) this.#empty.set(table, (empty = this.#any.get(BigInt(table)) === undefined))
-    return empty
+    this.#numbers ??= new Set(this.#any.all().map(([number]) => Number(number)))
+    return !this.#numbers.has(table)
   }
 
   read(table: number, key: string): Parked | null {
@@ -88,7 +88,7 @@ export class Parking {
     rule: string | null,
   ): void {
     const at = was === null ? null : BigInt(was)
-    this.#empty.set(table, false)
+    this.#numbers?.add(table)
     this.#write.run(
       BigInt(table),
       key,

@@ -35,36 +35,61 @@ import { SyncedTable } from './synced-table.ts'
  */
 export function repairSchema(session: Session, before: Catalogue | null): Catalogue {
   const { connection } = session
-  const shapes = readShapes(connection)
-  const chosen = chooseShapes(session, shapes)
-  const dictionaries = readDictionaries(connection)
-  if (isInOrder(session, chosen, dictionaries)) {
-    // Nothing to write; but what was read must be of one moment.
-    if (session.schemaVersion === shapes.schemaVersion) {
-      return catalogueOf(
-        session,
-        shapes,
-        chosen,
-        verifyCapture(connection, chosen.values(), captureOptions(session)),
-        dictionaries,
-        before,
-      )
-    }
-    return repairSchema(session, before)
+  const seen = look(session, readShapes(connection))
+  // Nothing to write; but what was read must be of one moment.
+  if (isInOrder(session, seen)) {
+    return session.schemaVersion === seen.file.schemaVersion
+      ? catalogueOf(session, seen, before)
+      : repairSchema(session, before)
   }
   return transact(connection, 'immediate', () => {
-    const now = readShapes(connection)
-    const tables = chooseShapes(session, now)
-    const known = readDictionaries(connection)
-    stopGoneTables(session, tables)
-    const outcomes = installCapture(connection, tables.values(), captureOptions(session))
-    for (const outcome of outcomes) {
-      const shape = tables.get(outcome.name)
-      if (shape !== undefined) repairTable(session, shape, outcome, known.get(outcome.number) ?? null)
+    const now =
+      session.schemaVersion === seen.file.schemaVersion ? seen : look(session, readShapes(connection))
+    stopGoneTables(session, now.shapes)
+    const broken = now.outcomes
+      .filter((outcome) => !isTableInOrder(session, now, outcome))
+      .map(({ name }) => name)
+    const shapes = broken.flatMap((name) => now.shapes.get(name) ?? [])
+    const repaired = new Map(
+      installCapture(connection, shapes, captureOptions(session)).map((outcome) => [outcome.name, outcome]),
+    )
+    for (const shape of shapes) {
+      const outcome = repaired.get(shape.name)
+      if (outcome !== undefined)
+        repairTable(
+          session,
+          shape,
+          outcome,
+          now.dictionaries.get(outcome.number) ?? null,
+          new Set(now.shapes.keys()),
+        )
     }
-    const version = { ...now, schemaVersion: session.schemaVersion }
-    return catalogueOf(session, version, tables, outcomes, readDictionaries(connection), before)
+    return catalogueOf(
+      session,
+      {
+        file: { ...now.file, schemaVersion: session.schemaVersion },
+        shapes: now.shapes,
+        outcomes: now.outcomes.map((outcome) => repaired.get(outcome.name) ?? outcome),
+        dictionaries: readDictionaries(connection),
+      },
+      before,
+    )
   })
+}
+
+/** What was found in the file. */
+interface Findings {
+  readonly file: FileShapes
+  /** Of the tables that are to be synced, by name. */
+  readonly shapes: ReadonlyMap<string, Shape>
+  readonly outcomes: readonly CaptureOutcome[]
+  readonly dictionaries: ReadonlyMap<number, Dictionary>
+}
+
+function look(session: Session, file: FileShapes): Findings {
+  const shapes = chooseShapes(session, file)
+  const outcomes = verifyCapture(session.connection, shapes.values(), captureOptions(session))
+  return { file, shapes, outcomes, dictionaries: readDictionaries(session.connection) }
 }
 
 const captureOptions = (session: Session): { readonly clock?: string } =>
@@ -78,24 +103,21 @@ function chooseShapes(session: Session, { shapes }: FileShapes): ReadonlyMap<str
   return new Map(chosen.sort(([a], [b]) => (a < b ? -1 : 1)))
 }
 
-function isInOrder(
+function isInOrder(session: Session, findings: Findings): boolean {
+  if (listCaptured(session.connection).some(({ name }) => !findings.shapes.has(name))) return false
+  return findings.outcomes.every((outcome) => isTableInOrder(session, findings, outcome))
+}
+
+function isTableInOrder(
   session: Session,
-  shapes: ReadonlyMap<string, Shape>,
-  dictionaries: ReadonlyMap<number, Dictionary>,
+  { shapes, dictionaries }: Findings,
+  { name, number, found }: CaptureOutcome,
 ): boolean {
-  const { connection } = session
-  if (listCaptured(connection).some(({ name }) => !shapes.has(name))) return false
-  return verifyCapture(connection, shapes.values(), captureOptions(session)).every(
-    ({ name, number, found }) => {
-      const shape = shapes.get(name)
-      const dictionary = dictionaries.get(number)
-      if (found !== 'whole' || shape === undefined || dictionary === undefined) return false
-      return (
-        dictionary.key === keySignature(shape) &&
-        !updateDictionary(connection, shape, dictionary, session.encoding).changed
-      )
-    },
-  )
+  const shape = shapes.get(name)
+  const dictionary = dictionaries.get(number)
+  if (found !== 'whole' || shape === undefined || dictionary === undefined) return false
+  if (dictionary.key !== keySignature(shape)) return false
+  return !updateDictionary(session.connection, shape, dictionary, session.encoding).changed
 }
 
 /** A table that was dropped, renamed, or can be synced no longer: sync of it stops, and no tombstones are made. */
@@ -134,6 +156,7 @@ function repairTable(
   shape: Shape,
   outcome: CaptureOutcome,
   known: Dictionary | null,
+  synced: ReadonlySet<string>,
 ): void {
   const { connection } = session
   const { number, name } = outcome
@@ -167,7 +190,7 @@ function repairTable(
   if (appeared.length > 0) {
     for (const column of appeared) markFilled(session, table, column)
     setApplying(connection, true)
-    restoreColumns(session, table, appeared)
+    restoreColumns(table, synced, appeared)
     setApplying(connection, false)
   }
   if (returned.length > 0) uncover(session, name)
@@ -190,15 +213,12 @@ function suspect(session: Session, name: string): void {
 
 function catalogueOf(
   session: Session,
-  shapes: FileShapes,
-  chosen: ReadonlyMap<string, Shape>,
-  outcomes: readonly CaptureOutcome[],
-  dictionaries: ReadonlyMap<number, Dictionary>,
+  { file, shapes, outcomes, dictionaries }: Findings,
   before: Catalogue | null,
 ): Catalogue {
   const captured = new Map(outcomes.map((outcome) => [outcome.name, outcome]))
   const tables = new Map<string, SyncedTable>()
-  for (const [name, shape] of chosen) {
+  for (const [name, shape] of shapes) {
     const outcome = captured.get(name)
     const dictionary = outcome === undefined ? undefined : dictionaries.get(outcome.number)
     if (outcome === undefined || dictionary === undefined) continue
@@ -215,7 +235,7 @@ function catalogueOf(
         : new SyncedTable(session.connection, session.encoding, { number, shape, dictionary, sweep }),
     )
   }
-  return { shapes, tables, schema: schemaOf(chosen, shapes) }
+  return { shapes: file, tables, schema: schemaOf(shapes, file) }
 }
 
 const isSameDictionary = (a: Dictionary, b: Dictionary): boolean =>

@@ -1,30 +1,31 @@
-import { sameValue, type Encoded, type Fields } from '../../../kernel/values.ts'
+import { sameValue, type Encoded } from '../../../kernel/values.ts'
 import { keyColumn } from '../capture/names.ts'
 import { SqliteFailure } from '../driver/failure.ts'
+import { readTriggerEffects } from '../shape/trigger-effects.ts'
 import type { Bounds } from './bind.ts'
 import { decodeValue, placesOf, selectList } from './decode.ts'
 import type { DictionaryColumn } from './dictionary.ts'
 import { stateTable } from './names.ts'
-import type { Session } from './session.ts'
 import { decodeState, STATE_PLACES, stateColumns, type RowState } from './states.ts'
 import type { SyncedTable } from './synced-table.ts'
 import { Unfit } from './unfit.ts'
-import { withoutSyncedTriggers } from './user-triggers.ts'
+import { withoutWriters } from './user-triggers.ts'
 
 /**
  * Columns have appeared for which a newer replica's values were kept: they come back. Where the application has
  * filled the column itself meanwhile, its value stands as an edit.
  */
 export function restoreColumns(
-  session: Session,
   table: SyncedTable,
+  synced: ReadonlySet<string>,
   appeared: readonly DictionaryColumn[],
 ): void {
   const kept = readKept(table).filter(({ state }) =>
     appeared.some(({ name }) => Object.hasOwn(state.extra ?? {}, name)),
   )
   if (kept.length === 0) return
-  withoutSyncedTriggers(session, [table.name], () => {
+  const effects = readTriggerEffects(table.connection, synced)
+  withoutWriters(table.connection, effects, [table.name], () => {
     for (const { key, state } of kept) restoreRow(table, key, state, appeared)
   })
 }
@@ -60,18 +61,19 @@ function restoreRow(
   state: RowState,
   appeared: readonly DictionaryColumn[],
 ): void {
-  const extra: { [name: string]: Encoded } = { ...state.extra }
   const row = table.rows.read(key)
   if (row === null) return
+  const extra: { [name: string]: Encoded } = { ...state.extra }
+  const back: { [name: string]: Encoded } = {}
   for (const { name, fill } of appeared) {
     const value = extra[name]
     if (value === undefined || !Object.hasOwn(extra, name)) continue
-    if (sameValue(row[name], fill) && !tryRestore(table, key, name, value)) continue
+    const isFilled = !sameValue(row[name], fill)
+    if (!isFilled && !tryRestore(table, key, name, value)) continue
+    // What the column makes of the value is no edit; what the application filled in is one.
+    back[name] = isFilled ? value : (table.rows.read(key)?.[name] ?? null)
     delete extra[name]
   }
-  const back: Fields = Object.fromEntries(
-    Object.entries(state.extra ?? {}).filter(([name]) => !Object.hasOwn(extra, name)),
-  )
   const image = state.image === null ? null : Uint8Array.from(table.codec.encode(back, state.image))
   table.states.write(key, { ...state, image, extra: Object.keys(extra).length === 0 ? null : extra })
 }

@@ -99,11 +99,6 @@ export class Session {
     return this.#catalogue
   }
 
-  /** The tables are those of the file as it is now; not so while a change of the schema is being put in order. */
-  get isCurrent(): boolean {
-    return this.#catalogue?.shapes.schemaVersion === this.schemaVersion
-  }
-
   table(name: string): SyncedTable | undefined {
     return this.catalogue.tables.get(name)
   }

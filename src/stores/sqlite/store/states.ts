@@ -1,7 +1,7 @@
 import type { Fields } from '../../../kernel/values.ts'
 import { keyColumn, markTable } from '../capture/names.ts'
 import type { Connection, SqlRow, SqlValue } from '../driver/driver.ts'
-import { pushBounds, pushRaw, newBounds, Template, type Bounds } from './bind.ts'
+import { newBounds, Template, type Bounds } from './bind.ts'
 import { stateTable } from './names.ts'
 import { StateFlag } from './state-tables.ts'
 
@@ -57,17 +57,17 @@ export function decodeState(row: SqlRow, at: number): RowState | null {
   }
 }
 
-const encodeState = (state: RowState): SqlValue[] => [
-  BigInt(state.version),
-  BigInt(
+/** The key's parameters and the state's behind them. */
+function bindState(key: Bounds, state: RowState): Bounds {
+  const flags =
     (state.agreed === 'live' ? StateFlag.live : state.agreed === 'deleted' ? StateFlag.deleted : 0) |
-      (state.own ? StateFlag.own : 0) |
-      (state.unseen ? StateFlag.unseen : 0),
-  ),
-  state.image,
-  state.extra === null ? null : JSON.stringify(state.extra),
-  state.was === null ? null : BigInt(state.was),
-]
+    (state.own ? StateFlag.own : 0) |
+    (state.unseen ? StateFlag.unseen : 0)
+  const extra = state.extra === null ? null : JSON.stringify(state.extra)
+  const was = state.was === null ? null : BigInt(state.was)
+  const values: SqlValue[] = [...key.values, BigInt(state.version), BigInt(flags), state.image, extra, was]
+  return { values, casts: key.casts }
+}
 
 /** Images, versions and marks of one table, by key. */
 export class States {
@@ -119,12 +119,12 @@ export class States {
   /** A state of no version is none. */
   write(key: Bounds, state: RowState): void {
     if (state.agreed === 'none' && state.was === null && state.extra === null) this.#remove.run(key)
-    else this.#write.run(pushRaw(pushBounds(newBounds(), key), ...encodeState(state)))
+    else this.#write.run(bindState(key, state))
   }
 
   /** Writes the state of a row that has none; false, without effect, when there is one. */
   add(key: Bounds, state: RowState): boolean {
-    return this.#add.run(pushRaw(pushBounds(newBounds(), key), ...encodeState(state))).changes > 0
+    return this.#add.run(bindState(key, state)).changes > 0
   }
 
   /** A hydrate that sweeps has met the row. */
@@ -140,7 +140,7 @@ export class States {
 
   /** An older mark stays as it is: its time is the application's. */
   addMark(key: Bounds, at: number): void {
-    this.#addMark.run(pushRaw(pushBounds(newBounds(), key), BigInt(at)))
+    this.#addMark.run({ values: [...key.values, BigInt(at)], casts: key.casts })
   }
 
   removeMark(key: Bounds): void {

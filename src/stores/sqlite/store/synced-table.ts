@@ -30,6 +30,8 @@ export class SyncedTable {
   readonly #columns: ReadonlySet<string>
   readonly #affinities: readonly { readonly name: string; readonly affinity: Affinity }[]
   readonly #keyNames: readonly string[]
+  /** The key's column, where it has but one. */
+  readonly #onlyKey: string | null
   readonly #queries = new Map<string, Template>()
   #defaults: Fields | null = null
   readonly #collations: readonly Collation[]
@@ -61,6 +63,7 @@ export class SyncedTable {
       .filter(({ name, affinity }) => this.#columns.has(name) && affinity !== 'BLOB')
       .map(({ name, affinity }) => ({ name, affinity }))
     this.#keyNames = table.shape.key.map(({ name }) => name)
+    this.#onlyKey = this.#keyNames.length === 1 ? (this.#keyNames[0] ?? null) : null
     this.#collations = table.shape.key.map(({ collation }) => collation)
   }
 
@@ -71,6 +74,8 @@ export class SyncedTable {
 
   /** Parameters for a key's text; null when no row of this table can have that key. */
   bindKey(key: string): Bounds | null {
+    const only = this.#keyNames.length === 1 ? plainInteger(key) : null
+    if (only !== null) return { values: [BigInt(only)], casts: [] }
     const values = keyValues(key)
     if (!Array.isArray(values) || values.length !== this.#keyNames.length) return null
     const bounds = newBounds()
@@ -82,6 +87,12 @@ export class SyncedTable {
 
   /** The canonical key of a row, null when a key column is missing or NULL. */
   keyOf(fields: Fields): string | null {
+    if (this.#onlyKey !== null) {
+      const value = fields[this.#onlyKey]
+      // The commonest keys, in the text that the long way would come to.
+      if (typeof value === 'number') return `[${value}]`
+      if (typeof value === 'string' && this.#collations[0] === 'BINARY') return `[${JSON.stringify(value)}]`
+    }
     const values: Encoded[] = []
     for (const name of this.#keyNames) {
       const value = fields[name]
@@ -162,6 +173,16 @@ export class SyncedTable {
     return true
   }
 }
+
+/** The integer in a key of one safe integer, null for every other key. */
+function plainInteger(key: string): number | null {
+  const first = key.charCodeAt(1)
+  if (first !== MINUS && (first < ZERO || first > NINE)) return null
+  const value = Number(key.slice(1, -1))
+  return Number.isSafeInteger(value) ? value : null
+}
+
+const [MINUS, ZERO, NINE] = [45, 48, 57]
 
 /** Past this a key cannot be carried. */
 export const isKeyTooLong = (key: string): boolean =>

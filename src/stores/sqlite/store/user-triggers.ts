@@ -1,4 +1,3 @@
-import { listCaptured } from '../capture/capture.ts'
 import { isOwnName } from '../capture/names.ts'
 import { quoteName, type Connection } from '../driver/driver.ts'
 import { readTriggerEffects, type TriggerEffect } from '../shape/trigger-effects.ts'
@@ -15,9 +14,23 @@ export function withoutSyncedTriggers<T>(
   tables: readonly string[] | null,
   work: () => T,
 ): T {
-  const off = findSyncedWriters(session, tables)
+  if (tables !== null && !tables.some((name) => hasTriggers(session, name))) return work()
+  session.triggerEffects ??= readTriggerEffects(
+    session.connection,
+    new Set(session.tables.map(({ name }) => name)),
+  )
+  return withoutWriters(session.connection, session.triggerEffects, tables, work)
+}
+
+/** The same, with what the triggers write given. */
+export function withoutWriters<T>(
+  connection: Connection,
+  effects: readonly TriggerEffect[],
+  tables: readonly string[] | null,
+  work: () => T,
+): T {
+  const off = findSyncedWriters(effects, tables)
   if (off.length === 0) return work()
-  const { connection } = session
   for (const { name } of off) connection.exec(`DROP TRIGGER main.${quoteName(name)}`)
   const result = work()
   for (const { sql } of off) connection.exec(sql)
@@ -36,9 +49,10 @@ function renewCapture(connection: Connection, tables: ReadonlySet<string>): void
 }
 
 /** In the order in which they stand, and so in which they fire. */
-function findSyncedWriters(session: Session, tables: readonly string[] | null): readonly TriggerEffect[] {
-  if (tables !== null && !tables.some((name) => hasTriggers(session, name))) return []
-  const effects = effectsOf(session)
+function findSyncedWriters(
+  effects: readonly TriggerEffect[],
+  tables: readonly string[] | null,
+): readonly TriggerEffect[] {
   const isWriter = ({ kind }: TriggerEffect): boolean => kind === 'synced' || kind === 'mixed'
   if (tables === null) return effects.filter(isWriter)
   const reached = reachedFrom(tables, effects, isWriter)
@@ -47,11 +61,7 @@ function findSyncedWriters(session: Session, tables: readonly string[] | null): 
 
 /** Columns are restored while the schema is still being put in order, perhaps at the first opening: then the file says. */
 function hasTriggers(session: Session, name: string): boolean {
-  if (session.isCurrent) return (session.catalogue.shapes.shapes.get(name)?.triggers.length ?? 0) > 0
-  return session.connection
-    .prepare("SELECT name FROM main.sqlite_schema WHERE type = 'trigger' AND tbl_name = ? COLLATE NOCASE")
-    .all(name)
-    .some(([trigger]) => !isOwnName(String(trigger)))
+  return (session.catalogue.shapes.shapes.get(name)?.triggers.length ?? 0) > 0
 }
 
 /** Tables whose triggers statements on these may set off, however many others stand between. */
@@ -77,10 +87,3 @@ const withKind = (effect: TriggerEffect): TriggerEffect & { readonly isView: boo
   ...effect,
   isView: /\bINSTEAD\s+OF\b/i.test(effect.sql),
 })
-
-function effectsOf(session: Session): readonly TriggerEffect[] {
-  return (session.triggerEffects ??= readTriggerEffects(
-    session.connection,
-    new Set((session.isCurrent ? session.tables : listCaptured(session.connection)).map(({ name }) => name)),
-  ))
-}

@@ -22,7 +22,8 @@ export class Waiting {
   readonly #any: Statement
   readonly #list: Statement
   readonly #clear: Statement
-  readonly #empty = new Map<number, boolean>()
+  /** Of tables that have any. */
+  #numbers: Set<number> | null = null
 
   constructor(connection: Connection) {
     this.#read = connection.prepare(`SELECT at, met FROM ${WAITING_TABLE} WHERE number = ? AND key = ?`)
@@ -30,21 +31,20 @@ export class Waiting {
       `INSERT OR REPLACE INTO ${WAITING_TABLE} (number, key, at, met) VALUES (?, ?, ?, ?)`,
     )
     this.#remove = connection.prepare(`DELETE FROM ${WAITING_TABLE} WHERE number = ? AND key = ?`)
-    this.#any = connection.prepare(`SELECT 1 FROM ${WAITING_TABLE} WHERE number = ? LIMIT 1`)
+    this.#any = connection.prepare(`SELECT DISTINCT number FROM ${WAITING_TABLE}`)
     this.#list = connection.prepare(`SELECT key, at, met FROM ${WAITING_TABLE} WHERE number = ?`)
     this.#clear = connection.prepare(`DELETE FROM ${WAITING_TABLE} WHERE number = ?`)
   }
 
   /** Another transaction has begun. */
   forget(): void {
-    this.#empty.clear()
+    this.#numbers = null
   }
 
   /** True when no row of the table waits; asked once in a transaction, since it stands before every lookup. */
   isEmpty(table: number): boolean {
-    let empty = this.#empty.get(table)
-    if (empty === undefined) this.#empty.set(table, (empty = this.#any.get(BigInt(table)) === undefined))
-    return empty
+    this.#numbers ??= new Set(this.#any.all().map(([number]) => Number(number)))
+    return !this.#numbers.has(table)
   }
 
   read(table: number, key: string): Wait {
@@ -55,7 +55,7 @@ export class Waiting {
 
   write(table: number, key: string, { at, met }: Wait): void {
     if (at === null && met === 0) return this.remove(table, key)
-    this.#empty.set(table, false)
+    this.#numbers?.add(table)
     this.#write.run(BigInt(table), key, at === null ? null : BigInt(at), BigInt(met))
   }
 

@@ -18,7 +18,7 @@ const TEXTS = [
   "CAST(x'ff41' AS TEXT)",
   "'a' || char(0)",
 ]
-const JSON_TEXTS = [`'{"x":1}'`, `'{"x":"a"}'`, `'{"x":1,"y":2}'`, "'{bad'", "'[]'"]
+const JSON_TEXTS = [`'{"x":1}'`, `'{"x":"a"}'`, `'{"x":1,"y":2}'`, "'{bad'", "'[]'", "'{x:1}'"]
 const BLOBS = ["x''", "x'61'", "x'00'", 'zeroblob(3)']
 
 /** Values that some index, affinity or expression takes for one. Most of a case draws from one or two of these. */
@@ -29,7 +29,7 @@ const FAMILIES = [
   ['-1', '0', '1', "'1.0'"],
   ['3', "'3'", '4', '-3'],
   [...JSON_TEXTS],
-  [`'{"x":1}'`, `'{"x":1,"y":2}'`, "'{bad'", '1'],
+  [`'{"x":1}'`, `'{"x":1,"y":2}'`, "'{x:1}'", '1'],
   ["''", "x''", 'NULL', '0'],
 ]
 

@@ -31,6 +31,22 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       expect(await dirtyKeys(f.store)).toEqual(['t [3]'])
     })
 
+    test('a column that appears while nobody looks comes back when the store is opened', async () => {
+      const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT); CREATE TABLE s (id INTEGER PRIMARY KEY, n INTEGER);
+        CREATE TRIGGER counted AFTER UPDATE ON t BEGIN UPDATE s SET n = n + 1; END; INSERT INTO s VALUES (1, 0);`
+      await using f = await openFile(driver, sql)
+      await push(f.store, 1)
+      await pull(f.store, [record('t', 5, { id: 1, a: 'x', b: '12' })])
+      await f.store[Symbol.asyncDispose]()
+      f.app.exec('ALTER TABLE t ADD COLUMN b INTEGER')
+      await f.reopen()
+      expect(await dirtyKeys(f.store)).toEqual([])
+      expect(all(f.app, 'SELECT b FROM t')).toEqual([[12]])
+      expect(all(f.app, 'SELECT n FROM s')).toEqual([[0]])
+      f.app.exec('UPDATE t SET b = b')
+      expect(await dirtyKeys(f.store)).toEqual(['s [1]'])
+    })
+
     test('a migration that fills the new column makes edits of what it wrote', async () => {
       await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')
       await pull(f.store, [

@@ -56,6 +56,8 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       expect(all(f.app, 'SELECT at FROM log')).toEqual([[1], [2]])
       // Its own OR REPLACE stands: a clause of ours would have overridden it.
       expect(all(f.app, 'SELECT what FROM last')).toEqual([['cherry']])
+      await pull(f.store, [noteOf(1, 8, 'plum')])
+      expect(all(f.app, 'SELECT what FROM last')).toEqual([['plum']])
       expect(await dirtyKeys(f.store)).toEqual([])
       expect(schemaOf(f.app)).toEqual(before)
       f.app.exec("INSERT INTO notes VALUES (7, 'local', '')")
