@@ -130,7 +130,8 @@ export class SyncEngine implements AsyncDisposable {
 
   /**
    * One whole cycle that begins now, local changes and cloud's both: resolves when nothing is left to do,
-   * rejects with the reason when the cycle fails. The engine itself goes on trying either way.
+   * rejects with the reason when it fails, or when the cycle fails that is under way now. The engine itself goes
+   * on trying either way.
    */
   syncNow(options: { readonly signal?: AbortSignal } = {}): Promise<SyncResult> {
     const { signal } = options
@@ -350,7 +351,8 @@ export class SyncEngine implements AsyncDisposable {
     }
     if (phase === 'idle') this.#waiters.resolve(this.#cycles)
     else if (phase === 'waiting' || phase === 'blocked') {
-      this.#waiters.reject(this.#cycles, this.#work.lastError ?? new TidemarkError(reason ?? 'internal'))
+      // Those who wait for the next cycle too: it begins after the back-off, and a person would wait for nothing.
+      this.#waiters.rejectAll(this.#work.lastError ?? new TidemarkError(reason ?? 'internal'))
     }
   }
 }

@@ -34,7 +34,7 @@ export class Waiters {
     this.#clock = clock
   }
 
-  /** Resolves with the end of `cycle`; rejects with its failure, or `aborted`. */
+  /** Resolves with the end of `cycle`; rejects with the first failure until then, or `aborted`. */
   add(cycle: number, signal?: AbortSignal): Promise<SyncResult> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted === true) return reject(new TidemarkError('aborted'))
@@ -72,12 +72,8 @@ export class Waiters {
     }
   }
 
-  reject(done: number, error: TidemarkError): void {
-    for (const waiter of this.#take(done)) waiter.reject(error)
-  }
-
   rejectAll(error: TidemarkError): void {
-    this.reject(Infinity, error)
+    for (const waiter of this.#take(Infinity)) waiter.reject(error)
   }
 
   #take(done: number): readonly Waiter[] {

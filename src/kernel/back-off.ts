@@ -1,6 +1,6 @@
 import type { Random } from './random.ts'
 
-/** Origin 000, line 161: retries wait 15 s, 30 s, 60 s … and at most 5 min. */
+/** Origin 000, line 163: retries wait 15 s, 30 s, 60 s … and at most 5 min. */
 export const BACK_OFF_FIRST_MS = 15_000
 export const BACK_OFF_MAX_MS = 300_000
 /** Share of the delay that chance may take off, so that clients don't return together. */

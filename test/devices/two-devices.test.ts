@@ -141,6 +141,19 @@ it('I3: an answer that was lost has no second effect', async () => {
   expect(sorted(b, 'tasks')).toHaveLength(1)
 })
 
+it('I8: whoever asks while a cycle is under way learns of its failure, not of the one after the back-off', async () => {
+  await using world = createWorld()
+  const a = await world.device('a')
+  await a.sync()
+  world.cut('a')
+  a.engine.wake()
+  await expect(a.sync()).rejects.toMatchObject({ code: 'network' })
+  expect((await a.engine.status()).failures).toBe(1)
+  world.mend('a')
+  await a.sync()
+  expect((await a.engine.status()).state).toBe('synced')
+})
+
 it('delete against edit: the edit wins, whichever side syncs first', async () => {
   for (const first of ['deleter', 'editor'] as const) {
     await using world = createWorld()

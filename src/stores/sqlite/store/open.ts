@@ -24,7 +24,7 @@ export type FileAccess =
 export interface SqliteStoreSettings {
   readonly clock?: Clock
   readonly random?: Random
-  /** SQL for the hybrid time of now, milliseconds × 1,000, for the triggers. A simulation gives its own. */
+  /** SQL for the wall clock's milliseconds since 1970, for the triggers. A simulation gives its own. */
   readonly clockExpression?: string
 }
 
