@@ -225,7 +225,8 @@ export interface Mutation {
  * - *Parking.* A record that the table's constraints refuse is parked. It takes the place of the row's own older parked
  *   record. The row of before stays visible where it can, agreed at the version it had, so that nothing claims to
  *   know the record; where it cannot, it leaves the table without a mark. A row that was `take`n leaves the table;
- *   one that was to be `keep`t stays as it was, dirty, but is no longer offered. A row whose key has a parked record gives way to any other.
+ *   one that was to be `keep`t stays as it was, dirty; an offered one is offered on. A row whose key has a parked
+ *   record gives way to any other.
  * - *Unique values.* Blockers within the publication change places whatever the order. A blocker that is not
  *   agreed (dirty, held, refused) parks the record. Of two agreed rows the smaller key stands, the other is parked.
  * - *Retry.* Every publication, an empty one too, tries the parked records again, except where their key is dirty or

@@ -108,9 +108,9 @@ function parkTarget(
   const parked =
     now.parked?.record === record ? { ...now.parked, reason } : { record, reason, was: null, lost: false }
   if (kind === 'keep') {
-    // An offer that met a record is over, or it would meet the same one for ever.
-    table.setState(key, { ...state, heldAt: null, met: 0, was: null, parked })
-    if (differs(table, key)) table.marks.set(key, at)
+    // An offer stays one: only the cloud's answer says what of the lost history it has (I2).
+    table.setState(key, { ...state, heldAt: null, met: 0, parked })
+    if (state.was !== null || differs(table, key)) table.marks.set(key, at)
     else table.marks.delete(key)
     return
   }

@@ -116,10 +116,10 @@ export function parkTarget(
   const now = states.read(bounds) ?? NO_STATE
   const state = acknowledged === undefined ? now : seenState(now, acknowledged)
   if (kind === 'keep') {
-    // An offer that met a record is over, or it would meet the same one for ever.
-    states.write(bounds, { ...state, was: null })
+    // An offer stays one: only the cloud's answer says what of the lost history it has (I2).
+    if (state !== now) states.write(bounds, state)
     states.removeMark(bounds)
-    if (rowDiffers(table, bounds)) states.addMark(bounds, at)
+    if (state.was !== null || rowDiffers(table, bounds)) states.addMark(bounds, at)
     return
   }
   const stands = state.agreed === 'deleted' || (state.agreed === 'live' && table.rows.read(bounds) !== null)
