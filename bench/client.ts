@@ -120,7 +120,7 @@ const WORKS: { readonly [name: string]: () => Promise<object> } = {
       })
       const begun = performance.now()
       update.run(1_000_000 + round, id)
-      if (same) a.replica.engine.wake()
+      if (same) a.replica.store.notify()
       await arrived
       samples.push(performance.now() - begun)
       const there = reader.prepare('SELECT population FROM cities WHERE id = ?').pluck().get(id)

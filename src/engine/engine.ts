@@ -46,6 +46,9 @@ export interface EngineOptions {
   readonly logger?: Logger
 }
 
+/** Effects beside which the long poll goes on: none of them moves what it listens from. */
+const SENDING: ReadonlySet<Effect['type']> = new Set(['build', 'send', 'acknowledge', 'listen'])
+
 export type EngineEvent =
   | WorkEvent
   | {
@@ -105,7 +108,6 @@ export class SyncEngine implements AsyncDisposable {
       more: false,
       moves: 0,
       forcedRounds: 0,
-      imagesOnly: false,
       lastError: null,
     }
   }
@@ -116,7 +118,7 @@ export class SyncEngine implements AsyncDisposable {
     if (this.#disposed) throw new TidemarkError('aborted', 'the engine was closed')
     await this.#checkIdentity()
     const { inFlight } = await this.#work.store.state()
-    this.#unwatch ??= this.#work.store.watch(() => this.#dispatch({ type: 'wake', urgent: false }))
+    this.#unwatch ??= this.#work.store.watch(() => this.#dispatch({ type: 'written' }))
     this.#dispatch({ type: 'start', inFlight: inFlight !== null })
   }
 
@@ -124,8 +126,10 @@ export class SyncEngine implements AsyncDisposable {
     const { replica, mutation } = await this.#work.store.state()
     const verdict = await this.#work.guard.verdict(replica, mutation)
     if (verdict === 'same') return
+    // Before the identity: the verdict would not be the same again after a crash between the two.
+    if (verdict === 'restored' && this.#options.afterRestore === 'overwrite')
+      await this.#work.store.startOverwrite()
     await takeNewIdentity(this.#work, verdict)
-    if (verdict === 'restored' && this.#options.afterRestore === 'overwrite') this.#work.imagesOnly = true
   }
 
   /**
@@ -223,7 +227,7 @@ export class SyncEngine implements AsyncDisposable {
   }
 
   #perform(effect: Effect): void {
-    this.#stopListening()
+    if (!SENDING.has(effect.type)) this.#stopListening()
     switch (effect.type) {
       case 'cancel':
         this.#turn++
@@ -276,7 +280,7 @@ export class SyncEngine implements AsyncDisposable {
       case 'publish':
         return publishStaged(work)
       case 'build':
-        return buildMutation(work, effect.force, signal)
+        return buildMutation(work, { force: effect.force, alone: effect.alone === true }, signal)
       case 'send':
         return sendMutation(work, signal)
       case 'acknowledge':
@@ -296,6 +300,7 @@ export class SyncEngine implements AsyncDisposable {
   }
 
   #listen(): void {
+    if (this.#listening !== null) return
     const listening = new AbortController()
     this.#listening = listening
     const wait = async (): Promise<void> => {
@@ -304,7 +309,9 @@ export class SyncEngine implements AsyncDisposable {
       } catch {
         // The cycle that follows meets the same error and deals with it.
       }
-      if (this.#listening === listening) this.#dispatch({ type: 'wake', urgent: false })
+      if (this.#listening !== listening) return
+      this.#listening = null
+      this.#dispatch({ type: 'wake', urgent: false })
     }
     void wait()
   }

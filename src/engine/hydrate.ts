@@ -42,10 +42,11 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
     }
     if (current === null || head === null)
       throw new TidemarkError('bad_answer', 'records came before the start')
-    for (let at = 0; at < chunk.records.length; at += PUBLISH_CHUNK_ROWS) {
-      const records = chunk.records.slice(at, at + PUBLISH_CHUNK_ROWS)
+    for (let at = 0; at < chunk.records.length;) {
+      const records = nextRecords(chunk.records, at, state.overwriting !== null)
       const last = records.at(-1)
       if (last === undefined) break
+      at += records.length
       const to = { head: current.cursor.version, table: last.table, key: last.key }
       await publishChunk(work, records, to)
       done += records.length
@@ -55,6 +56,13 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
   if (current === null || head === null) throw new TidemarkError('bad_answer', 'the hydrate had no start')
   await finish(work, current, head, signal)
   return { type: 'hydrated' }
+}
+
+/** The records of one publish; `apart`: of one table, for they are published each in its own way. */
+function nextRecords(records: readonly WireRecord[], from: number, apart: boolean): readonly WireRecord[] {
+  const next = records.slice(from, from + PUBLISH_CHUNK_ROWS)
+  const end = apart ? next.findIndex(({ table }) => table !== next[0]?.table) : -1
+  return end < 0 ? next : next.slice(0, end)
 }
 
 /** Throws `lost_history` when what the replica holds is not of the history that the cloud now has. */

@@ -25,8 +25,10 @@ const EVENTS = {
   resume: { type: 'resume', inFlight: false },
   wake: { type: 'wake', urgent: false },
   wakeUrgent: { type: 'wake', urgent: true },
+  written: { type: 'written' },
   timer: { type: 'timer' },
   uncovered: { type: 'uncovered' },
+  behind: { type: 'behind' },
   pageMore: { type: 'page', more: true },
   page: { type: 'page', more: false },
   hydrated: { type: 'hydrated' },
@@ -56,7 +58,13 @@ type EventName = keyof typeof EVENTS
  * The whole table: for every phase and every event, the next phase and the effects. `-` is: nothing happens.
  * The type makes it complete: a new phase or event does not compile without its cells.
  */
-const work = { stop: 'stopped cancel', pause: 'paused cancel', wake: 'SAME', wakeUrgent: 'SAME' } as const
+const work = {
+  stop: 'stopped cancel',
+  pause: 'paused cancel',
+  wake: 'SAME',
+  wakeUrgent: 'SAME',
+  written: 'SAME',
+} as const
 const failing = {
   network: 'waiting timer',
   unauthorized: 'blocked timer',
@@ -74,8 +82,10 @@ const quiet = {
   resume: '-',
   wake: '-',
   wakeUrgent: '-',
+  written: '-',
   timer: '-',
   uncovered: '-',
+  behind: '-',
   pageMore: '-',
   page: '-',
   hydrated: '-',
@@ -108,6 +118,7 @@ const TABLE: { readonly [phase in Phase]: { readonly [event in EventName]: strin
     pause: 'paused cancel',
     wake: 'pulling pull',
     wakeUrgent: 'pulling pull',
+    written: 'building build',
     timer: 'pulling pull',
   },
   waiting: {
@@ -141,7 +152,14 @@ const TABLE: { readonly [phase in Phase]: { readonly [event in EventName]: strin
     publishedMore: 'pulling pull',
     moved: 'publishing publish',
   },
-  building: { ...quiet, ...work, ...failing, built: 'sending send', builtNone: 'idle timer listen' },
+  building: {
+    ...quiet,
+    ...work,
+    ...failing,
+    behind: 'pulling pull',
+    built: 'sending send',
+    builtNone: 'idle timer listen',
+  },
   sending: {
     ...quiet,
     ...work,
@@ -189,6 +207,18 @@ describe('the cycle', () => {
       expect(step.effects).toEqual([{ type: 'send' }])
     }
     expect(transition(at('stopped'), EVENTS.startInFlight, context).state.inFlight).toBe(true)
+  })
+
+  it('sends a local write without a pull where it listens, and nowhere else', () => {
+    expect(transition(at('idle'), EVENTS.written, context).effects).toEqual([
+      { type: 'build', force: false, alone: true },
+    ])
+    const deaf = transition(at('idle'), EVENTS.written, { ...context, listen: false })
+    expect(deaf.effects).toEqual([{ type: 'pull', first: true }])
+    const inFlight = transition(at('idle', { inFlight: true }), EVENTS.written, context)
+    expect(inFlight.effects).toEqual([{ type: 'send' }])
+    expect(transition(at('sending'), EVENTS.written, context).state.wanted).toBe(true)
+    expect(transition(at('building'), EVENTS.behind, context).begins).toBe(true)
   })
 
   it('keeps a mutation in flight through a failure whose outcome is unknown', () => {

@@ -10,7 +10,7 @@ import type { Random } from '../kernel/random.ts'
  *   ┌──────┐ ───────────▶ ┌─────────┐ ───────────▶ ┌────────────┐ ─────▶ ┌──────────┐
  *   │ idle │              │ pulling │              │ publishing │        │ building │◀──┐
  *   └──────┘ ◀─────────── └─────────┘              └────────────┘        └──────────┘   │ conflicts,
- *       ▲      nothing dirty                                    mutation saved │        │ more rows
+ *       ▲      nothing dirty; written: straight to building     mutation saved │        │ more rows
  *       │                                                                      ▼        │
  *       │ a mutation in flight is always resolved first       ┌────────┐   ┌─────────┐  │
  *       └──────────────────────────────────────────────────── │ acking │◀──│ sending │  │
@@ -61,11 +61,15 @@ export type MachineEvent =
   | { readonly type: 'stop' }
   | { readonly type: 'pause' }
   | { readonly type: 'resume'; readonly inFlight: boolean }
-  /** A local write, a hint from the cloud. `urgent`: a person asked, or the network came back. */
+  /** A hint from the cloud. `urgent`: a person asked, or the network came back. */
   | { readonly type: 'wake'; readonly urgent: boolean }
+  /** A local write: where nothing is known to have come from the cloud, it is sent without asking first. */
+  | { readonly type: 'written' }
   | { readonly type: 'timer' }
   /** The pull needs a hydrate first: never hydrated, or tables not covered. */
   | { readonly type: 'uncovered' }
+  /** A push that did not ask the cloud first finds that it must: parked rows to try again, tables not covered. */
+  | { readonly type: 'behind' }
   | { readonly type: 'page'; readonly more: boolean }
   | { readonly type: 'hydrated' }
   /** `more`: too much was staged for one step; the pull goes on from where this publish ended. */
@@ -86,7 +90,8 @@ export type Effect =
   | { readonly type: 'pull'; readonly first: boolean }
   | { readonly type: 'hydrate'; readonly sweep: boolean }
   | { readonly type: 'publish' }
-  | { readonly type: 'build'; readonly force: boolean }
+  /** `alone`: no pull came before it. */
+  | { readonly type: 'build'; readonly force: boolean; readonly alone?: true }
   | { readonly type: 'send' }
   | { readonly type: 'acknowledge' }
   /** Frees the mutation; a batch of several rows is halved, a single row goes to the quarantine. */
@@ -94,7 +99,7 @@ export type Effect =
   | { readonly type: 'reset'; readonly why: 'forked' | 'lost_history' }
   /** The one timer; replaces an earlier one. */
   | { readonly type: 'timer'; readonly ms: number }
-  /** Listens for wake-ups of the cloud until anything else is performed. */
+  /** Listens for wake-ups of the cloud, also while local changes are sent, until anything else is performed. */
   | { readonly type: 'listen' }
   /** Stops whatever is at work; its end is no event any more. */
   | { readonly type: 'cancel' }
@@ -150,6 +155,8 @@ export function transition(state: MachineState, event: MachineEvent, context: Ma
       return begin({ ...INITIAL, inFlight: event.inFlight })
     case 'wake':
       return wake(state, event.urgent)
+    case 'written':
+      return written(state, context)
     case 'timer':
       return state.phase === 'idle' || state.phase === 'waiting' || state.phase === 'blocked'
         ? begin(state)
@@ -178,9 +185,18 @@ function wake(state: MachineState, urgent: boolean): Step {
   return WORKING.has(state.phase) ? stay({ ...state, wanted: true }) : stay(state)
 }
 
+/** An idle replica listens: what the cloud has comes by itself, and a conflict is answered with the row it met. */
+function written(state: MachineState, { listen }: MachineContext): Step {
+  if (state.phase !== 'idle' || state.inFlight || !listen) return wake(state, false)
+  return {
+    state: { ...state, phase: 'building', rounds: 0 },
+    effects: [{ type: 'build', force: false, alone: true }],
+  }
+}
+
 type WorkEvent = Exclude<
   MachineEvent,
-  { readonly type: 'start' | 'stop' | 'pause' | 'resume' | 'wake' | 'timer' | 'failed' }
+  { readonly type: 'start' | 'stop' | 'pause' | 'resume' | 'wake' | 'written' | 'timer' | 'failed' }
 >
 
 /** The end of an effect, in the phase that performs it; anywhere else it is stale and changes nothing. */
@@ -206,6 +222,8 @@ function advance(state: MachineState, event: WorkEvent, context: MachineContext)
         return { state: { ...state, phase: 'sending', inFlight: true }, effects: [{ type: 'send' }] }
       }
       return rest(state, context)
+    case 'building:behind':
+      return begin(state)
     case 'sending:answered':
       return { state: { ...state, phase: 'acking' }, effects: [{ type: 'acknowledge' }] }
     case 'acking:moved':

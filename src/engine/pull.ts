@@ -6,7 +6,7 @@ import type { Cursor, WireRecord } from '../protocol/records.ts'
 import type { MachineEvent } from './machine.ts'
 import { reconcileRecords } from './reconcile.ts'
 import { clearStaging, stageRecords } from './staging.ts'
-import type { Publication, PublishResult, ReplicaState } from './store.ts'
+import type { Publication, PublishResult, ReplicaState, StoreSchema } from './store.ts'
 import {
   advanceCursor,
   ATOMIC_ROWS,
@@ -22,20 +22,19 @@ const LISTEN_PAUSE_MS = 1_000
 /** Publishes that found rows moved, in a row, after which the writer in the way gets a pause. */
 const MAX_MOVES = 50
 
+/** True when a hydrate comes before everything else: never hydrated, in the midst of one, or tables not covered. */
+export function isUncovered(state: ReplicaState, schema: StoreSchema): boolean {
+  if (state.cursor === null || state.hydrating !== null) return true
+  const covered = new Set(state.covered)
+  return schema.tables.some(({ name }) => !covered.has(name))
+}
+
 /** Fetches one page and stages it. */
 export async function pullPage(work: Work, signal: AbortSignal): Promise<MachineEvent> {
   const { staging } = work
   const state = await work.store.state()
   if (staging.cursor === null) {
-    const schema = await work.store.schema()
-    const covered = new Set(state.covered)
-    if (
-      state.cursor === null ||
-      state.hydrating !== null ||
-      schema.tables.some(({ name }) => !covered.has(name))
-    ) {
-      return { type: 'uncovered' }
-    }
+    if (isUncovered(state, await work.store.schema()) || state.cursor === null) return { type: 'uncovered' }
     staging.cursor = state.cursor
   }
   const answer = await nextPage(work, state, staging.cursor, signal)
@@ -90,16 +89,17 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
   const state = await work.store.state()
   const records = [...staging.records.values()]
   const { more } = staging
-  const quiet = records.length === 0 && !more && isSameCursor(state.cursor, cursor)
+  const overwrites = state.overwriting !== null
+  const quiet = records.length === 0 && !more && !overwrites && isSameCursor(state.cursor, cursor)
   // Every publish tries parked rows again: what stood in their way may have gone without a push.
   if (quiet && (await work.store.counts()).parked === 0) {
     clearStaging(staging)
-    work.imagesOnly = false
     return { type: 'published', more }
   }
   const last = {
     cursor,
     floor: staging.floor,
+    ...(overwrites && !more ? { overwritten: true } : {}),
     ...(generation === null ? {} : { generations: withGeneration(state.generations, generation) }),
   }
   const chunked = records.length > ATOMIC_ROWS
@@ -114,7 +114,6 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
     }
   }
   work.moves = 0
-  if (!more) work.imagesOnly = false
   clearStaging(staging)
   return { type: 'published', more }
 }
@@ -126,24 +125,33 @@ const isSameCursor = (a: Cursor | null, b: Cursor): boolean =>
   a.version === b.version &&
   a.high === b.high
 
+/** What a publication says beside its rows. */
+type Rest = Pick<Publication, 'cursor' | 'floor' | 'generations' | 'overwritten' | 'place'>
+
 /** Merges these records with the rows they meet, and publishes both. */
 export async function publishRecords(
   work: Work,
   records: readonly WireRecord[],
-  rest: Pick<Publication, 'cursor' | 'floor' | 'generations' | 'place'>,
+  rest: Rest,
 ): Promise<PublishResult> {
   const state = await work.store.state()
-  const touched = records.length === 0 || work.imagesOnly ? [] : await work.store.readTouched(records)
+  const overwritten = new Set(state.overwriting)
+  const images = overwritten.size === 0 ? [] : records.filter(({ table }) => overwritten.has(table))
+  const news = images.length === 0 ? records : records.filter(({ table }) => !overwritten.has(table))
+  if (images.length > 0) {
+    // Only the last of two publications moves the cursor: a crash between them repeats the first, without effect.
+    const isLast = news.length === 0
+    const own = { records: images, merged: [], notes: [], imagesOnly: true, ...(isLast ? rest : {}) }
+    const result = await work.store.publish(own)
+    if (isLast || result.status !== 'done') return result
+  }
+  const touched = news.length === 0 ? [] : await work.store.readTouched(news)
   const tables = tablesByName(await work.store.schema())
-  const reconciled = await reconcileRecords(records, touched, {
+  const reconciled = await reconcileRecords(news, touched, {
     tables,
     resolvers: work.resolvers(state.replica),
   })
-  const result = await work.store.publish({
-    ...reconciled,
-    ...rest,
-    ...(work.imagesOnly ? { imagesOnly: true } : {}),
-  })
+  const result = await work.store.publish({ ...reconciled, ...rest })
   if (result.status === 'done') reportPublished(work, result)
   return result
 }

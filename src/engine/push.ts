@@ -5,7 +5,7 @@ import type { PushAnswer, PushRequest, PushResult } from '../protocol/push.ts'
 import type { Change } from '../protocol/records.ts'
 import { observeBatch } from './batch-size.ts'
 import type { MachineEvent } from './machine.ts'
-import { moved, reportPublished } from './pull.ts'
+import { isUncovered, moved, reportPublished } from './pull.ts'
 import { reconcileAnswers, type AnsweredChange } from './reconcile.ts'
 import type { DirtyRows, LocalRow } from './store.ts'
 import {
@@ -21,9 +21,19 @@ import {
 /** Forced pushes after which a row that still meets conflicts gives way: a merge that cannot stand would go on for ever. */
 const MAX_FORCED_ROUNDS = 3
 
-/** Reads the dirty rows and keeps them as the mutation in flight. */
-export async function buildMutation(work: Work, force: boolean, signal: AbortSignal): Promise<MachineEvent> {
-  const pending = Object.values((await work.store.counts()).pending).reduce((sum, count) => sum + count, 0)
+/**
+ * Reads the dirty rows and keeps them as the mutation in flight. `alone`: no pull came before it, so that whatever
+ * only a pull does must not be waiting.
+ */
+export async function buildMutation(
+  work: Work,
+  { force, alone }: { readonly force: boolean; readonly alone: boolean },
+  signal: AbortSignal,
+): Promise<MachineEvent> {
+  const counts = await work.store.counts()
+  if (alone && (counts.parked > 0 || isUncovered(await work.store.state(), await work.store.schema())))
+    return { type: 'behind' }
+  const pending = Object.values(counts.pending).reduce((sum, count) => sum + count, 0)
   await tellSchema(work, pending > 0, signal)
   const state = await work.store.state()
   // Past the atomic size, the first upload for one, chunks of the batch size go one after the other.

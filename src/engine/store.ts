@@ -95,6 +95,11 @@ export interface Store extends AsyncDisposable {
     common: number,
     generations: readonly Generation[],
   ): Promise<{ readonly offered: number }>
+  /**
+   * A restored file is to win: of the tables covered now, records are published with `imagesOnly`, and a sweep makes
+   * rows that did not come edits in place of deleting them, until a publication is `overwritten`. Durable at once.
+   */
+  startOverwrite(): Promise<void>
   /** Remembers that the cloud has been told this schema. */
   savePublishedSchema(fingerprint: string): Promise<void>
 
@@ -151,6 +156,8 @@ export interface ReplicaState {
   /** Tables whose rows up to the cursor are here. */
   readonly covered: readonly string[]
   readonly publishedSchema: string | null
+  /** Tables whose rows here win over the cloud's (`startOverwrite`); null: none do. */
+  readonly overwriting: readonly string[] | null
 }
 
 export interface HydrateState {
@@ -251,6 +258,8 @@ export interface Publication {
    * Nothing is `moved`. A parked record is no row: it becomes the newer record, or goes with a deleted one.
    */
   readonly imagesOnly?: boolean
+  /** The wish of `startOverwrite` is fulfilled with this: what comes later is news like any other. */
+  readonly overwritten?: boolean
 }
 
 /** What the engine decided for a record whose row was dirty or held. */

@@ -46,8 +46,6 @@ export interface Work {
   moves: number
   /** Forced pushes in a row that were answered with conflicts all the same. */
   forcedRounds: number
-  /** After a restored file: cloud rows become images only, local differences edits. */
-  imagesOnly: boolean
   lastError: TidemarkError | null
 }
 

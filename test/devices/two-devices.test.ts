@@ -154,6 +154,27 @@ it('I8: whoever asks while a cycle is under way learns of its failure, not of th
   expect((await a.engine.status()).state).toBe('synced')
 })
 
+it('a device that listens sends a local write without asking first, and goes on listening', async () => {
+  await using world = createWorld()
+  const a = await world.device('a', { listen: true })
+  const b = await world.device('b', { listen: true })
+  await a.sync()
+  await b.sync()
+  const applied = (device: Device) =>
+    new Promise<void>((resolve) => device.engine.on(({ type }) => type === 'applied' && resolve()))
+  const pushed = new Promise<void>((resolve) => a.engine.on(({ type }) => type === 'pushed' && resolve()))
+  const before = world.requests('a').length
+  const arrivesAtB = applied(b)
+  a.database.write((app) => app.insert('notes', { id: 'n', title: 't', body: 'from a' }))
+  await Promise.all([pushed, arrivesAtB])
+  expect(world.requests('a').slice(before)[0]).toBe('push')
+  equal(a, b)
+  const arrivesAtA = applied(a)
+  b.database.write((app) => app.update('notes', { id: 'n' }, { body: 'from b' }))
+  await arrivesAtA
+  equal(a, b)
+})
+
 it('delete against edit: the edit wins, whichever side syncs first', async () => {
   for (const first of ['deleter', 'editor'] as const) {
     await using world = createWorld()

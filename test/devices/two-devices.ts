@@ -48,6 +48,8 @@ export interface World extends AsyncDisposable {
   device(name: string, options?: Partial<EngineOptions>): Promise<Device>
   cut(name: string): void
   mend(name: string): void
+  /** Routes that were asked for so far, in order. */
+  requests(name: string): readonly string[]
   /** The next answer to a push reaches nobody. */
   loseNextPushAnswer(name: string): void
 }
@@ -60,6 +62,7 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
   const handler = createHandler({ log, directory: createDirectory(), clock, random })
   const cuts = new Set<string>()
   const losing = new Set<string>()
+  const asked = new Map<string, string[]>()
   const engines: SyncEngine[] = []
   return {
     handler,
@@ -72,9 +75,12 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
         record: async () => {},
         forget: async () => {},
       }
-      const provider = handlerProvider(handler, tokenOf(name), (way, route) =>
-        way === 'answer' && route === 'push' ? losing.delete(name) || cuts.has(name) : cuts.has(name),
-      )
+      const requests: string[] = []
+      asked.set(name, requests)
+      const provider = handlerProvider(handler, tokenOf(name), (way, route) => {
+        if (way !== 'answer') requests.push(route)
+        return way === 'answer' && route === 'push' ? losing.delete(name) || cuts.has(name) : cuts.has(name)
+      })
       const engine = new SyncEngine({ store, provider, guard, clock, random, listen: false, ...options })
       engines.push(engine)
       await engine.start()
@@ -82,6 +88,7 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
     },
     cut: (name) => void cuts.add(name),
     mend: (name) => void cuts.delete(name),
+    requests: (name) => asked.get(name) ?? [],
     loseNextPushAnswer: (name) => void losing.add(name),
     async [Symbol.asyncDispose]() {
       for (const engine of engines) await engine.stop()
