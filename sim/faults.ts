@@ -1,7 +1,7 @@
 import type { Chance } from './chance.ts'
 import { SPACE_ID, tokenOf } from './directory.ts'
 import { createMachine, type Machine } from './guard.ts'
-import { excuseForgotten } from './invariants.ts'
+import { excuseForgotten, excuseUnsent } from './invariants.ts'
 import type { DisasterKind, FaultKind } from './plan.ts'
 import type { Past, Replica } from './replica.ts'
 import { MAX_REPLICAS, type World } from './world.ts'
@@ -201,6 +201,7 @@ async function goBack(world: World, replica: Replica, past: Past): Promise<void>
   const before = replica.disk.view()
   await replica.disk.restore(past.disk)
   excuseForgotten(world.model, before, replica.disk.view())
+  excuseUnsent(world.model, replica.name, replica.disk.view())
   replica.past.splice(replica.past.indexOf(past) + 1)
   const line = `${replica.lineage}<`
   world.owners.split(replica.lineage, line, past.disk.view)

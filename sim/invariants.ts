@@ -1,7 +1,7 @@
 import { hlcToMs } from '../src/kernel/hlc.ts'
 import { sameValue, type Fields } from '../src/kernel/values.ts'
 import { fieldVersion, type WireRecord } from '../src/protocol/records.ts'
-import { tokensOf, type Model, type Tables } from './model.ts'
+import { tokensOf, type Model, type Tables, type Token } from './model.ts'
 import type { Oracle, Step } from './oracle.ts'
 import { check, InvariantBroken } from './outcome.ts'
 import { rowId, showRow, type CloudView, type DiskView } from './view.ts'
@@ -64,6 +64,27 @@ export function excuseForgotten(model: Model, before: DiskView, after: DiskView)
   for (const id of listed) {
     const token = model.get(id)
     if (token?.fate === 'live' && !kept.has(id)) token.fate = 'settled'
+  }
+}
+
+/**
+ * A file that went back in time holds rows for unsent that it had sent already. Deleted since, by others or by itself
+ * in the time that is gone, they are inserts that meet a tombstone, and come back as any unsent row does. A delete
+ * that this replica makes from now on is none of these.
+ */
+export function excuseUnsent(model: Model, replica: string, restored: DiskView): void {
+  const resent = new Set<Token>()
+  for (const id of restored.marked) {
+    const [table = '', key = ''] = id.split('\0')
+    for (const text of tokensOf(restored.tables.get(table)?.get(key) ?? {})) {
+      const token = model.get(text)
+      if (token === undefined) continue
+      token.unsentAgain.add(replica)
+      resent.add(token)
+    }
+  }
+  for (const gone of model.deletes()) {
+    if (gone.replica === replica && gone.seen.some((token) => resent.has(token))) gone.excused = true
   }
 }
 
@@ -289,6 +310,7 @@ export function checkDeletes(
         token !== undefined &&
         token.fate === 'live' &&
         !token.moved &&
+        !isUnsentElsewhere(token, gone.replica) &&
         gone.seen.some((seen) => seen === token || model.hasSeen(seen, token)),
     )
     check(
@@ -298,6 +320,9 @@ export function checkDeletes(
     )
   }
 }
+
+const isUnsentElsewhere = (token: Token, replica: string): boolean =>
+  [...token.unsentAgain].some((other) => other !== replica)
 
 /** How far two right clocks may seem apart: counters of the hybrid clock, and a cloud that clamps. */
 const CLOCK_SLACK_MS = 1_000

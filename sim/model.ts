@@ -21,6 +21,7 @@ export class Model {
       committed: false,
       at: 0,
       moved: false,
+      unsentAgain: new Set(),
       children: [],
       parents: [],
       fate: 'live',
@@ -193,6 +194,8 @@ export interface Token {
   at: number
   /** Was moved to another row by a change of its key. */
   moved: boolean
+  /** Replicas whose file went back to before it was sent: each sends it once more, whatever others did since. */
+  readonly unsentAgain: Set<string>
   readonly parents: Token[]
   readonly children: (Token | DeleteToken)[]
   /** `destroyed`: a fault wiped out every place that had it. `settled`: a person decided about it. */
