@@ -155,7 +155,9 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
     .action((file: string | undefined, options) =>
       run(async (context) => (await import('./commands/sync.ts')).showPending(context, file, options))(),
     )
-  define(sync, 'reset [file]', 'read and compare everything with the next sync')
+  define(sync, 'reset [file]', 'read and compare everything with the next sync, or join the cloud anew')
+    .option('--rejoin', 'under a new identity, with what the cloud has that is newer')
+    .option('--overwrite', 'under a new identity; the rows of this file, just restored, win')
     .option('-y, --yes', 'do not ask')
     .action((file: string | undefined, options) =>
       run(async (context) => (await import('./commands/sync.ts')).resetSync(context, file, options))(),

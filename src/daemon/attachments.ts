@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { realpathSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 
+import type { Reset } from '../engine/status.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { changePrivateFile, readPrivateFile, writePrivateFile } from './private-file.ts'
 import type { Folders } from './folders.ts'
@@ -22,6 +23,8 @@ export interface AttachmentStatus {
   readonly reason: string
   /** Milliseconds; null before the first. */
   readonly lastSyncAt: number | null
+  /** Why and when it last joined the cloud anew; absent: never. */
+  readonly lastReset?: Reset | null
 }
 
 export function listAttachments(folders: Folders): readonly Attachment[] {

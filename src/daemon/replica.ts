@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { SyncEngine } from '../engine/engine.ts'
 import type { IdentityGuard } from '../engine/identity.ts'
 import type { Provider } from '../engine/provider.ts'
+import { adoptIdentity } from '../engine/reset.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import { uuidV7, type Random } from '../kernel/random.ts'
@@ -28,6 +29,8 @@ import {
   findAttachment,
   readStatus,
   removeAttachment,
+  writeStatus,
+  type AttachmentStatus,
 } from './attachments.ts'
 import { deviceToken, type Credentials } from './device.ts'
 import { makePrivateFolder, type Folders } from './folders.ts'
@@ -47,8 +50,8 @@ export interface Replica extends AsyncDisposable {
   readonly store: SqliteStore
   readonly engine: SyncEngine
   readonly provider: Provider
-  /** When an earlier process last had it whole; milliseconds. */
-  readonly lastSyncAt: number | null
+  /** What an earlier process last knew of it. */
+  readonly earlier: AttachmentStatus | null
 }
 
 /** What attaching would do. */
@@ -111,7 +114,7 @@ export async function openReplica(
       store,
       engine,
       provider,
-      lastSyncAt: readStatus(folders, file)?.lastSyncAt ?? null,
+      earlier: readStatus(folders, file),
       async [Symbol.asyncDispose]() {
         await engine[Symbol.asyncDispose]()
         await store[Symbol.asyncDispose]()
@@ -197,6 +200,68 @@ export async function attachFile(
   }
 }
 
+/** The space that a file is under sync with by what lies in the file itself; null when it is not. */
+export async function readSpace(file: string): Promise<string | null> {
+  try {
+    await using store = openSqliteStore({ file: requireFile(file), driver: betterSqlite3 })
+    return (await store.state()).space
+  } catch (error) {
+    if (error instanceof TidemarkError && error.code === 'not_attached') return null
+    throw error
+  }
+}
+
+/**
+ * Goes on with a file that is under sync already but not listed on this machine: a copy, a restored or a moved file.
+ * Whether it needs an identity of its own is found when its engine starts (I13). Throws `already_attached`.
+ */
+export async function resumeFile(
+  options: Machine & { readonly file: string; readonly profile: string },
+): Promise<void> {
+  const { folders, clock, profile } = options
+  const file = requireFile(options.file)
+  const space = await readSpace(file)
+  if (space === null) throw new TidemarkError('not_attached', undefined, { details: { file } })
+  if (findAttachment(folders, file) !== undefined)
+    throw new TidemarkError('already_attached', undefined, { details: { file, space } })
+  addAttachment(folders, { file, space, profile, attachedAt: clock.now() })
+}
+
+/**
+ * Joins the cloud anew with the next sync, under another identity: what the cloud has that is newer flows in, or,
+ * with `overwrite`, the rows as they are here become edits and win. Both are durable when it resolves. Throws
+ * `in_use`, and `unprocessable` for an overwrite with a file that never held the whole space.
+ */
+export async function rejoinFile(
+  options: Machine & { readonly file: string; readonly overwrite: boolean },
+): Promise<void> {
+  const { folders, clock, random, overwrite } = options
+  const file = requireFile(options.file)
+  await using store = await openStoreOf(folders, file, { lock: true })
+  const { replica, mutation, cursor } = await store.state()
+  if (overwrite && cursor === null) {
+    throw new TidemarkError(
+      'unprocessable',
+      'The file has not read its space whole yet: it cannot overwrite it',
+      {
+        details: { file },
+      },
+    )
+  }
+  const guard = guardOf(folders, file)
+  const verdict = await guard.verdict(replica, mutation)
+  if (overwrite) await store.startOverwrite()
+  await adoptIdentity({ store, guard, clock, random })
+  if (verdict === 'same' || verdict === 'restored') await guard.forget(replica)
+  const earlier = readStatus(folders, file)
+  writeStatus(folders, file, {
+    state: earlier?.state ?? 'stopped',
+    reason: earlier?.reason ?? '',
+    lastSyncAt: earlier?.lastSyncAt ?? null,
+    lastReset: { why: 'requested', at: clock.now() },
+  })
+}
+
 /** Records of a space; 0 when there is no such space yet. */
 async function countRecords(
   options: Machine & { readonly connection: Credentials },
@@ -223,10 +288,13 @@ export async function detachFile(options: Machine & { readonly file: string }): 
   const lock = takeLock(runFolder(folders), fileTag(file))
   try {
     const store = openSqliteStore({ file, driver: betterSqlite3 })
-    const { replica } = await store.state()
+    const { replica, mutation } = await store.state()
     await store[Symbol.asyncDispose]()
+    const guard = guardOf(folders, file)
+    const verdict = await guard.verdict(replica, mutation)
     detachSqlite({ file, driver: betterSqlite3 })
-    await guardOf(folders, file).forget(replica)
+    // The identity of a copy is that of the file it was copied from, which goes on using it.
+    if (verdict === 'same' || verdict === 'restored') await guard.forget(replica)
     removeAttachment(folders, file)
   } finally {
     lock.release()

@@ -44,15 +44,25 @@ export async function runReplica(
     if (command === 'now') return replica.engine.syncNow()
     if (command === 'pause') replica.engine.pause()
     if (command === 'resume') await replica.engine.resume()
-    return { pid: process.pid, ...(await replica.engine.status()) }
+    return { pid: process.pid, ...(await statusOf(replica)) }
   })
   stack.defer(() => new Promise<void>((resolve) => control.close(() => resolve())))
   const owned = stack.move()
   return {
     replica,
-    status: () => replica.engine.status(),
+    status: () => statusOf(replica),
     syncNow: (signal) => replica.engine.syncNow(signal === undefined ? {} : { signal }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  }
+}
+
+/** The engine's status, with what an earlier process knew where this one has nothing to tell yet. */
+async function statusOf({ engine, earlier }: Replica): Promise<EngineStatus> {
+  const status = await engine.status()
+  return {
+    ...status,
+    lastSyncAt: status.lastSyncAt ?? earlier?.lastSyncAt ?? null,
+    lastReset: status.lastReset ?? earlier?.lastReset ?? null,
   }
 }
 
@@ -60,8 +70,8 @@ export async function runReplica(
 function keepStatus(folders: Folders, replica: Replica, clock: Clock): { close(): Promise<void> } {
   let cancel: (() => void) | null = null
   const write = async () => {
-    const { state, reason, lastSyncAt } = await replica.engine.status()
-    writeStatus(folders, replica.file, { state, reason, lastSyncAt: lastSyncAt ?? replica.lastSyncAt })
+    const { state, reason, lastSyncAt, lastReset } = await statusOf(replica)
+    writeStatus(folders, replica.file, { state, reason, lastSyncAt, lastReset })
   }
   const off = replica.engine.on(({ type }) => {
     if (type !== 'synced' && type !== 'error') return

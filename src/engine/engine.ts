@@ -20,7 +20,7 @@ import { acknowledgeMutation, buildMutation, freeMutation, sendMutation } from '
 import { reset, takeNewIdentity } from './reset.ts'
 import { newestWins, type NamedResolver, type ResolverSet } from './resolvers.ts'
 import { clearStaging, createStaging } from './staging.ts'
-import { describePhase, type EngineStatus } from './status.ts'
+import { describePhase, type EngineStatus, type Reset } from './status.ts'
 import type { Store } from './store.ts'
 import { Waiters, type SyncResult } from './waiters.ts'
 import { ATOMIC_ROWS, type Work, type WorkEvent } from './work.ts'
@@ -79,6 +79,7 @@ export class SyncEngine implements AsyncDisposable {
   #unwatch: (() => void) | null = null
   #nextAt: number | null = null
   #lastSyncAt: number | null = null
+  #lastReset: Reset | null = null
   #cycles = 0
   /** The effect at work, for an orderly end. */
   #atWork: Promise<void> = Promise.resolve()
@@ -187,6 +188,7 @@ export class SyncEngine implements AsyncDisposable {
       nextAt: this.#nextAt,
       lastSyncAt: this.#lastSyncAt,
       failures: this.#state.failures,
+      lastReset: this.#lastReset,
       replica: state.replica,
       space: state.space,
       version: state.cursor?.version ?? null,
@@ -338,6 +340,7 @@ export class SyncEngine implements AsyncDisposable {
   }
 
   #emit(event: EngineEvent): void {
+    if (event.type === 'identity') this.#lastReset = { why: event.why, at: this.#options.clock.now() }
     this.#waiters.count(event)
     for (const listener of this.#listeners) {
       try {

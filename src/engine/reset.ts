@@ -2,15 +2,27 @@ import { TidemarkError } from '../kernel/errors.ts'
 import { uuidV7 } from '../kernel/random.ts'
 import type { Cursor, Generation } from '../protocol/records.ts'
 import type { MachineEvent } from './machine.ts'
+import type { ResetReason } from './status.ts'
 import { clearStaging } from './staging.ts'
 import type { Work } from './work.ts'
 
+/** Gives the store another identity, known outside its file first. Answers it. */
+export async function adoptIdentity({
+  store,
+  guard,
+  clock,
+  random,
+}: Pick<Work, 'store' | 'guard' | 'clock' | 'random'>): Promise<string> {
+  const fresh = uuidV7(clock.now(), random)
+  await guard.record(fresh, 0)
+  await store.adopt(fresh)
+  return fresh
+}
+
 /** Takes another identity: the old one lives elsewhere, or its past is in doubt. Rows stay dirty (I13). */
-export async function takeNewIdentity(work: Work, why: string): Promise<void> {
+export async function takeNewIdentity(work: Work, why: ResetReason): Promise<void> {
   const { replica } = await work.store.state()
-  const fresh = uuidV7(work.clock.now(), work.random)
-  await work.guard.record(fresh, 0)
-  await work.store.adopt(fresh)
+  const fresh = await adoptIdentity(work)
   // Only an identity that is used up may be forgotten; a copied file's original goes on using it.
   if (why === 'forked') await work.guard.forget(replica)
   work.changes = null

@@ -1,4 +1,5 @@
 import { ERRORS, type ErrorCode } from '../kernel/errors.ts'
+import type { Verdict } from './identity.ts'
 import type { Phase } from './machine.ts'
 import type { StoreCounts } from './store.ts'
 
@@ -15,12 +16,36 @@ export interface EngineStatus {
   /** When a cycle was last whole. */
   readonly lastSyncAt: number | null
   readonly failures: number
+  /** The last time it had to join the cloud anew, since it was started; null: it never had. */
+  readonly lastReset: Reset | null
   readonly replica: string
   readonly space: string
   /** The version read up to; null before the first hydrate. */
   readonly version: number | null
   readonly counts: StoreCounts
 }
+
+/** Why a replica joined the cloud anew. */
+export type ResetReason = Exclude<Verdict, 'same'> | 'forked' | 'lost_history' | 'requested'
+
+export interface Reset {
+  readonly why: ResetReason
+  /** Milliseconds since 1970. */
+  readonly at: number
+}
+
+const RESETS: { readonly [why in ResetReason]: string } = {
+  restored: 'The file had been restored to an older state',
+  copied: 'The file is a copy of another one that is under sync here',
+  unknown: 'The file came from another machine, or this one had forgotten it',
+  forked: 'Another copy of the file had sent changes under the same identity',
+  lost_history: 'The cloud had been restored to an older state; what it had lost was offered to it again',
+  requested: 'On request',
+}
+
+/** A sentence about a reset. Nothing is lost by any of them (I11). */
+export const describeReset = ({ why }: Reset): string =>
+  `${RESETS[why]}: it joined the cloud anew under another identity, and nothing was lost.`
 
 const REASONS: { readonly [phase in Exclude<Phase, 'waiting' | 'blocked' | 'idle'>]: string } = {
   stopped: 'Not started.',

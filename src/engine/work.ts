@@ -9,6 +9,7 @@ import type { BatchSize } from './batch-size.ts'
 import type { IdentityGuard } from './identity.ts'
 import type { Provider } from './provider.ts'
 import type { ResolverSet } from './resolvers.ts'
+import type { ResetReason } from './status.ts'
 import type { Staging } from './staging.ts'
 import type { Store, StoreSchema } from './store.ts'
 
@@ -67,7 +68,7 @@ export type WorkEvent =
   | { readonly type: 'pushed'; readonly rows: number; readonly force: boolean }
   | { readonly type: 'conflicts'; readonly count: number }
   | { readonly type: 'quarantined'; readonly count: number }
-  | { readonly type: 'identity'; readonly replica: string; readonly why: string }
+  | { readonly type: 'identity'; readonly replica: string; readonly why: ResetReason }
   | { readonly type: 'rebased'; readonly offered: number; readonly common: number }
 
 /** The tables as a map, for merging. */

@@ -7,8 +7,11 @@ import {
   detachFile,
   openReplica,
   planAttach,
+  readSpace,
+  resumeFile,
   type AttachPlan,
 } from '../../daemon/replica.ts'
+import { findAttachment } from '../../daemon/attachments.ts'
 import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext, type Connection } from '../context.ts'
 import { formatCount, startProgress } from '../progress.ts'
@@ -41,6 +44,8 @@ export function spaceOfFile(file: string): string {
 export async function attach(context: CliContext, file: string, options: AttachOptions): Promise<void> {
   const { output } = context
   const connection = requireConnection(context.config)
+  const known = await readSpace(file)
+  if (known !== null) return resume(context, file, known, connection, options)
   const space = options.space ?? spaceOfFile(file)
   const plan = planAttach(file, { tables: splitNames(options.tables), exclude: splitNames(options.exclude) })
   for (const line of describePlan(plan, space, connection)) output.say(line)
@@ -65,6 +70,29 @@ export async function attach(context: CliContext, file: string, options: AttachO
   output.result({ file, space, plan, synced }, [
     `${file} is attached to ${space}.`,
     `Keep it in step: tidemark run    Elsewhere: tidemark clone ${space} FILE`,
+  ])
+}
+
+/** A file that brings its sync along: a copy, or one that was restored or moved. */
+async function resume(
+  context: CliContext,
+  file: string,
+  space: string,
+  connection: Connection,
+  options: AttachOptions,
+): Promise<void> {
+  const { output } = context
+  if (findAttachment(context.folders, file) !== undefined || (options.space ?? space) !== space)
+    throw new TidemarkError('already_attached', undefined, { details: { file, space } })
+  output.say(`${file} is under sync with ${space} already: a copy, or a file that was restored or moved.`)
+  output.say('It goes on as it is; a copy gets an identity of its own.')
+  if (options.yes !== true && !(await context.confirm('Go on with it?')))
+    throw new TidemarkError('aborted', 'Nothing was changed; say --yes to go on without asking')
+  await resumeFile({ ...context, file, profile: context.config.profile })
+  const synced = options.sync === false ? null : await firstSync(context, file, connection, 'Joining')
+  output.result({ file, space, plan: null, synced }, [
+    `${file} is attached to ${space} again.`,
+    'Keep it in step: tidemark run',
   ])
 }
 

@@ -1,6 +1,7 @@
 import { findAttachment, listAttachments } from '../../daemon/attachments.ts'
 import { openReplica } from '../../daemon/replica.ts'
 import { runReplica } from '../../daemon/runner.ts'
+import { describeReset } from '../../engine/status.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
 import { formatCount } from '../progress.ts'
@@ -41,6 +42,8 @@ export async function run(context: CliContext, files: readonly string[]): Promis
         output.say(`${file}: ${event.count} for the inbox (tidemark conflicts list)`)
       else if (event.type === 'quarantined')
         output.warn(`${file}: ${event.count} in quarantine (tidemark quarantine list)`)
+      else if (event.type === 'identity')
+        output.say(`${file}: ${describeReset({ why: event.why, at: clock.now() })}`)
       else if (event.type === 'error' && event.error.code !== told) {
         told = event.error.code
         output.warn(`${file}: ${event.error.message}. ${event.error.hint}`)

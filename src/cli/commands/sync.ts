@@ -1,5 +1,5 @@
 import { TidemarkError } from '../../kernel/errors.ts'
-import type { EngineStatus } from '../../engine/status.ts'
+import { describeReset, type EngineStatus, type Reset } from '../../engine/status.ts'
 import type { StoreCounts } from '../../engine/store.ts'
 import {
   fileTag,
@@ -10,10 +10,13 @@ import {
 } from '../../daemon/attachments.ts'
 import { decideSync } from '../../daemon/config.ts'
 import { askControl, socketPath } from '../../daemon/control.ts'
-import { openReplica, openStoreOf, runFolder } from '../../daemon/replica.ts'
+import { openReplica, openStoreOf, rejoinFile, runFolder } from '../../daemon/replica.ts'
 import { runReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
 import { formatAgo, formatCount } from '../progress.ts'
+
+/** How long a status tells that a file joined the cloud anew, in milliseconds. */
+const TELL_RESET_MS = 7 * 24 * 3_600_000
 
 /** One attachment as `sync status` tells it. */
 interface AttachmentReport {
@@ -23,6 +26,7 @@ interface AttachmentReport {
   readonly state: string
   readonly reason: string
   readonly lastSyncAt: number | null
+  readonly lastReset: Reset | null
   readonly counts: StoreCounts | null
 }
 
@@ -87,6 +91,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       state: live.state,
       reason: live.reason,
       lastSyncAt: live.lastSyncAt,
+      lastReset: live.lastReset,
       counts: live.counts,
     }
   }
@@ -102,6 +107,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       state: 'stopped',
       reason,
       lastSyncAt: last?.lastSyncAt ?? null,
+      lastReset: last?.lastReset ?? null,
       counts: await store.counts(),
     }
   } catch (thrown) {
@@ -113,6 +119,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       state: 'unreadable',
       reason,
       lastSyncAt: last?.lastSyncAt ?? null,
+      lastReset: last?.lastReset ?? null,
       counts: null,
     }
   }
@@ -136,6 +143,9 @@ function describeReport(report: AttachmentReport, now: number): readonly string[
     '',
     `${report.file} ↔ ${report.space}: ${report.state}${report.running ? '' : ' (not running)'}, last sync ${formatAgo(report.lastSyncAt, now)}`,
     ...(report.reason === '' ? [] : [`  ${report.reason}`]),
+    ...(report.lastReset === null || now - report.lastReset.at > TELL_RESET_MS
+      ? []
+      : [`  ${formatAgo(report.lastReset.at, now)}: ${describeReset(report.lastReset)}`]),
     ...(counts === null || Object.keys(counts.pending).length === 0
       ? []
       : [`  pending: ${describePending(counts.pending)}`]),
@@ -227,14 +237,24 @@ export async function showPending(
   context.output.result({ files }, lines.length === 0 ? ['No file is under sync.'] : lines)
 }
 
-/** tidemark sync reset: the next sync reads and compares everything. Asks first. */
+export interface ResetOptions {
+  readonly rejoin?: boolean
+  readonly overwrite?: boolean
+  readonly yes?: boolean
+}
+
+/**
+ * tidemark sync reset: the next sync reads and compares everything; with `--rejoin` or `--overwrite` it joins the
+ * cloud anew, as after a restore. Asks first.
+ */
 export async function resetSync(
   context: CliContext,
   file: string | undefined,
-  options: { readonly yes?: boolean },
+  options: ResetOptions,
 ): Promise<void> {
   const chosen = chooseAttachments(context, file)
   if (chosen.length === 0) throw new TidemarkError('not_attached', 'No file is under sync in this profile')
+  if (options.rejoin === true || options.overwrite === true) return rejoin(context, chosen, options)
   const question = `Read the whole space again with the next sync of ${chosen.length} file(s)? Local changes are kept.`
   if (options.yes !== true && !(await context.confirm(question)))
     throw new TidemarkError('aborted', 'Nothing was reset; say --yes to do it without asking')
@@ -246,5 +266,29 @@ export async function resetSync(
   }
   context.output.result({ reset: chosen.map(({ file: name }) => name) }, [
     'Done: the next sync reads everything again.',
+  ])
+}
+
+const REJOIN =
+  'Join the cloud anew with the next sync? What the cloud has that is newer flows in; local changes are kept.'
+const OVERWRITE =
+  'Make the rows of this file win with the next sync? Every change that others made since this file was saved is undone on all devices, deletions included.'
+
+async function rejoin(
+  context: CliContext,
+  chosen: readonly Attachment[],
+  options: ResetOptions,
+): Promise<void> {
+  const [only, ...others] = chosen
+  if (only === undefined || others.length > 0 || (options.rejoin === true && options.overwrite === true))
+    throw new TidemarkError('bad_usage', 'Name one file, and one of --rejoin and --overwrite')
+  const overwrite = options.overwrite === true
+  if (options.yes !== true && !(await context.confirm(overwrite ? OVERWRITE : REJOIN)))
+    throw new TidemarkError('aborted', 'Nothing was reset; say --yes to do it without asking')
+  await rejoinFile({ ...context, file: only.file, overwrite })
+  context.output.result({ reset: [only.file], overwrite }, [
+    overwrite
+      ? 'Done: with the next sync the rows of this file win.'
+      : 'Done: the next sync joins the cloud anew.',
   ])
 }

@@ -64,6 +64,11 @@ function sweep(file: MemoryFile, table: MemoryTable, head: number): number {
       table.setState(key, { ...state, parked: null })
     }
     if (state.agreed !== 'live' || state.version > head || !isAgreed(table, key)) continue
+    if (file.replica.overwriting?.includes(table.name) === true) {
+      table.marks.set(key, file.time)
+      table.setState(key, { ...UNKNOWN, parked: table.state(key).parked })
+      continue
+    }
     table.drop(key)
     table.marks.delete(key)
     table.setState(key, { ...UNKNOWN, parked: table.state(key).parked })

@@ -104,6 +104,8 @@ export function openMemoryStore(database: MemoryDatabase, options: MemoryStoreOp
     adopt: (replica) => perform('adopt', (file) => adopt(file, replica)),
     rebase: (cursor, common, generations) =>
       perform('rebase', (file) => ({ offered: rebase(file, cursor, common, generations) })),
+    startOverwrite: () =>
+      perform('startOverwrite', (file) => file.setReplica({ overwriting: file.meta.get().covered })),
     savePublishedSchema: (fingerprint) =>
       perform('savePublishedSchema', (file) => file.setReplica({ publishedSchema: fingerprint })),
 
@@ -176,6 +178,7 @@ export function openMemoryStore(database: MemoryDatabase, options: MemoryStoreOp
       generations: [],
       hydrating: null,
       publishedSchema: null,
+      overwriting: null,
     }
     file.transact(() => file.setMeta({ replica: fresh, excluded: exclude ?? [] }))
   }

@@ -31,6 +31,59 @@ const common = cursor(5)
 
 /** A cloud that lost history, and a replica that takes another identity. */
 export function resetsContract(open: OpenStore): void {
+  describe('an overwrite', () => {
+    const openCovered = async () => {
+      const h = await openFresh(open)
+      await h.store.startHydrate({ cursor: cursor(4), tables: ['notes'], place: null, sweep: false })
+      await h.store.finishHydrate(cursor(4))
+      return h
+    }
+
+    test('is wished until a publication fulfils it, through a restart, for the tables covered then', async () => {
+      await using h = await openCovered()
+      expect((await h.store.state()).overwriting).toBe(null)
+      await h.store.startOverwrite()
+      await h.reopen()
+      expect((await h.store.state()).overwriting).toEqual(['notes'])
+      await h.store.startHydrate({ cursor: cursor(4), tables: ['words'], place: null, sweep: false })
+      await h.store.finishHydrate(null)
+      await pull(h.store, [live('a', 6)], { imagesOnly: true })
+      expect((await h.store.state()).overwriting).toEqual(['notes'])
+      await pull(h.store, [], { cursor: cursor(6), overwritten: true })
+      await h.reopen()
+      expect((await h.store.state()).overwriting).toBe(null)
+    })
+
+    test('makes what a sweep misses an edit, and deletes nothing', async () => {
+      await using h = await openCovered()
+      await pull(h.store, [live('came', 1), live('forgotten', 2), live('edited', 3)])
+      await h.app.update('notes', { id: 'edited' }, { title: 'mine' })
+      const before = await rowsOf(h, 'notes')
+      await h.store.startOverwrite()
+      await h.store.startHydrate({ cursor: cursor(20), tables: null, place: null, sweep: true })
+      const place = { head: 20, table: 'notes', key: key('came') }
+      await pull(h.store, [live('came', 15, 'theirs')], { imagesOnly: true, place })
+      await h.reopen()
+      expect(await h.store.finishHydrate(cursor(20))).toEqual({ deleted: 0 })
+      expect(await rowsOf(h, 'notes')).toEqual(before)
+      const dirty = new Map((await readAllDirty(h.store)).map((row) => [row.key, row]))
+      expect([...dirty.keys()].sort()).toEqual([key('came'), key('edited'), key('forgotten')])
+      expect(dirty.get(key('came'))).toMatchObject({ base: 15, agreed: 'live', changed: ['title'] })
+      expect(dirty.get(key('forgotten'))).toMatchObject({ base: 0, agreed: 'none', fields: { title: '1' } })
+    })
+
+    test('takes no rows of tables that were not whole', async () => {
+      await using h = await openCovered()
+      await h.store.startOverwrite()
+      await h.store.startHydrate({ cursor: cursor(20), tables: null, place: null, sweep: true })
+      await pull(h.store, [record('words', 5, { word: 'w', meaning: 'x' })], {
+        place: { head: 20, table: 'words', key: key('w') },
+      })
+      await h.store.startHydrate({ cursor: cursor(21), tables: null, place: null, sweep: true })
+      expect(await h.store.finishHydrate(cursor(21))).toEqual({ deleted: 1 })
+    })
+  })
+
   describe('a rebase', () => {
     test('I11: rows and tombstones above the common version are offered, the others are not', async () => {
       await using h = await openFresh(open)

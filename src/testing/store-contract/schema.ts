@@ -73,6 +73,7 @@ export function schemaContract(open: OpenStore): void {
         hydrating: null,
         covered: [],
         publishedSchema: null,
+        overwriting: null,
       })
       expect(await h.store.counts()).toMatchObject({
         parked: 0,

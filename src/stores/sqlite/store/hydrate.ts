@@ -108,6 +108,11 @@ function sweep(session: Session, table: SyncedTable): number {
 function sweepRow(session: Session, table: SyncedTable, key: string): boolean {
   const bounds = table.bindKey(key)
   if (bounds === null || !isAgreed(readStanding(session, table, key, bounds))) return false
+  if (session.meta.get('overwriting')?.includes(table.name) === true) {
+    table.states.addMark(bounds, session.time)
+    table.states.write(bounds, NO_STATE)
+    return false
+  }
   try {
     writing(table, key, () => deleteRow(table, bounds))
   } catch (error) {

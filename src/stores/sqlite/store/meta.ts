@@ -26,6 +26,8 @@ export interface MetaValues {
   readonly floor: number
   /** Up to this version rows may have been deleted without a tombstone here: forgotten, or never seen. */
   readonly forgotten: number
+  /** Tables whose rows win over the cloud's after a restore. */
+  readonly overwriting: readonly string[] | null
   /** Tables whose rows must be compared with their images: writes may have been missed. */
   readonly suspect: readonly string[]
 }
@@ -42,6 +44,7 @@ const FRESH: Omit<MetaValues, 'identity'> = {
   choice: { tables: null, exclude: [] },
   floor: 0,
   forgotten: 0,
+  overwriting: null,
   suspect: [],
 }
 

@@ -47,6 +47,7 @@ export function createStore(options: StoreOptions): SqliteStore {
           hydrating: meta.get('hydrating'),
           covered: meta.get('covered'),
           publishedSchema: meta.get('publishedSchema'),
+          overwriting: meta.get('overwriting'),
         })),
       ),
     schema: () => perform(() => session.read(() => session.catalogue.schema)),
@@ -69,6 +70,7 @@ export function createStore(options: StoreOptions): SqliteStore {
     adopt: (replica) => perform(() => session.write(() => adopt(session, replica))),
     rebase: (cursor, common, generations) =>
       perform(() => ({ offered: session.write(() => rebase(session, cursor, common, generations)) })),
+    startOverwrite: () => perform(() => session.write(() => meta.set('overwriting', meta.get('covered')))),
     savePublishedSchema: (fingerprint) =>
       perform(() => session.write(() => meta.set('publishedSchema', fingerprint))),
 

@@ -119,6 +119,7 @@ function applyPublication(
   }
   if (publication.place !== undefined) noteArrivals(session, publication, publication.place)
   if (publication.cursor !== undefined) meta.set('cursor', publication.cursor)
+  if (publication.overwritten === true) meta.set('overwriting', null)
   if (publication.generations !== undefined) meta.set('generations', publication.generations)
   if (publication.floor !== undefined) forgetTombstones(session, publication.floor)
   for (const note of notes) session.note(note)
