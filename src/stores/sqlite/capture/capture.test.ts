@@ -244,14 +244,38 @@ for (const driver of [betterSqlite3, nodeSqlite]) {
       db.close()
     })
 
+    it('I1: marks a row that goes under the key it had, where SQLite tells triggers another spelling', () => {
+      const db = open(`PRAGMA foreign_keys = 1;
+        CREATE TABLE t (k TEXT PRIMARY KEY, v);
+        CREATE TABLE child (number INTEGER PRIMARY KEY, t INTEGER UNIQUE REFERENCES t (k));
+        INSERT INTO t VALUES ('007', 1), ('1.0', 1), ('x', 1)`)
+      install(db)
+      db.exec("DELETE FROM t WHERE k = '007'; UPDATE t SET k = '2.0' WHERE k = '1.0'; UPDATE t SET v = 2 WHERE k = 'x'")
+      expect(marked(db, 't')).toEqual(expect.arrayContaining(['007', '1.0', '2.0', 'x']))
+      db.close()
+    })
+
+    it('I1: an index on JSON in some rows only never looks into the others', () => {
+      const db = open(`CREATE TABLE t (id INTEGER PRIMARY KEY, d, kind, n UNIQUE);
+        CREATE UNIQUE INDEX u ON t (json_extract(d, '$.x'), n) WHERE json_valid(kind);
+        INSERT INTO t VALUES (1, '{bad', 'text', 1), (2, '{"x":1}', '1', 2)`)
+      expect(install(db)).toMatchObject([{ name: 't', sweep: true }])
+      db.exec("UPDATE t SET d = '{worse' WHERE id = 1; INSERT INTO t VALUES (3, '{bad', 'text', 3)")
+      db.exec(`REPLACE INTO t VALUES (4, '{"x":1}', '1', 2)`)
+      expect([...marked(db, 't'), ...takeSweeps(db)]).toEqual([1n, 2n, 3n, 4n, 't'])
+      db.close()
+    })
+
     it('asks for a sweep where a displaced row cannot be told, and only then', () => {
       const db = open(`
         CREATE TABLE j (id INTEGER PRIMARY KEY, d); CREATE UNIQUE INDEX ju ON j (json_extract(d, '$.x'));
         CREATE TABLE s (id INTEGER PRIMARY KEY, d); CREATE UNIQUE INDEX su ON s (abs(d));
         CREATE TABLE r (id INTEGER PRIMARY KEY, d NOT NULL DEFAULT (hex(randomblob(16))) UNIQUE);
+        CREATE TABLE n (id INTEGER PRIMARY KEY, d); CREATE UNIQUE INDEX nu ON n (length(id));
         INSERT INTO j VALUES (1, '{"x":1}'); INSERT INTO s VALUES (1, 1)`)
       expect(install(db).map(({ name, sweep }) => [name, sweep])).toEqual([
         ['j', true],
+        ['n', true],
         ['r', true],
         ['s', true],
       ])
@@ -263,6 +287,11 @@ for (const driver of [betterSqlite3, nodeSqlite]) {
       // Not valid JSON, so SQLite never looks into it: neither may we.
       db.exec("INSERT OR IGNORE INTO j VALUES (2, '{bad')")
       expect(takeSweeps(db)).toEqual(['j'])
+      // The row's number is not known before: the next one is as long as the last, and takes its place.
+      db.exec('INSERT INTO n VALUES (1, 1); REPLACE INTO n VALUES (2, 2)')
+      expect([takeSweeps(db), marked(db, 'n')]).toEqual([[], [1n, 2n]])
+      db.exec('REPLACE INTO n (d) VALUES (3)')
+      expect([takeSweeps(db), marked(db, 'n')]).toEqual([['n'], [1n, 2n, 3n]])
       expect(takeSweeps(db)).toEqual([])
       db.close()
     })

@@ -5,6 +5,7 @@ import { FLAG_TABLE, TABLES_TABLE, probeTable, triggerName } from './names.ts'
 import {
   collateUnless,
   fillOf,
+  isRowNumber,
   planIndexes,
   probedColumns,
   type IndexPlan,
@@ -25,7 +26,8 @@ import type { TriggerSource, TriggerText } from './source.ts'
  *   whether the index is still there: by its place in the schema table, and by name if it moved (VACUUM).
  * - NEW has no generated columns in BEFORE UPDATE, and an expression over NEW has none of the affinities that
  *   it has over a row. So the new row is put into a table of the same columns, and computed there.
- * - OR REPLACE turns NULL in a NOT NULL column into the default after these triggers have run.
+ * - OR REPLACE turns NULL in a NOT NULL column into the default after these triggers have run, and a row number
+ *   that SQLite is to choose is −1 in NEW: what an index makes of either is asked of a sweep.
  * - A condition is asked of the rows that are there, never of the new one: computing it might fail.
  */
 export function displacedTriggers(source: TriggerSource): readonly TriggerText[] {
@@ -193,7 +195,10 @@ function sweepCondition(source: TriggerSource, plan: IndexPlan): string | null {
   )
   const conditions = json.length === 0 ? [] : [`EXISTS (SELECT 1 FROM ${probe} WHERE ${json.join(' OR ')})`]
   if (plan.chance.length > 0) {
-    const unknown = plan.chance.map((name) => `(SELECT new.${quoteName(name)}) IS NULL`)
+    const unknown = plan.chance.map((name) => {
+      const value = `(SELECT new.${quoteName(name)})`
+      return isRowNumber(source.shape, name) ? `${value} = -1` : `${value} IS NULL`
+    })
     conditions.push(`EXISTS (SELECT 1 FROM ${fallbackRow(plan.chance, null)} WHERE ${unknown.join(' OR ')})`)
   }
   return conditions.length === 0 ? null : `(${conditions.join(' OR ')})`

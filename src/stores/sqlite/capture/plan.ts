@@ -20,7 +20,10 @@ export interface IndexPlan {
   readonly names: readonly string[]
   /** Columns that must hold valid JSON for the search to be complete. */
   readonly json: readonly string[]
-  /** Columns in which OR REPLACE turns NULL into something that cannot be told before. */
+  /**
+   * Columns in which OR REPLACE turns NULL into something that cannot be told before, and the row number, which is −1
+   * in NEW until SQLite has chosen it.
+   */
   readonly chance: readonly string[]
 }
 
@@ -58,7 +61,9 @@ function planIndex(shape: Shape, index: ShapeIndex, unusable: ReadonlySet<string
   const where = index.where === null ? null : expressionOf(shape, index.where)
   const dangers = [...terms.map((term) => term.danger), ...(where === null ? [] : [where.danger])]
   const computed = terms.some((term) => term.probe !== null)
-  const sweep = unusable.has(index.name) || dangers.some((danger) => danger.kind === 'some')
+  // Rows outside the condition need not hold valid JSON, and SQLite may come to them through another index.
+  const stray = index.where !== null && terms.some((term) => term.danger.kind === 'json')
+  const sweep = unusable.has(index.name) || stray || dangers.some((danger) => danger.kind === 'some')
   const named = [...terms.flatMap((term) => term.names), ...(where?.columns ?? [])]
   const columns = [...new Set(named.flatMap((name) => basesOf(shape, name)))]
   return {
@@ -69,9 +74,13 @@ function planIndex(shape: Shape, index: ShapeIndex, unusable: ReadonlySet<string
     columns,
     names: [...new Set([...named, ...columns])],
     json: [...new Set(terms.flatMap((term) => (term.danger.kind === 'json' ? term.danger.columns : [])))],
-    chance: columns.filter((name) => fillOf(shape, name).chance),
+    chance: columns.filter((name) => fillOf(shape, name).chance || isRowNumber(shape, name)),
   }
 }
+
+/** The column that is another name of the row's number. */
+export const isRowNumber = (shape: Shape, name: string): boolean =>
+  shape.rowidAlias && shape.key[0]?.name === name
 
 type DraftTerm = PlannedTerm & { readonly names: readonly string[]; readonly danger: Danger }
 
