@@ -195,6 +195,35 @@ describe('hostile bodies', () => {
     expect(results.map((result) => result.status)).toEqual([...values.map(() => 'rejected'), 'ok'])
   })
 
+  const deepRows = (depth: number): string => {
+    const rows = ['['.repeat(depth) + ']'.repeat(depth), `${'{"a":'.repeat(depth)}1${'}'.repeat(depth)}`].map(
+      (value, at) => JSON.stringify(put(`d${depth}-${at}`, { v: 0 })).replace('"v":0', `"v":${value}`),
+    )
+    return JSON.stringify(pushBody(1, [put(`fine-${depth}`)], { replica: `deep-${depth}` })).replace(
+      '"changes":[',
+      `"changes":[${rows.join(',')},`,
+    )
+  }
+
+  test('I9: a value that is too deep refuses its row, and nothing else', async () => {
+    const answer = await send(deepRows(100))
+    expect(answer.status).toBe(200)
+    const { results } = answer.json as { readonly results: readonly { readonly status: string }[] }
+    expect(results.map((result) => result.status)).toEqual(['rejected', 'rejected', 'ok'])
+  })
+
+  test.each([10_000, 1_000_000])('values %i deep are no rows of anybody', async (depth) => {
+    expectRefusal(await send(deepRows(depth)), 400, 'bad_request')
+  })
+
+  test('what is deep outside of a row is a 400', async () => {
+    const deep = '['.repeat(10_000) + ']'.repeat(10_000)
+    for (const route of BODY_ROUTES) {
+      for (const name of ['space', 'replica', 'changes', 'cursor', 'records', 'tables', 'name', 'sessions'])
+        expectRefusal(await send(`{"${name}":${deep}}`, {}, route), 400, 'bad_request')
+    }
+  })
+
   test('a body that stops arriving is given up, and so is one that drips', async () => {
     const stalled = await rawAnswer(cloud, 'content-length: 100', async (write) => write('{"a'))
     expect(stalled).toMatch(/^HTTP\/1.1 503 [^]*retry-after: 1[^]*"unavailable"/)
