@@ -46,6 +46,9 @@ export interface EngineOptions {
   readonly logger?: Logger
 }
 
+/** Own rows past which the long poll is asked anew, or its answer would bring them all back. */
+const MAX_SENT_UNHEARD = 200
+
 /** Effects beside which the long poll goes on: none of them moves what it listens from. */
 const SENDING: ReadonlySet<Effect['type']> = new Set(['build', 'send', 'acknowledge', 'listen'])
 
@@ -106,6 +109,7 @@ export class SyncEngine implements AsyncDisposable {
       answer: null,
       batch: createBatchSize(options.batchRows),
       rowLimit: ATOMIC_ROWS,
+      sent: 0,
       more: false,
       moves: 0,
       forcedRounds: 0,
@@ -302,7 +306,8 @@ export class SyncEngine implements AsyncDisposable {
   }
 
   #listen(): void {
-    if (this.#listening !== null) return
+    if (this.#listening !== null && this.#work.sent <= MAX_SENT_UNHEARD) return
+    this.#stopListening()
     const listening = new AbortController()
     this.#listening = listening
     const wait = async (): Promise<void> => {

@@ -56,7 +56,8 @@ async function nextPage(
 ): Promise<PullAnswer> {
   const early = work.prefetched
   work.prefetched = null
-  if (early !== null && early.version === cursor.version) return early.answer
+  if (early !== null && early.version === cursor.version)
+    return { ...early.answer, records: foreign(early.answer.records, replica, cursor) }
   return work.provider.pull({ space, replica, cursor }, signal)
 }
 
@@ -64,11 +65,13 @@ async function nextPage(
 export async function listenForNews(work: Work, signal: AbortSignal): Promise<void> {
   const { cursor, space, replica } = await work.store.state()
   if (cursor === null) return
+  work.sent = 0
   let from = cursor
   for (;;) {
     const begun = work.clock.now()
     const answer = await work.provider.pull({ space, replica, cursor: from, wait: MAX_WAIT_S }, signal)
-    if (answer.records.length > 0) {
+    const held = (await work.store.state()).cursor
+    if (held === null || foreign(answer.records, replica, held).length > 0) {
       // What lies between the stored cursor and this page were own writes: the page covers both.
       work.prefetched = { version: cursor.version, answer }
       return
@@ -77,8 +80,16 @@ export async function listenForNews(work: Work, signal: AbortSignal): Promise<vo
     if (answer.next === from.version && work.clock.now() - begun < LISTEN_PAUSE_MS) {
       await sleep(work.clock, LISTEN_PAUSE_MS, signal)
     }
-    from = advanceCursor(from, answer.generation, { version: answer.next })
+    from = advanceCursor(from, answer.generation, { version: answer.next, high: held.high })
   }
+}
+
+/**
+ * Without what this replica pushed itself while it was listening: the cloud can't know, by the cursor of before,
+ * that it was no copy of it.
+ */
+function foreign(records: PullAnswer['records'], replica: string, { high }: Cursor): PullAnswer['records'] {
+  return records.filter(({ by, version }) => by !== replica || version > high)
 }
 
 /** Applies what is staged, whole where it is small enough. */

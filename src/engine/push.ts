@@ -226,6 +226,7 @@ export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
   const refused = settled.rows.filter(({ outcome }) => outcome.kind === 'refused').length
   const applied = settled.rows.filter(({ outcome }) => outcome.kind === 'ok').length
   if (refused > 0) work.report({ type: 'quarantined', count: refused })
+  work.sent += applied
   if (applied > 0) work.report({ type: 'pushed', rows: applied, force: mutation.force })
   reportPublished(work, result)
   if (settled.conflicts === 0) work.rowLimit = Math.min(ATOMIC_ROWS, work.rowLimit * 2)

@@ -41,6 +41,8 @@ export interface Work {
   batch: BatchSize
   /** After definite refusals: no mutation has more rows than this. */
   rowLimit: number
+  /** Rows pushed since the long poll was asked with the cursor of then. */
+  sent: number
   /** More dirty rows wait than the last mutation took. */
   more: boolean
   /** Attempts of one publish that found rows moved. */

@@ -133,6 +133,21 @@ describe('a pull that waits', () => {
     expect((await waiting).records.map((record) => record.key)).toEqual(['[2]'])
   })
 
+  test('sleeps on through the commits of the replica that polls, and is not slower for them', async () => {
+    const clock = createManualClock(1_000_000)
+    await using cloud = await openTestCloud({ clock })
+    const start = await push(cloud, 1, 1)
+    const waiting = pull(cloud, start, { wait: 50 })
+    for (let mutation = 1; mutation <= 20; mutation++) {
+      await push(cloud, mutation, mutation + 100, { replica: 'replica-b' })
+      await settle()
+    }
+    expect(await isDone(waiting)).toBe(false)
+    await push(cloud, 2, 2)
+    // No time passes: it was not woken before, and so need not rest.
+    expect((await waiting).records.map((record) => record.key)).toContain('[2]')
+  })
+
   test('I12: a token that is revoked meanwhile gets nothing more', async () => {
     const clock = createManualClock(1_000_000)
     await using cloud = await openTestCloud({ clock })

@@ -23,7 +23,7 @@ export interface Polls {
   stop(): void
 }
 
-/** Wake-ups for nothing (the replica's own writes, other tables) are read ever less often, up to this. */
+/** Wake-ups for nothing (writes to other tables) are read ever less often, up to this. */
 const MAX_PAUSE_MS = 100
 const PAUSE_STEP_MS = 5
 
@@ -74,7 +74,7 @@ export function createPolls(deps: {
 async function pullWaiting(log: Log, clock: Clock, wakeUps: WakeUps, poll: Poll): Promise<PullAnswer> {
   const deadline = clock.now() + (poll.request.wait ?? 0) * 1_000
   // Watching begins before the first read, or a commit between the two would be slept through.
-  const watch = wakeUps.watch(poll.space, poll.signal)
+  const watch = wakeUps.watch(poll.space, poll.request.replica, poll.signal)
   try {
     for (let round = 0; ; round++) {
       watch.reset()

@@ -6,7 +6,8 @@ export type WakeCause = 'commit' | 'time' | 'stopped' | 'aborted'
 /** One listener on the log for all who wait; commits that come while nobody looks are remembered once. */
 export interface WakeUps {
   readonly stopped: boolean
-  watch(space: string, signal: AbortSignal | undefined): Watch
+  /** Commits of `replica` itself are no news to it. */
+  watch(space: string, replica: string, signal: AbortSignal | undefined): Watch
   stop(): void
 }
 
@@ -21,14 +22,16 @@ export interface Watch {
 }
 
 interface Sleeper {
+  readonly replica: string
   wake(cause: WakeCause): void
 }
 
 export function createWakeUps(log: Log, clock: Clock): WakeUps {
   const sleepers = new Map<string, Set<Sleeper>>()
   let stopped = false
-  const stopListening = log.onCommit((space) => {
-    for (const sleeper of sleepers.get(space) ?? []) sleeper.wake('commit')
+  const stopListening = log.onCommit((space, _head, writer) => {
+    for (const sleeper of sleepers.get(space) ?? [])
+      if (writer === null || writer !== sleeper.replica) sleeper.wake('commit')
   })
 
   function add(space: string, sleeper: Sleeper): () => void {
@@ -44,8 +47,8 @@ export function createWakeUps(log: Log, clock: Clock): WakeUps {
     get stopped() {
       return stopped
     },
-    watch(space, signal) {
-      const watch = new SleepingWatch(clock, () => stopped, signal)
+    watch(space, replica, signal) {
+      const watch = new SleepingWatch(replica, clock, () => stopped, signal)
       watch.onClose(add(space, watch))
       return watch
     },
@@ -58,6 +61,7 @@ export function createWakeUps(log: Log, clock: Clock): WakeUps {
 }
 
 class SleepingWatch implements Watch, Sleeper {
+  readonly replica: string
   readonly #clock: Clock
   readonly #isStopped: () => boolean
   readonly #signal: AbortSignal | undefined
@@ -66,7 +70,8 @@ class SleepingWatch implements Watch, Sleeper {
   #resolve: ((cause: WakeCause) => void) | null = null
   #remove = (): void => {}
 
-  constructor(clock: Clock, isStopped: () => boolean, signal: AbortSignal | undefined) {
+  constructor(replica: string, clock: Clock, isStopped: () => boolean, signal: AbortSignal | undefined) {
+    this.replica = replica
     this.#clock = clock
     this.#isStopped = isStopped
     this.#signal = signal

@@ -96,9 +96,14 @@ export interface Log extends AsyncDisposable {
   /** Forgets a replica: its acknowledgement no longer holds the floor. */
   forgetReplica(space: string, replica: string): Promise<void>
 
-  /** Calls back after each commit that raised a head. A hint: it may come late, twice or for nothing. */
-  onCommit(listener: (space: string, head: number) => void): () => void
+  /**
+   * Calls back after each commit that raised a head; `writer`: the replica that wrote all of it, null for several
+   * or none. A hint: it may come late, twice or for nothing.
+   */
+  onCommit(listener: CommitListener): () => void
 }
+
+export type CommitListener = (space: string, head: number, writer: string | null) => void
 
 export interface PushInput {
   readonly request: PushRequest

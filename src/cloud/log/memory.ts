@@ -17,7 +17,7 @@ import type { SpaceStatus } from '../../protocol/status.ts'
 import { decideBatch } from './batch.ts'
 import { checkFloor, checkHistory, currentGeneration } from './history.ts'
 import { keepAnswer, repeatAnswer } from './kept-answer.ts'
-import type { BatchRow, HydratePage, Log, PushInput } from './log.ts'
+import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import { MEMORY_RULES, type MemoryRules } from './memory-rules.ts'
 import { MemorySpace, type MemoryReplica, type RowPlace, type SpaceImage } from './memory-space.ts'
 import { checkSchemaSize } from './schema-size.ts'
@@ -61,7 +61,7 @@ export class MemoryLog implements Log {
   /** Spaces whose generation of this start has begun. */
   readonly #begun = new Set<string>()
   readonly #locks = new Map<string, Promise<void>>()
-  readonly #listeners = new Set<(space: string, head: number) => void>()
+  readonly #listeners = new Set<CommitListener>()
 
   constructor(options: MemoryLogOptions, snapshot?: MemorySnapshot) {
     this.#clock = options.clock
@@ -101,46 +101,50 @@ export class MemoryLog implements Log {
   }
 
   async push(id: string, { request, hash }: PushInput): Promise<PushAnswer> {
-    return this.#write(id, async (space): Promise<PushAnswer> => {
-      const replica = space.replicas.get(request.replica) ?? NEW_REPLICA
-      const bytes = (): number => JSON.stringify(request.changes).length
-      const judged = this.#rules.judgeTurn(replica.last, replica.staged, request, hash, bytes)
-      const turn = admitTurn(judged, request, replica.last, space)
-      const read = (table: string, key: string): WireRecord | null =>
-        space.standing(table, key)?.record ?? null
-      if (turn.kind === 'replay') return answer(space, { results: [...repeatAnswer(replica.answer, read)] })
-      if (turn.kind === 'staged') return answer(space, { staged: turn.parts, results: [] })
-      await this.#yield('decide')
-      if (turn.kind === 'stage') {
-        const part = { hash, of: request.part?.of ?? 1, bytes: bytes(), changes: request.changes }
-        const staged = [...(turn.fresh ? [] : replica.staged), part]
+    return this.#write(
+      id,
+      async (space): Promise<PushAnswer> => {
+        const replica = space.replicas.get(request.replica) ?? NEW_REPLICA
+        const bytes = (): number => JSON.stringify(request.changes).length
+        const judged = this.#rules.judgeTurn(replica.last, replica.staged, request, hash, bytes)
+        const turn = admitTurn(judged, request, replica.last, space)
+        const read = (table: string, key: string): WireRecord | null =>
+          space.standing(table, key)?.record ?? null
+        if (turn.kind === 'replay') return answer(space, { results: [...repeatAnswer(replica.answer, read)] })
+        if (turn.kind === 'staged') return answer(space, { staged: turn.parts, results: [] })
+        await this.#yield('decide')
+        if (turn.kind === 'stage') {
+          const part = { hash, of: request.part?.of ?? 1, bytes: bytes(), changes: request.changes }
+          const staged = [...(turn.fresh ? [] : replica.staged), part]
+          await this.#yield('commit')
+          space.replicas.set(request.replica, { ...replica, seen: this.#clock.now(), staged })
+          return answer(space, { staged: turn.index + 1, results: [] })
+        }
+        const parts = turn.hashes.length > 1 ? replica.staged : []
+        const changes: readonly Change[] = [...parts.flatMap((part) => part.changes), ...request.changes]
+        const decision = this.#rules.decide(
+          { replica: request.replica, force: request.force === true, changes },
+          {
+            head: this.#rules.headForWriting({ id, head: space.head }, changes.length),
+            now: this.#clock.now(),
+            standing: (table, key) => space.standing(table, key),
+            holder: (table, index, value) => space.holder(table, index, value),
+          },
+        )
         await this.#yield('commit')
-        space.replicas.set(request.replica, { ...replica, seen: this.#clock.now(), staged })
-        return answer(space, { staged: turn.index + 1, results: [] })
-      }
-      const parts = turn.hashes.length > 1 ? replica.staged : []
-      const changes: readonly Change[] = [...parts.flatMap((part) => part.changes), ...request.changes]
-      const decision = this.#rules.decide(
-        { replica: request.replica, force: request.force === true, changes },
-        {
-          head: this.#rules.headForWriting({ id, head: space.head }, changes.length),
-          now: this.#clock.now(),
-          standing: (table, key) => space.standing(table, key),
-          holder: (table, index, value) => space.holder(table, index, value),
-        },
-      )
-      await this.#yield('commit')
-      space.write(decision.writes, this.#clock.now())
-      space.head = Math.max(space.head, decision.head)
-      space.replicas.set(request.replica, {
-        last: { number: request.mutation, hashes: turn.hashes },
-        answer: keepAnswer(decision.results, changes),
-        acked: request.cursor?.version ?? replica.acked,
-        seen: this.#clock.now(),
-        staged: [],
-      })
-      return answer(space, { results: [...decision.results] })
-    })
+        space.write(decision.writes, this.#clock.now())
+        space.head = Math.max(space.head, decision.head)
+        space.replicas.set(request.replica, {
+          last: { number: request.mutation, hashes: turn.hashes },
+          answer: keepAnswer(decision.results, changes),
+          acked: request.cursor?.version ?? replica.acked,
+          seen: this.#clock.now(),
+          staged: [],
+        })
+        return answer(space, { results: [...decision.results] })
+      },
+      request.replica,
+    )
   }
 
   async pull(id: string, request: PullRequest): Promise<PullAnswer> {
@@ -282,8 +286,8 @@ export class MemoryLog implements Log {
     })
   }
 
-  onCommit(listener: (space: string, head: number) => void): () => void {
-    const own = (space: string, head: number): void => listener(space, head)
+  onCommit(listener: CommitListener): () => void {
+    const own: CommitListener = (space, head, writer) => listener(space, head, writer)
     this.#listeners.add(own)
     return () => this.#listeners.delete(own)
   }
@@ -293,7 +297,11 @@ export class MemoryLog implements Log {
   }
 
   /** One writing transaction: under the space's lock from its first read until it is committed. */
-  async #write<T>(id: string, run: (space: MemorySpace) => Promise<T>): Promise<T> {
+  async #write<T>(
+    id: string,
+    run: (space: MemorySpace) => Promise<T>,
+    writer: string | null = null,
+  ): Promise<T> {
     const space = this.#find(id)
     await this.#yield('begin')
     const release = await this.#rules.lock(() => this.#lock(id))
@@ -304,7 +312,7 @@ export class MemoryLog implements Log {
     } finally {
       release()
     }
-    if (space.head > head) for (const listener of this.#listeners) listener(id, space.head)
+    if (space.head > head) for (const listener of this.#listeners) listener(id, space.head, writer)
     await this.#yield('answer')
     return result
   }

@@ -16,7 +16,7 @@ import type { PushAnswer } from '../../protocol/push.ts'
 import { joinSchemas, type SchemaAnswer, type SchemaTable } from '../../protocol/schema.ts'
 import type { SpaceStatus } from '../../protocol/status.ts'
 import { acknowledgeHydrate, checkFloor, currentGeneration } from './history.ts'
-import type { BatchRow, HydratePage, Log, PushInput } from './log.ts'
+import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import { checkSchemaSize } from './schema-size.ts'
 import { Acks, type Ack } from './sqlite/acks.ts'
 import { collectChunk } from './sqlite/collect.ts'
@@ -66,6 +66,13 @@ export async function openSqliteLog(options: SqliteLogOptions): Promise<Log> {
 /** Weight of a change in a group commit, in characters: a guess, weighing each would cost as much as writing it. */
 const CHANGE_WEIGHT = 256
 
+/** The newest head of a space of which listeners were told, or are about to be. */
+interface Raised {
+  readonly head: number
+  readonly writer: string | null
+  told: boolean
+}
+
 class SqliteLog implements Log {
   readonly #database: Database.Database
   readonly #storage: Storage
@@ -74,8 +81,8 @@ class SqliteLog implements Log {
   readonly #acks = new Acks()
   /** Spaces whose generation of this start has begun, or is about to. */
   readonly #begun = new Map<string, Promise<void>>()
-  readonly #listeners = new Set<(space: string, head: number) => void>()
-  readonly #raised = new Map<string, number>()
+  readonly #listeners = new Set<CommitListener>()
+  readonly #raised = new Map<string, Raised>()
   #closed = false
 
   constructor(database: Database.Database, clock: Clock, unlock: () => void) {
@@ -102,7 +109,7 @@ class SqliteLog implements Log {
       changes.length * CHANGE_WEIGHT,
     )
     if (cursor !== null) this.#acks.drop(id, replica)
-    this.#tell(id, answer.head)
+    this.#tell(id, answer.head, replica)
     return answer
   }
 
@@ -209,7 +216,7 @@ class SqliteLog implements Log {
       () => pushBatch(this.#storage, id, rows),
       rows.length * CHANGE_WEIGHT,
     )
-    this.#tell(id, head)
+    this.#tell(id, head, null)
     return count
   }
 
@@ -241,8 +248,8 @@ class SqliteLog implements Log {
     })
   }
 
-  onCommit(listener: (space: string, head: number) => void): () => void {
-    const own = (space: string, head: number): void => listener(space, head)
+  onCommit(listener: CommitListener): () => void {
+    const own: CommitListener = (space, head, writer) => listener(space, head, writer)
     this.#listeners.add(own)
     return () => this.#listeners.delete(own)
   }
@@ -319,13 +326,19 @@ class SqliteLog implements Log {
   }
 
   /** Once for all the pushes of one commit. */
-  #tell(id: string, head: number): void {
-    const before = this.#raised.get(id) ?? 0
-    if (head <= before) return
-    this.#raised.set(id, head)
+  #tell(id: string, head: number, by: string | null): void {
+    const before = this.#raised.get(id)
+    if (before !== undefined && head <= before.head) return
+    const raised: Raised = {
+      head,
+      writer: before?.told === false && before.writer !== by ? null : by,
+      told: false,
+    }
+    this.#raised.set(id, raised)
     queueMicrotask(() => {
-      if (this.#raised.get(id) !== head) return
-      for (const listener of this.#listeners) listener(id, head)
+      if (this.#raised.get(id) !== raised) return
+      raised.told = true
+      for (const listener of this.#listeners) listener(id, head, raised.writer)
     })
   }
 }

@@ -146,15 +146,31 @@ export function pullContract(open: OpenLog): void {
     })
 
     run('tells of each commit that raised a head, until it is asked to stop', async ({ log }) => {
-      const heads: (readonly [string, number])[] = []
-      const stop = log.onCommit((space, head) => heads.push([space, head]))
+      const heads: (readonly [string, number, string | null])[] = []
+      const stop = log.onCommit((space, head, writer) => heads.push([space, head, writer]))
       const a = new Reader(log, 'a')
       await a.write(put('1', 0, {}), put('2', 0, {}))
-      expect(heads.at(-1)).toEqual([SPACE, 2])
+      expect(heads.at(-1)).toEqual([SPACE, 2, 'a'])
       stop()
       const { length } = heads
       await a.write(put('3', 0, {}))
       expect(heads).toHaveLength(length)
+    })
+
+    run('names the writer of a commit only where there is but one', async ({ log }) => {
+      const [a, b] = [new Reader(log, 'a'), new Reader(log, 'b')]
+      await a.start()
+      await b.start()
+      const told: (readonly [number, string | null])[] = []
+      log.onCommit((_, head, writer) => told.push([head, writer]))
+      await Promise.all([a.write(put('1', 0, {})), b.write(put('2', 0, {}))])
+      await log.batch(SPACE, [{ table: 't', key: '["3"]', fields: {}, updatedAt: null }])
+      // Whoever listens for others' writes is told of each of the three, together or apart.
+      for (const own of ['a', 'b', 'c']) {
+        const heard = told.filter(([, writer]) => writer !== own).map(([head]) => head)
+        expect(Math.max(...heard)).toBe(3)
+        if (own !== 'c') expect(told.some(([head, writer]) => head <= 2 && writer !== own)).toBe(true)
+      }
     })
 
     run('a listener has a head that can be read', async ({ log }) => {
