@@ -1,7 +1,7 @@
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import { keyColumn, markTable } from '../capture/names.ts'
 import { quoteName, type SqlRow } from '../driver/driver.ts'
-import { newBounds } from './bind.ts'
+import { newBounds, type Bounds } from './bind.ts'
 import { decodeFields, decodeValue, placesOf, selectList, type ReadMode } from './decode.ts'
 import { stateTable } from './names.ts'
 import { decodeState, STATE_PLACES, stateColumns, type RowState } from './states.ts'
@@ -24,7 +24,7 @@ export const joinOn = (terms: readonly string[], alias: string): string =>
 export function markedRows(table: SyncedTable): Iterable<JoinedRow> {
   const rowTerms = table.keyTerms('t')
   const stateTerms = table.shape.key.map((_, at) => `s.${keyColumn(at)}`)
-  return readJoined(table, 'marked', (mode) => {
+  const sqlOf = (mode: ReadMode): string => {
     const keys = selectList(
       'm.',
       table.shape.key.map((_, at) => keyColumn(at)),
@@ -34,21 +34,57 @@ export function markedRows(table: SyncedTable): Iterable<JoinedRow> {
       FROM ${markTable(table.number)} m
       LEFT JOIN main.${quoteName(table.name)} t ON ${joinOn(rowTerms, 'm')}
       LEFT JOIN ${stateTable(table.number)} s ON ${joinOn(stateTerms, 'm')}`
-  })
+  }
+  return readJoined(table, 'marked', sqlOf, newBounds())
 }
 
-/** All rows of the table, marked or not. */
-export function allRows(table: SyncedTable): Iterable<JoinedRow> {
+/**
+ * The next rows of the table, marked or not, in the order of their keys: behind a key, or from the first on. The limit
+ * stands in the statement's text, for it decides how SQLite goes about the order.
+ */
+export function rowsAfter(table: SyncedTable, after: Bounds | null, limit: number): Iterable<JoinedRow> {
   const terms = table.keyTerms('t')
   const notNull = table.shape.key
     .filter(({ nullable }) => nullable)
     .map(({ name }) => `t.${quoteName(name)} IS NOT NULL`)
-  return readJoined(table, 'all', (mode) => {
-    const keys = selectList('t.', table.keyNames, mode)
-    return `SELECT NULL, 1, ${stateColumns('s.')}, ${keys}, ${selectList('t.', table.names, mode)}
+  return readJoined(
+    table,
+    after === null ? 'rows' : 'rows after',
+    (mode, place) => {
+      const keys = selectList('t.', table.keyNames, mode)
+      const conditions = [...notNull, ...(after === null ? [] : [behind(terms, place)])]
+      return `SELECT NULL, 1, ${stateColumns('s.')}, ${keys}, ${selectList('t.', table.names, mode)}
       FROM main.${quoteName(table.name)} t LEFT JOIN ${stateTable(table.number)} s ON ${joinOn(terms, 's')}
-      ${notNull.length > 0 ? `WHERE ${notNull.join(' AND ')}` : ''}`
-  })
+      ${conditions.length > 0 ? `WHERE ${conditions.join(' AND ')}` : ''} ORDER BY ${terms.join(', ')} LIMIT ${limit}`
+    },
+    after ?? newBounds(),
+  )
+}
+
+const behind = (terms: readonly string[], place: (at: number) => string): string =>
+  terms.length === 1
+    ? `${terms[0]} > ${place(0)}`
+    : `(${terms.join(', ')}) > (${terms.map((_, at) => place(at)).join(', ')})`
+
+/** The next agreed rows in the order of their keys, and whether the table has them no more. */
+export function* statesAfter(
+  table: SyncedTable,
+  after: Bounds | null,
+  limit: number,
+): Generator<{ readonly key: string; readonly isGone: boolean }> {
+  const names = table.keyNames.map((_, at) => keyColumn(at))
+  const terms = names.map((name) => `s.${name}`)
+  const query = table.query(
+    after === null ? 'states' : 'states after',
+    (place) => `SELECT NOT EXISTS (SELECT 1 FROM main.${quoteName(table.name)} t
+        WHERE ${joinOn(table.keyTerms('t'), 's')}), ${selectList('s.', names, 'exact')}
+      FROM ${stateTable(table.number)} s WHERE s.image IS NOT NULL${after === null ? '' : ` AND ${behind(terms, place)}`}
+      ORDER BY ${terms.join(', ')} LIMIT ${limit}`,
+  )
+  for (const row of query.iterate(after ?? newBounds())) {
+    const values = names.map((_, at) => decodeValue(row, 1 + at * placesOf('exact'), 'exact', table.encoding))
+    yield { key: table.keyOfValues(values as readonly Encoded[]), isGone: row[0] === 1n }
+  }
 }
 
 /** SQL of an INSERT source: keys, and a place for a time, of agreed rows that the table has no more. */
@@ -80,13 +116,14 @@ const FIRST = 2 + STATE_PLACES
 function* readJoined(
   table: SyncedTable,
   what: string,
-  sqlOf: (mode: ReadMode) => string,
+  sqlOf: (mode: ReadMode, place: (at: number) => string) => string,
+  bounds: Bounds,
 ): Generator<JoinedRow> {
   let done = 0
   for (const mode of ['fast', 'exact'] as const) {
     let skip = done
     let whole = true
-    for (const row of table.query(`${what} ${mode}`, () => sqlOf(mode)).iterate(newBounds())) {
+    for (const row of table.query(`${what} ${mode}`, (place) => sqlOf(mode, place)).iterate(bounds)) {
       if (skip-- > 0) continue
       const joined = decodeJoined(table, row, mode)
       if (joined === undefined) {

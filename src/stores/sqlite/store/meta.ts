@@ -28,8 +28,8 @@ export interface MetaValues {
   readonly forgotten: number
   /** Tables whose rows win over the cloud's after a restore. */
   readonly overwriting: readonly string[] | null
-  /** Tables whose rows must be compared with their images: writes may have been missed. */
-  readonly suspect: readonly string[]
+  /** Tables whose rows must be compared with their images: writes may have been missed. Each time is another `id`. */
+  readonly suspect: readonly { readonly table: string; readonly id: string }[]
 }
 
 const FRESH: Omit<MetaValues, 'identity'> = {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 
 import type { StoreSchema } from '../../../engine/store.ts'
+import { uuidV7 } from '../../../kernel/random.ts'
 import {
   dropCapture,
   installCapture,
@@ -206,9 +207,9 @@ function markFilled(session: Session, table: SyncedTable, column: DictionaryColu
   new Template(session.connection, (place) => markSql(table, source(place))).run(bounds)
 }
 
-function suspect(session: Session, name: string): void {
-  const names = session.meta.get('suspect')
-  if (!names.includes(name)) session.meta.set('suspect', [...names, name])
+function suspect(session: Session, table: string): void {
+  const id = uuidV7(session.clock.now(), session.random)
+  session.meta.set('suspect', [...session.meta.get('suspect'), { table, id }])
 }
 
 function catalogueOf(

@@ -36,12 +36,15 @@ export interface Catalogue {
   readonly schema: StoreSchema
 }
 
-/** How a session brings itself up to date. Both run outside any transaction. */
-export interface SchemaRepair {
-  /** Reads the schema and puts capture in order. */
-  repair(session: Session, before: Catalogue | null): Catalogue
-  /** Marks whatever differs in a table in which writes may have been missed. */
-  compare(session: Session, table: string): void
+/** How a session brings itself up to date, outside any transaction: reads the schema and puts capture in order. */
+export type SchemaRepair = (session: Session, before: Catalogue | null) => Catalogue
+
+/** Writes may have been missed in some table: it has to be compared first. */
+export class Suspected extends Retreat {
+  constructor() {
+    super('a table has to be compared first')
+    this.name = 'Suspected'
+  }
 }
 
 /** How often a transaction begins again because the schema changed meanwhile. */
@@ -63,7 +66,8 @@ export class Session {
   readonly #schemaVersion: Statement
   readonly #floor: Statement
   readonly #repair: SchemaRepair
-  #isComparing = false
+  /** The next transaction counts on every edit being marked. */
+  #wantsAllMarked = false
   /** What the application's triggers write, once it was asked for. */
   triggerEffects: readonly TriggerEffect[] | null = null
   /** Tables whose references have to be looked at once more. */
@@ -191,22 +195,19 @@ export class Session {
 
   #bringUpToDate(): void {
     this.triggerEffects = null
-    this.#catalogue = this.#repair.repair(this, this.#catalogue)
-    // Comparing is done in transactions of its own, which come through here again.
-    if (this.#isComparing) return
-    this.#isComparing = true
+    this.#catalogue = this.#repair(this, this.#catalogue)
+  }
+
+  /**
+   * Runs `work`, whose first transaction counts on every edit being marked. Throws `Suspected`, with nothing done,
+   * when writes may have been missed in some table.
+   */
+  whenAllMarked<T>(work: () => T): T {
+    this.#wantsAllMarked = true
     try {
-      for (const name of this.meta.get('suspect')) {
-        this.#repair.compare(this, name)
-        this.write(() =>
-          this.meta.set(
-            'suspect',
-            this.meta.get('suspect').filter((suspect) => suspect !== name),
-          ),
-        )
-      }
+      return work()
     } finally {
-      this.#isComparing = false
+      this.#wantsAllMarked = false
     }
   }
 
@@ -218,12 +219,15 @@ export class Session {
         const result = transact(this.connection, mode, () => {
           // Under the transaction it can change no more.
           if (this.catalogue.shapes.schemaVersion !== this.schemaVersion) return CHANGED
+          if (this.#wantsAllMarked && this.meta.get('suspect').length > 0) throw new Suspected()
           this.waiting.forget()
           this.parking.forget()
           this.quarantine.forget()
           return work()
         })
-        if (result !== CHANGED) return result
+        if (result === CHANGED) continue
+        this.#wantsAllMarked = false
+        return result
       }
     } catch (error) {
       throw error instanceof Retreat ? error : toTidemarkError(error, 'internal')

@@ -1,15 +1,19 @@
+import { TidemarkError } from '../../../kernel/errors.ts'
 import type { Store } from '../../../engine/store.ts'
 import type { WireRecord } from '../../../protocol/records.ts'
 import { readCounts, listParked } from './counts.ts'
-import { compareTable } from './compare.ts'
+import { Comparison } from './compare.ts'
 import { readDirty, readTouched } from './dirty.ts'
 import { finishHydrate, startHydrate } from './hydrate.ts'
 import { dropQuarantined, retryQuarantined, settleEntry } from './inbox.ts'
 import { publish } from './publish/publish.ts'
 import { repairSchema } from './repair.ts'
 import { adopt, rebase } from './resets.ts'
-import { Session, type SessionOptions } from './session.ts'
+import { Session, Suspected, type SessionOptions } from './session.ts'
 import { Watch } from './watch.ts'
+
+/** How often a table may turn suspect again while it is being compared. */
+const MAX_COMPARISONS = 20
 
 /** A store on an SQLite file, and what only this one can do. */
 export interface SqliteStore extends Store {
@@ -24,14 +28,28 @@ export interface StoreOptions extends SessionOptions {
 
 /** A store on a connection to an attached file. */
 export function createStore(options: StoreOptions): SqliteStore {
-  const session = new Session(options, { repair: repairSchema, compare: compareTable })
+  const session = new Session(options, repairSchema)
   const watch = new Watch(options.connection, options.clock)
+  const comparison = new Comparison(session, (work) => watch.own(work))
 
   /** One method: atomic, because it is synchronous and its writes are one transaction. */
   async function perform<T>(work: () => T): Promise<T> {
     await Promise.resolve()
     session.assertOpen()
     return watch.own(work)
+  }
+
+  /** The same for what counts on every edit being marked: tables in which writes may have been missed come first. */
+  async function performMarked<T>(work: () => T): Promise<T> {
+    for (let tries = 0; tries < MAX_COMPARISONS; tries++) {
+      try {
+        return await perform(() => session.whenAllMarked(work))
+      } catch (error) {
+        if (!(error instanceof Suspected)) throw error
+        await comparison.settle()
+      }
+    }
+    throw new TidemarkError('database_locked', 'the schema of the file keeps changing')
   }
   const { meta, mutations } = session
 
@@ -51,15 +69,15 @@ export function createStore(options: StoreOptions): SqliteStore {
         })),
       ),
     schema: () => perform(() => session.read(() => session.catalogue.schema)),
-    readDirty: (limit) => perform(() => readDirty(session, limit)),
-    readTouched: (rows) => perform(() => readTouched(session, rows)),
+    readDirty: (limit) => performMarked(() => readDirty(session, limit)),
+    readTouched: (rows) => performMarked(() => readTouched(session, rows)),
 
     saveMutation: (mutation) => perform(() => session.write(() => mutations.save(mutation))),
     freeMutation: (number) => perform(() => session.write(() => mutations.settle(number, true))),
-    publish: (publication) => perform(() => publish(session, publication)),
+    publish: (publication) => performMarked(() => publish(session, publication)),
 
     startHydrate: (hydrate) => perform(() => startHydrate(session, hydrate)),
-    finishHydrate: (cursor) => perform(() => finishHydrate(session, cursor)),
+    finishHydrate: (cursor) => performMarked(() => finishHydrate(session, cursor)),
     saveCursor: (cursor, generations) =>
       perform(() =>
         session.write(() => {
@@ -67,9 +85,9 @@ export function createStore(options: StoreOptions): SqliteStore {
           meta.set('generations', generations)
         }),
       ),
-    adopt: (replica) => perform(() => session.write(() => adopt(session, replica))),
+    adopt: (replica) => performMarked(() => session.write(() => adopt(session, replica))),
     rebase: (cursor, common, generations) =>
-      perform(() => ({ offered: session.write(() => rebase(session, cursor, common, generations)) })),
+      performMarked(() => ({ offered: session.write(() => rebase(session, cursor, common, generations)) })),
     startOverwrite: () => perform(() => session.write(() => meta.set('overwriting', meta.get('covered')))),
     savePublishedSchema: (fingerprint) =>
       perform(() => session.write(() => meta.set('publishedSchema', fingerprint))),
@@ -79,7 +97,7 @@ export function createStore(options: StoreOptions): SqliteStore {
     listInbox: (filter) => perform(() => session.read(() => session.notebook.list(filter))),
     readInbox: (id) => perform(() => session.read(() => session.notebook.find(id)?.entry ?? null)),
     async settleInbox(id, settlement) {
-      await perform(() => session.edit(() => settleEntry(session, id, settlement)))
+      await performMarked(() => session.edit(() => settleEntry(session, id, settlement)))
       watch.notify()
     },
     listQuarantine: (limit) =>
@@ -87,12 +105,12 @@ export function createStore(options: StoreOptions): SqliteStore {
         session.read(() => session.quarantine.list(limit, (number) => session.tableName(number))),
       ),
     async retryQuarantine(id) {
-      const done = await perform(() => retryQuarantined(session, id))
+      const done = await performMarked(() => retryQuarantined(session, id))
       watch.notify()
       return done
     },
     dropQuarantine: (id: string, record: WireRecord | null) =>
-      perform(() => dropQuarantined(session, id, record)),
+      performMarked(() => dropQuarantined(session, id, record)),
 
     watch: (changed) => watch.add(changed),
     notify: () => watch.notify(),
