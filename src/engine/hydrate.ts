@@ -3,9 +3,9 @@ import type { HydratePlace, HydrateStart } from '../protocol/pull.ts'
 import type { Cursor, WireRecord } from '../protocol/records.ts'
 import type { MachineEvent } from './machine.ts'
 import { publishRecords } from './pull.ts'
-import { clearStaging } from './staging.ts'
+import { clearStaging, createStaging, stageRecords } from './staging.ts'
 import type { HydrateState, ReplicaState } from './store.ts'
-import { advanceCursor, PUBLISH_CHUNK_ROWS, withGeneration, type Work } from './work.ts'
+import { advanceCursor, ATOMIC_ROWS, PUBLISH_CHUNK_ROWS, withGeneration, type Work } from './work.ts'
 
 /** Tries of one chunk against rows that move. */
 const MAX_CHUNK_TRIES = 50
@@ -97,39 +97,40 @@ async function finish(
     head.generation,
   )
   if (cursor !== null && !current.sweep) {
-    await work.store.saveCursor(advanceCursor(cursor, head.generation, {}), known)
+    const kept = advanceCursor(cursor, head.generation, {})
+    await work.store.saveCursor(await catchUp(work, kept, head, signal), known)
     await work.store.finishHydrate(null)
     return
   }
-  const read = await catchUp(work, current, head, signal)
+  const { version } = current.cursor
+  const begun = { epoch: head.epoch, generation: head.generation.id, version, high: version }
+  const read = await catchUp(work, begun, head, signal)
   if (cursor !== null) await work.store.saveCursor(cursor, known)
   await work.store.finishHydrate(read)
 }
 
 /**
- * The cursor that covers everything that came. Rows may be newer than the head at which the hydrate began: what
- * happened up to them is read before the end, so that no cursor stands below what is held while its history is lost
- * (I11).
+ * The cursor that covers everything that came, from this one on. Rows are newer than a cursor that stays, and may be
+ * newer than the head at which the hydrate began: what happened up to them is read before the end, so that no cursor
+ * stands below what is held while its history is lost (I11).
  */
-async function catchUp(
-  work: Work,
-  current: HydrateState,
-  head: HydrateStart,
-  signal: AbortSignal,
-): Promise<Cursor> {
+async function catchUp(work: Work, from: Cursor, head: HydrateStart, signal: AbortSignal): Promise<Cursor> {
   const { hydrating, space, replica } = await work.store.state()
-  const { version } = current.cursor
-  let cursor: Cursor = { epoch: head.epoch, generation: head.generation.id, version, high: version }
   const place = hydrating?.place ?? null
-  if (place === null || (hydrating?.cursor.high ?? 0) <= version) return cursor
-  for (;;) {
+  if (place === null || (hydrating?.cursor.high ?? 0) <= from.high) return from
+  const staging = createStaging()
+  for (let cursor = from; ;) {
     const answer = await work.provider.pull({ space, replica, cursor }, signal)
     if (answer.generation.id !== head.generation.id) {
       throw new TidemarkError('network', 'the cloud was started anew during the first read; it goes on')
     }
-    await publishChunk(work, answer.records, place)
+    stageRecords(staging, answer.records)
     cursor = advanceCursor(cursor, answer.generation, { version: answer.next })
+    if (answer.has_more && staging.records.size < ATOMIC_ROWS) continue
+    // At once, where it is small enough: tables that were covered before may be read meanwhile (I6).
+    await publishChunk(work, [...staging.records.values()], place)
     if (!answer.has_more) return cursor
+    clearStaging(staging)
   }
 }
 

@@ -56,7 +56,9 @@ async function nextPage(
 ): Promise<PullAnswer> {
   const early = work.prefetched
   work.prefetched = null
-  if (early !== null && early.version === cursor.version)
+  // A push that was answered meanwhile may have come from another history: a pull tells, this page does not (I11).
+  const isOfHistory = early?.answer.generation.id === cursor.generation
+  if (early !== null && isOfHistory && early.version === cursor.version)
     return { ...early.answer, records: foreign(early.answer.records, replica, cursor) }
   return work.provider.pull({ space, replica, cursor }, signal)
 }
