@@ -63,3 +63,16 @@ test('a table made while attached is synced like the others, and the cloud needs
   expect(query(copy, 'SELECT * FROM memories')).toEqual([['m', 0.5, 'kept']])
   expect(query(copy, 'SELECT * FROM notes')).toEqual([['a', 'one']])
 })
+
+test('attaching says which rows it cannot tell apart, and counts only those it will sync', async () => {
+  await using machine = await openMachine()
+  const cloud = await machine.serve()
+  await machine.tidemark('config', 'set', 'endpoint', cloud.url)
+  const file = join(machine.folder, 'app.db')
+  query(file, 'CREATE TABLE uses (authority TEXT, code INT, text TEXT, PRIMARY KEY (authority, code))')
+  query(file, `INSERT INTO uses VALUES ('a', 1, 'one'), ('a', NULL, 'two'), (NULL, NULL, 'three')`)
+  const { out } = await machine.tidemark('attach', file, '--space', 's', '--yes')
+  expect(out).toContain('will sync 1 table, 1 row:')
+  expect(out).toContain('uses (1 row)')
+  expect(out).toContain('note: uses: 2 rows have NULL in the key and are not synced: give them a key')
+})

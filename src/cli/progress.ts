@@ -30,9 +30,7 @@ export function startProgress(output: Output, label: string, clock: Clock): Prog
     end(done) {
       const seconds = Math.max(1, clock.now() - begun) / 1_000
       const rate = Math.round(done / seconds)
-      output.say(
-        `${label}: ${formatCount(done)} rows in ${seconds.toFixed(2)} s, ${formatCount(rate)} rows/s`,
-      )
+      output.say(`${label}: ${countOf(done, 'row')} in ${seconds.toFixed(2)} s, ${formatCount(rate)} rows/s`)
       return { rows: done, seconds, rate }
     },
   }
@@ -46,6 +44,10 @@ function drawBar(done: number, total: number | null): string {
 
 /** 135233 → 135,233 */
 export const formatCount = (count: number): string => count.toLocaleString('en-US')
+
+/** 2, 'row' → 2 rows */
+export const countOf = (count: number, noun: string): string =>
+  `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`
 
 /** A time in words as origin 000 prints it: never, just now, 5 minutes ago. */
 export function formatAgo(at: number | null, now: number): string {

@@ -12,7 +12,7 @@ import { nodeCodec } from '../providers/cloud/node-codec.ts'
 import { createCloudProvider } from '../providers/cloud/provider.ts'
 import type { SchemaTable } from '../protocol/schema.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
-import { quoteName } from '../stores/sqlite/driver/driver.ts'
+import { quoteName, type Connection } from '../stores/sqlite/driver/driver.ts'
 import { openIdentityGuard } from '../stores/sqlite/identity.ts'
 import { createTables } from '../stores/sqlite/shape/ddl.ts'
 import {
@@ -57,7 +57,7 @@ export interface Replica extends AsyncDisposable {
 /** What attaching would do. */
 export interface AttachPlan {
   readonly file: string
-  readonly tables: readonly { readonly name: string; readonly rows: number }[]
+  readonly tables: readonly { readonly name: string; readonly rows: number; readonly nullKeys: number }[]
   readonly refused: readonly { readonly table: string; readonly reason: string }[]
   readonly warnings: readonly { readonly table: string; readonly warning: string }[]
 }
@@ -156,14 +156,33 @@ export function planAttach(file: string, names: TableNames): AttachPlan {
   const plan = inspectFile({ file: path, driver: betterSqlite3, ...choiceOf(names) })
   const connection = betterSqlite3.open(path, { readonly: true })
   try {
-    const tables = plan.tables.map((name) => ({
-      name,
-      rows: Number(connection.value(`SELECT count(*) FROM ${quoteName(name)}`)),
-    }))
-    return { file: path, tables, refused: plan.refused, warnings: plan.warnings }
+    const tables = plan.tables.map((name) => ({ name, ...countRows(connection, name) }))
+    const unkeyed = tables.flatMap(({ name: table, nullKeys }) =>
+      nullKeys === 0 ? [] : [{ table, warning: NULL_KEYS(nullKeys) }],
+    )
+    return { file: path, tables, refused: plan.refused, warnings: [...plan.warnings, ...unkeyed] }
   } finally {
     connection.close()
   }
+}
+
+const NULL_KEYS = (count: number): string =>
+  `${count === 1 ? '1 row has' : `${count} rows have`} NULL in the key and ${count === 1 ? 'is' : 'are'} not synced: give them a key`
+
+/** Rows with a whole key, and those with a NULL in it, which no other replica could tell apart. */
+function countRows(
+  connection: Connection,
+  table: string,
+): { readonly rows: number; readonly nullKeys: number } {
+  const all = Number(connection.value(`SELECT count(*) FROM ${quoteName(table)}`))
+  const key = connection
+    .prepare('SELECT name FROM pragma_table_info(?) WHERE pk > 0 AND "notnull" = 0')
+    .all(table)
+    .map(([name]) => `${quoteName(String(name))} IS NULL`)
+  if (key.length === 0) return { rows: all, nullKeys: 0 }
+  const where = key.join(' OR ')
+  const nullKeys = Number(connection.value(`SELECT count(*) FROM ${quoteName(table)} WHERE ${where}`))
+  return { rows: all - nullKeys, nullKeys }
 }
 
 /**

@@ -14,7 +14,7 @@ import {
 import { findAttachment } from '../../daemon/attachments.ts'
 import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext, type Connection } from '../context.ts'
-import { formatCount, startProgress } from '../progress.ts'
+import { countOf, startProgress } from '../progress.ts'
 
 export interface AttachOptions {
   readonly space?: string
@@ -100,8 +100,8 @@ export function describePlan(plan: AttachPlan, space: string, connection: Connec
   const rows = plan.tables.reduce((sum, table) => sum + table.rows, 0)
   return [
     `${plan.file} → ${space} at ${connection.endpoint}`,
-    `  will sync ${plan.tables.length} tables, ${formatCount(rows)} rows:`,
-    ...plan.tables.map(({ name, rows: count }) => `    ${name} (${formatCount(count)} rows)`),
+    `  will sync ${countOf(plan.tables.length, 'table')}, ${countOf(rows, 'row')}:`,
+    ...plan.tables.map(({ name, rows: count }) => `    ${name} (${countOf(count, 'row')})`),
     ...(plan.refused.length === 0 ? [] : ['  will not sync:']),
     ...plan.refused.map(({ table, reason }) => `    ${table}: ${reason}`),
     ...plan.warnings.map(({ table, warning }) => `  note: ${table}: ${warning}`),
@@ -167,7 +167,7 @@ export async function clone(
   const made = await cloneSpace({ ...context, space, file, connection, profile: context.config.profile })
   const synced = options.sync === false ? null : await firstSync(context, file, connection, 'Downloading')
   context.output.result({ file, space, tables: made.tables, notes: made.notes, synced }, [
-    `${file} is a replica of ${space} with ${made.tables.length} tables. Triggers and views are not copied.`,
+    `${file} is a replica of ${space} with ${countOf(made.tables.length, 'table')}. Triggers and views are not copied.`,
     ...made.notes,
     'Keep it in step: tidemark run',
   ])

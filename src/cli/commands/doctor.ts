@@ -8,7 +8,7 @@ import { decideSync } from '../../daemon/config.ts'
 import { createProvider, openStoreOf } from '../../daemon/replica.ts'
 import { toTidemarkError } from '../../kernel/errors.ts'
 import { requireConnection, type CliContext } from '../context.ts'
-import { formatCount } from '../progress.ts'
+import { countOf, formatCount } from '../progress.ts'
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -101,7 +101,11 @@ async function checkFile(context: CliContext, { file }: Attachment): Promise<rea
     await using store = await openStoreOf(context.folders, file)
     const { tables, refused } = await store.schema()
     const counts = await store.counts()
-    findings.push({ level: 'ok', about: file, what: `${tables.length} tables under sync, capture in place` })
+    findings.push({
+      level: 'ok',
+      about: file,
+      what: `${countOf(tables.length, 'table')} under sync, capture in place`,
+    })
     for (const { table, reason } of refused)
       findings.push({ level: 'note', about: file, what: `${table} is not synced: ${reason}` })
     const pending = Object.values(counts.pending).reduce((sum, count) => sum + count, 0)
