@@ -178,7 +178,10 @@ export interface StoreSchema {
 
 /** A row where it stands between the replica and the cloud. */
 export interface LocalRow extends RowKey {
-  /** Every synced column, null when there is no row. */
+  /**
+   * Every synced column, null when there is no row. Of a row that is sent whole (not agreed live, or offered again) also
+   * what is known of columns that the table lacks.
+   */
   readonly fields: Fields | null
   /** The version agreed on; 0 when none was. */
   readonly base: number

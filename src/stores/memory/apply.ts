@@ -1,7 +1,7 @@
 import { sameValue, type Fields } from '../../kernel/values.ts'
 import type { WireRecord } from '../../protocol/records.ts'
 import { rowId, type MemoryFile } from './file.ts'
-import { differs, hasNews, rowOf } from './local-row.ts'
+import { differs, extrasOf, hasNews, rowOf } from './local-row.ts'
 import { placeRows } from './place.ts'
 import { UNKNOWN, type RowState } from './row-state.ts'
 import type { MemoryTable } from './table.ts'
@@ -65,20 +65,26 @@ function rowAfter(table: MemoryTable, { key, kind, record, fields }: Target): Fi
 }
 
 /** What is agreed on once the row stands. */
-function settleState(table: MemoryTable, { key, record, kind, at }: Target): void {
+function settleState(table: MemoryTable, target: Target): void {
+  const { key, record, kind, at } = target
   const before = table.state(key)
-  if (record === null) table.setState(key, UNKNOWN)
+  const image = keptExtras(table, before, target)
+  if (record === null) table.setState(key, { ...UNKNOWN, image })
   else if (before.parked !== null && before.parked.was !== null && before.parked.record === record) {
     // A parked record of a lost history that can stand now: an offered row from here on.
     table.setState(key, { ...liveState(table, before, record), was: before.parked.was })
     return
   } else if (record.deleted === true) {
     const { version, hlc, by } = record
-    table.setState(key, { ...UNKNOWN, version, hlc, by, agreed: 'deleted' })
+    table.setState(key, { ...UNKNOWN, version, hlc, by, agreed: 'deleted', image })
   } else table.setState(key, liveState(table, before, record))
   if (kind !== 'keep' || !differs(table, key)) table.marks.delete(key)
   else table.marks.set(key, at)
 }
+
+/** A row that stays although the cloud has it no longer is sent whole: with what newer replicas know of it. */
+const keptExtras = (table: MemoryTable, { image }: RowState, { kind, fields }: Target): Fields =>
+  kind === 'keep' && fields !== null ? extrasOf(table, { ...image, ...fields }) : {}
 
 function liveState(table: MemoryTable, before: RowState, record: WireRecord): RowState {
   const { version, hlc, by, fields: image = {} } = record

@@ -7,7 +7,7 @@ import type { Settlement } from '../../engine/store.ts'
 import { applyTargets } from './apply.ts'
 import { rowId, type MemoryFile } from './file.ts'
 import { release } from './holding.ts'
-import { differs, hasNews, rowOf } from './local-row.ts'
+import { differs, extrasOf, hasNews, rowOf } from './local-row.ts'
 import { noteIntegrity, setStatus } from './notes.ts'
 
 export function listInbox(
@@ -43,7 +43,7 @@ function agreeOn(file: MemoryFile, record: WireRecord): void {
   const { version, hlc, by } = record
   const live = record.deleted !== true
   const parked = state.parked !== null && state.parked.record.version <= version ? null : state.parked
-  const image = live ? (record.fields ?? {}) : {}
+  const image = live ? (record.fields ?? {}) : extrasOf(table, state.image)
   const agreed = live ? 'live' : 'deleted'
   // While it was held it may have met a newer one than this.
   const met = state.met > version ? state.met : 0

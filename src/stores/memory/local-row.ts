@@ -71,10 +71,20 @@ export function readLocalRow(file: MemoryFile, table: MemoryTable, key: string):
   const fields = table.rows.get(key) ?? null
   const { version: base, agreed, was } = state
   if (fields === null) return { ...place, fields, base, agreed, changed: [], claims: {}, was }
-  const whole = agreed !== 'live' || was !== null
-  const changed = whole ? table.columns : differingColumns(table, fields, state.image)
-  const claims = claimsTouched(table, fields, whole ? null : changed)
+  if (agreed !== 'live' || was !== null) {
+    // Whole rows carry what newer replicas know of them, or it would be lost with the row the cloud has not.
+    const whole = { ...extrasOf(table, state.image), ...fields }
+    const claims = claimsTouched(table, fields, null)
+    return { ...place, fields: whole, base, agreed, changed: Object.keys(whole), claims, was }
+  }
+  const changed = differingColumns(table, fields, state.image)
+  const claims = claimsTouched(table, fields, changed)
   return { ...place, fields, base, agreed, changed, claims, was }
+}
+
+/** The fields among these that the table has no columns for. */
+export function extrasOf(table: MemoryTable, fields: Fields): Fields {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => !table.columns.includes(name)))
 }
 
 /** The unique values of the indexes that have one of these columns; null: of all indexes. */

@@ -7,7 +7,10 @@ export interface RowState {
   /** The version agreed on; of an offered row the version that both histories have in common. */
   readonly version: number
   readonly agreed: 'none' | 'live' | 'deleted'
-  /** The agreed values themselves, columns that the table lacks included; empty unless agreed live. */
+  /**
+   * The agreed values themselves, columns that the table lacks included. Unless agreed live, only such columns, of a
+   * row that is to be sent whole.
+   */
   readonly image: Fields
   /** Time and writer of the agreed record. */
   readonly hlc: Hlc
@@ -52,6 +55,7 @@ export const UNKNOWN: RowState = {
 
 /** True when the state says no more than its absence. */
 export function saysNothing(state: RowState): boolean {
-  const { agreed, heldAt, met, parked, was } = state
-  return agreed === 'none' && heldAt === null && met === 0 && parked === null && was === null
+  const { agreed, heldAt, image, met, parked, was } = state
+  const isUnknown = agreed === 'none' && heldAt === null && met === 0 && parked === null && was === null
+  return isUnknown && Object.keys(image).length === 0
 }

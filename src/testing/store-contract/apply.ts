@@ -4,6 +4,7 @@ import {
   cursor,
   dirtyKeys,
   key,
+  merge,
   note,
   openFresh,
   parkedKeys,
@@ -175,6 +176,32 @@ export function applyContract(open: OpenStore): void {
       await h.app.addColumn('notes', { name: 'extra', type: 'TEXT' })
       await h.store.schema()
       expect(await rowsOf(h, 'notes')).toEqual([{ id: 'a', title: '2', body: '', extra: 'kept' }])
+      expect(await dirtyKeys(h.store)).toEqual([])
+    })
+
+    test('I1: a row that is sent whole takes along what the table has no columns for', async () => {
+      await using h = await openFresh(open)
+      const known = (id: string, version: number) =>
+        record('notes', version, { id, title: '1', body: '', extra: 'kept' })
+      await pull(h.store, [known('offered', 8), known('edited', 3)])
+      await h.store.rebase(cursor(5), 5, [])
+      const offered = await touch(h.store, 'notes', key('offered'))
+      expect(offered).toMatchObject({ was: 8, fields: { title: '1', extra: 'kept' } })
+      expect([...offered.changed].sort()).toEqual(['body', 'extra', 'id', 'title'])
+      await h.app.update('notes', { id: 'edited' }, { title: '2' })
+      const read = await touch(h.store, 'notes', key('edited'))
+      expect(read.changed).toEqual(['title'])
+      const gone = tombstone('notes', key('edited'), 6)
+      await merge(h.store, [{ read, decision: { kind: 'keep', fields: read.fields ?? {} }, record: gone }])
+      expect(await touch(h.store, 'notes', key('edited'))).toMatchObject({
+        agreed: 'deleted',
+        fields: { title: '2', extra: 'kept' },
+      })
+      await push(h.store, 9)
+      expect(await dirtyKeys(h.store)).toEqual([])
+      await h.app.addColumn('notes', { name: 'extra', type: 'TEXT' })
+      await h.store.schema()
+      expect((await rowsOf(h, 'notes')).map(({ extra }) => extra)).toEqual(['kept', 'kept'])
       expect(await dirtyKeys(h.store)).toEqual([])
     })
 
