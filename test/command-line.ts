@@ -51,7 +51,9 @@ export async function openMachine(): Promise<Machine> {
     },
     async serve(port = 0, tls) {
       const data = join(folder, 'cloud')
-      const cloud = await startCloud({ data, port, ...(tls === undefined ? {} : { tls }) })
+      // It shares its thread with the commands: a late event loop is their work.
+      const limits = { loopDelayMs: 0 }
+      const cloud = await startCloud({ data, port, limits, ...(tls === undefined ? {} : { tls }) })
       clouds.push(cloud)
       const { out } = await tidemark('cloud', 'token', 'create', '--data', data)
       await tidemark('config', 'set', 'token', out.trim())
