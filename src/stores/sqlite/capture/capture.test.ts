@@ -250,7 +250,9 @@ for (const driver of [betterSqlite3, nodeSqlite]) {
         CREATE TABLE child (number INTEGER PRIMARY KEY, t INTEGER UNIQUE REFERENCES t (k));
         INSERT INTO t VALUES ('007', 1), ('1.0', 1), ('x', 1)`)
       install(db)
-      db.exec("DELETE FROM t WHERE k = '007'; UPDATE t SET k = '2.0' WHERE k = '1.0'; UPDATE t SET v = 2 WHERE k = 'x'")
+      db.exec(
+        "DELETE FROM t WHERE k = '007'; UPDATE t SET k = '2.0' WHERE k = '1.0'; UPDATE t SET v = 2 WHERE k = 'x'",
+      )
       expect(marked(db, 't')).toEqual(expect.arrayContaining(['007', '1.0', '2.0', 'x']))
       db.close()
     })
