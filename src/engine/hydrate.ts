@@ -154,6 +154,23 @@ async function missingTables(
   return names.filter((name) => !covered.has(name))
 }
 
+/**
+ * What comes from here on is of the generation that answers now. Under the one before, whose end it lies past, it
+ * would look like rows of a lost history.
+ */
+async function goOn(
+  work: Work,
+  under: HydrateState,
+  place: HydratePlace,
+  { generation }: HydrateStart,
+): Promise<HydrateState> {
+  if (under.cursor.generation === generation.id) return under
+  const { generations } = await work.store.state()
+  const known = withGeneration(generations, generation)
+  await work.store.publish({ records: [], merged: [], notes: [], generations: known, place })
+  return { ...under, cursor: { ...under.cursor, generation: generation.id } }
+}
+
 interface Beginning {
   /** What to go on with; null: from the start. */
   readonly under: HydrateState | null
@@ -168,7 +185,7 @@ async function begin(
   head: HydrateStart,
   { under, before, tables, sweep }: Beginning,
 ): Promise<HydrateState> {
-  if (under !== null && under.place !== null) return under
+  if (under !== null && under.place !== null) return await goOn(work, under, under.place, head)
   const cursor: Cursor = {
     epoch: head.epoch,
     generation: head.generation.id,

@@ -253,7 +253,10 @@ export interface Publication {
   readonly generations?: readonly Generation[]
   /** Tombstones agreed at or below it may be forgotten. */
   readonly floor?: number
-  /** Part of the hydrate under way: where it goes on after this. Its cursor's `high` rises to what came. */
+  /**
+   * Part of the hydrate under way: where it goes on after this. Its cursor's `high` rises to what came, its generation
+   * is the last of `generations` where these are given.
+   */
   readonly place?: HydratePlace
   readonly notes: readonly InboxDraft[]
   /**

@@ -16,23 +16,22 @@ export function startHydrate(file: MemoryFile, hydrating: HydrateState): void {
 }
 
 /** Where the hydrate goes on, and which rows it brought, so that the sweep spares them. */
-export function noteArrivals(file: MemoryFile, { records, merged }: Publication, place: HydratePlace): void {
+export function noteArrivals(file: MemoryFile, publication: Publication, place: HydratePlace): void {
+  const { records, merged } = publication
   const { hydrating } = file.replica
   if (hydrating === null) return
-  file.setReplica({
-    hydrating: { ...hydrating, place, cursor: raiseHigh(hydrating.cursor, records, merged) },
-  })
+  file.setReplica({ hydrating: { ...hydrating, place, cursor: cursorAfter(hydrating.cursor, publication) } })
   if (!hydrating.sweep) return
   for (const record of records) file.came.set(rowId(record), true)
   for (const { read } of merged) file.came.set(rowId(read), true)
 }
 
 /** Rows may be newer than the head at which the hydrate began: a history lost later is noticed by them (I11). */
-function raiseHigh(cursor: Cursor, records: Publication['records'], merged: Publication['merged']): Cursor {
+function cursorAfter(cursor: Cursor, { records, merged, generations }: Publication): Cursor {
   let { high } = cursor
   for (const { version } of records) high = Math.max(high, version)
   for (const { record } of merged) high = Math.max(high, record?.version ?? 0)
-  return { ...cursor, high }
+  return { ...cursor, high, generation: generations?.at(-1)?.id ?? cursor.generation }
 }
 
 /** The end of a hydrate: what the cloud no longer has goes, its tables are covered. */

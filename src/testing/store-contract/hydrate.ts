@@ -54,6 +54,22 @@ export function hydrateContract(open: OpenStore): void {
       expect(await dirtyKeys(h.store)).toEqual([])
     })
 
+    test('I11: its cursor is of the newest generation that it goes on in', async () => {
+      await using h = await openFresh(open)
+      await h.store.startHydrate(start())
+      await pull(h.store, [live('a', 1)], { place: place('a') })
+      const generations = [
+        { id: 'g1', start: 0 },
+        { id: 'g2', start: 12 },
+      ]
+      await pull(h.store, [], { place: place('a'), generations })
+      await pull(h.store, [live('b', 14)], { place: place('b') })
+      await h.reopen()
+      const { hydrating, ...state } = await h.store.state()
+      expect(hydrating?.cursor).toEqual({ ...cursor(10, 14), generation: 'g2' })
+      expect(state).toMatchObject({ cursor: null, generations })
+    })
+
     test('I11: knows the highest version that came with it, through a restart', async () => {
       await using h = await openFresh(open)
       await h.store.startHydrate(start({ sweep: true }))

@@ -42,10 +42,11 @@ function expectAll(session: Session, table: SyncedTable, head: number): void {
 }
 
 /** Where the hydrate goes on, and which rows it brought, so that the sweep spares them. */
-export function noteArrivals(session: Session, { records, merged }: Publication, place: HydratePlace): void {
+export function noteArrivals(session: Session, publication: Publication, place: HydratePlace): void {
+  const { records, merged } = publication
   const hydrating = session.meta.get('hydrating')
   if (hydrating === null) return
-  session.meta.set('hydrating', { ...hydrating, place, cursor: raiseHigh(hydrating.cursor, records, merged) })
+  session.meta.set('hydrating', { ...hydrating, place, cursor: cursorAfter(hydrating.cursor, publication) })
   if (!hydrating.sweep) return
   for (const { table: name, key } of [...records, ...merged.map(({ read }) => read)]) {
     const table = session.table(name)
@@ -57,11 +58,11 @@ export function noteArrivals(session: Session, { records, merged }: Publication,
 }
 
 /** Rows may be newer than the head at which the hydrate began: a history lost later is noticed by them (I11). */
-function raiseHigh(cursor: Cursor, records: Publication['records'], merged: Publication['merged']): Cursor {
+function cursorAfter(cursor: Cursor, { records, merged, generations }: Publication): Cursor {
   let { high } = cursor
   for (const { version } of records) if (version > high) high = version
   for (const { record } of merged) if (record !== null && record.version > high) high = record.version
-  return { ...cursor, high }
+  return { ...cursor, high, generation: generations?.at(-1)?.id ?? cursor.generation }
 }
 
 /** The end of a hydrate: what the cloud no longer has goes, its tables are covered. */
