@@ -134,14 +134,22 @@ export class Model {
   }): void {
     if (record.fields === undefined) {
       for (const gone of this.#deletes) {
-        if (gone.fate === 'destroyed' && gone.table === record.table && gone.key === record.key)
-          gone.fate = 'live'
+        if (gone.fate !== 'destroyed' || gone.table !== record.table || gone.key !== record.key) continue
+        gone.fate = 'live'
+        this.#reviveAll(gone.seen)
       }
       return
     }
-    for (const id of tokensOf(record.fields)) {
-      const token = this.#tokens.get(id)
-      if (token?.fate === 'destroyed') token.fate = 'live'
+    this.#reviveAll([...tokensOf(record.fields)].flatMap((id) => this.#tokens.get(id) ?? []))
+  }
+
+  /** These, and what they had replaced on a disk that never sent it: it is wiped out no more than replaced. */
+  #reviveAll(tokens: readonly Token[]): void {
+    const stack = [...tokens]
+    for (let token = stack.pop(); token !== undefined; token = stack.pop()) {
+      if (token.fate !== 'destroyed') continue
+      token.fate = 'live'
+      stack.push(...token.parents)
     }
   }
 
