@@ -6,19 +6,47 @@ import type { Oracle, Step } from './oracle.ts'
 import { check, InvariantBroken } from './outcome.ts'
 import { rowId, showRow, type CloudView, type DiskView } from './view.ts'
 
+/** Where tokens are: asked for far more often than what is looked through changes. */
+export interface Presence {
+  has(token: string): boolean
+}
+
 /** Every token that is anywhere at all: on a disk, in a mutation, an inbox, parked, or in the cloud. */
-export function collectTokens(disks: readonly DiskView[], ...clouds: readonly CloudView[]): Set<string> {
-  const present = new Set<string>()
-  for (const disk of disks) {
-    for (const rows of disk.tables.values()) for (const row of rows.values()) addTokens(present, row)
-    for (const part of disk.inFlight?.parts ?? []) addFromText(present, part)
-    addListed(present, disk)
-  }
-  for (const cloud of clouds) {
+export function collectTokens(disks: readonly DiskView[], ...clouds: readonly CloudView[]): Presence {
+  const places = [...clouds.map(tokensInCloud), ...disks.flatMap(tokensOnDisk)]
+  return { has: (token) => places.some((place) => place.has(token)) }
+}
+
+function tokensInCloud(cloud: CloudView): ReadonlySet<string> {
+  return kept(cloud, (present) => {
     for (const record of cloud.records.values()) addTokens(present, record.fields)
     for (const answer of cloud.answers) addFromText(present, answer)
-  }
-  return present
+  })
+}
+
+function tokensOnDisk(disk: DiskView): readonly ReadonlySet<string>[] {
+  const tables = [...disk.tables.values()].map((rows) =>
+    kept(rows, (present) => {
+      for (const row of rows.values()) addTokens(present, row)
+    }),
+  )
+  const rest = kept(disk, (present) => {
+    for (const part of disk.inFlight?.parts ?? []) addFromText(present, part)
+    addListed(present, disk)
+  })
+  return [...tables, rest]
+}
+
+const sets = new WeakMap<object, ReadonlySet<string>>()
+
+/** Views and tables are the same objects as long as nothing in them changed. */
+function kept(of: object, collect: (into: Set<string>) => void): ReadonlySet<string> {
+  const known = sets.get(of)
+  if (known !== undefined) return known
+  const set = new Set<string>()
+  collect(set)
+  sets.set(of, set)
+  return set
 }
 
 /** Tokens that a person can find on this disk although they lost: inbox, parked rows, rows held or refused. */
@@ -42,12 +70,22 @@ function addTokens(present: Set<string>, fields: Fields | null | undefined): voi
 
 const TOKEN = /[a-z0-9-]+~\d+~\w+/g
 
+/** Texts are looked through again with every view that has them. */
+const MAX_TEXTS = 500
+const tokensByText = new Map<string, readonly string[]>()
+
 function addFromText(present: Set<string>, text: string): void {
-  for (const [token] of text.matchAll(TOKEN)) present.add(token)
+  let tokens = tokensByText.get(text)
+  if (tokens === undefined) {
+    tokens = [...text.matchAll(TOKEN)].map(([token]) => token)
+    if (tokensByText.size >= MAX_TEXTS) tokensByText.clear()
+    tokensByText.set(text, tokens)
+  }
+  for (const token of tokens) present.add(token)
 }
 
 /** I1: no committed write is nowhere. */
-export function checkNothingLost(model: Model, present: ReadonlySet<string>): void {
+export function checkNothingLost(model: Model, present: Presence): void {
   for (const token of model.owed()) {
     check(present.has(token.id), 'I1', () => `${token.id} of ${token.table} is nowhere`)
   }
@@ -89,7 +127,7 @@ export function excuseUnsent(model: Model, replica: string, restored: DiskView):
 }
 
 /** A fault just wiped out state: what is nowhere now is its doing and nobody else's. */
-export function excuseDestroyed(model: Model, present: ReadonlySet<string>): number {
+export function excuseDestroyed(model: Model, present: Presence): number {
   let excused = 0
   for (let again = true; again;) {
     again = false
@@ -119,7 +157,7 @@ export function excuseDeletes(
     if (gone.fate !== 'live') continue
     const id = rowId(gone.table, gone.key)
     const own = disks.get(gone.replica)?.tables.get(gone.table)?.get(gone.key)
-    const back = own === undefined ? [] : [...tokensOf(own)]
+    const back = own === undefined ? [] : tokensOf(own)
     // Taken by the cloud, however long ago: a tombstone stood there, or another row has come since.
     const records = [oracle.since(id, oracle.head).first, ...clouds.map((cloud) => cloud.records.get(id))]
     const buried = records.some(
@@ -304,7 +342,7 @@ export function checkDeletes(
     const id = rowId(gone.table, gone.key)
     const record = cloud.records.get(id)
     if (record?.fields === undefined || noted.has(id)) continue
-    const tokens = [...tokensOf(record.fields)].map((token) => model.get(token))
+    const tokens = tokensOf(record.fields).map((token) => model.get(token))
     const undone = tokens.every(
       (token) =>
         token !== undefined &&

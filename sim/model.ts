@@ -47,16 +47,15 @@ export class Model {
    */
   learn(replica: string, before: Tables, after: Tables, options: LearnOptions): void {
     this.#now = options.at
-    const present = new Set<string>()
-    for (const rows of after.values())
-      for (const row of rows.values()) for (const id of tokensOf(row)) present.add(id)
+    let known: Set<string> | null = null
+    const isThere = (id: string): boolean => (known ??= tokensIn(after)).has(id)
     for (const [table, rows] of before) {
       const now = after.get(table)
       for (const [key, row] of rows) {
         const next = now?.get(key)
         if (next === undefined) {
           const hidden = options.hidden?.(table, key)
-          this.#learnDelete(replica, table, key, { ...hidden, ...row }, present, hidden !== undefined)
+          this.#learnDelete(replica, table, key, { ...hidden, ...row }, isThere, hidden !== undefined)
         } else if (next !== row) this.#learnUpdate(row, next, options.settled === true)
       }
     }
@@ -95,14 +94,14 @@ export class Model {
     table: string,
     key: string,
     row: Fields,
-    present: ReadonlySet<string>,
+    isThere: (id: string) => boolean,
     agreed: boolean,
   ): void {
     const seen: Token[] = []
     for (const id of tokensOf(row)) {
       const token = this.#tokens.get(id)
       // A key change moves the tokens to another row: they were not deleted.
-      if (token !== undefined && !present.has(id)) seen.push(token)
+      if (token !== undefined && !isThere(id)) seen.push(token)
     }
     if (seen.length === 0) return
     const gone: DeleteToken = { replica, table, key, seen, agreed, fate: 'live', excused: false }
@@ -140,7 +139,7 @@ export class Model {
       }
       return
     }
-    this.#reviveAll([...tokensOf(record.fields)].flatMap((id) => this.#tokens.get(id) ?? []))
+    this.#reviveAll(tokensOf(record.fields).flatMap((id) => this.#tokens.get(id) ?? []))
   }
 
   /** These, and what they had replaced on a disk that never sent it: it is wiped out no more than replaced. */
@@ -227,11 +226,25 @@ export interface DeleteToken {
 /** Table → key → row. Rows that did not change are the same objects. */
 export type Tables = ReadonlyMap<string, ReadonlyMap<string, Fields>>
 
-/** The texts in a row that have the form of a token. */
-export function* tokensOf(fields: Fields): Generator<string> {
-  for (const value of Object.values(fields)) {
-    if (typeof value === 'string' && isToken(value)) yield value
-  }
+function tokensIn(tables: Tables): Set<string> {
+  const tokens = new Set<string>()
+  for (const rows of tables.values())
+    for (const row of rows.values()) for (const id of tokensOf(row)) tokens.add(id)
+  return tokens
 }
 
-export const isToken = (text: string): boolean => /^[a-z0-9-]+~\d+~\w+$/.test(text)
+/** The texts in a row that have the form of a token. */
+export function tokensOf(fields: Fields): readonly string[] {
+  const known = tokensByFields.get(fields)
+  if (known !== undefined) return known
+  const tokens = Object.values(fields).filter(
+    (value) => typeof value === 'string' && isToken(value),
+  ) as string[]
+  tokensByFields.set(fields, tokens)
+  return tokens
+}
+
+/** Rows never change: what was found in one once is in it for good. */
+const tokensByFields = new WeakMap<Fields, readonly string[]>()
+
+export const isToken = (text: string): boolean => text.includes('~') && /^[a-z0-9-]+~\d+~\w+$/.test(text)

@@ -17,6 +17,7 @@ import {
   collectTokens,
   excuseDeletes,
   excuseDestroyed,
+  type Presence,
 } from './invariants.ts'
 import { Model } from './model.ts'
 import { Network, type Serving } from './network.ts'
@@ -258,7 +259,7 @@ export class World {
     if (this.overwriting.size === 0) checkNothingLost(this.model, this.present())
   }
 
-  present(): ReadonlySet<string> {
+  present(): Presence {
     return collectTokens(this.views(), ...this.clouds)
   }
 
