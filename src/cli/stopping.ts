@@ -1,3 +1,6 @@
+/** What a request under way gets after Ctrl-C, in milliseconds: whoever sent it sends it again, without harm (I3). */
+export const STOP_MS = 1_500
+
 /** Resolves when the command is asked to stop. */
 export function untilStopped(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {

@@ -5,7 +5,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES, type Scope } from '../../protocol/routes.ts'
 import { openDirectory } from './directory.ts'
 import type { CliContext } from '../context.ts'
-import { untilStopped } from '../stopping.ts'
+import { STOP_MS, untilStopped } from '../stopping.ts'
 
 export interface CloudOptions {
   readonly data?: string
@@ -35,6 +35,7 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
     host: options.host,
     port: options.port,
     insecureLoopback: options.insecureLoopback === true,
+    limits: { stopMs: STOP_MS },
     ...tls,
   })
   output.result({ url: cloud.url, pid: process.pid }, [

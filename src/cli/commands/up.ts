@@ -11,7 +11,7 @@ import { SCOPES } from '../../protocol/routes.ts'
 import { engineSettings, type CliContext, type Connection } from '../context.ts'
 import { formatCount } from '../progress.ts'
 import { makeSample } from '../sample.ts'
-import { untilStopped } from '../stopping.ts'
+import { STOP_MS, untilStopped } from '../stopping.ts'
 import { describePlan, spaceOfFile, syncWithProgress } from './attach.ts'
 
 export interface UpOptions {
@@ -86,7 +86,7 @@ export async function up(context: CliContext, home: string, options: UpOptions):
 }
 
 /** The cloud shares its thread with both replicas here: a late event loop is their work, not an attack. */
-const LIMITS = { loopDelayMs: 0 }
+const LIMITS = { loopDelayMs: 0, stopMs: STOP_MS }
 
 async function startLocalCloud(home: string, port: number): Promise<Cloud> {
   const data = join(home, 'cloud')

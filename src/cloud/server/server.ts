@@ -18,6 +18,9 @@ import { createRates } from './rates.ts'
 import { trackSockets } from './sockets.ts'
 import { refuseUnknown } from './unknown-address.ts'
 
+/** What the last answers of a stop get to leave the machine, in milliseconds. */
+const FLUSH_MS = 100
+
 export interface ServerOptions {
   readonly handler: Handler
   readonly clock: Clock
@@ -93,8 +96,14 @@ export async function startServer(options: ServerOptions): Promise<Server> {
       options.handler.stop()
       const cancel = options.clock.after(limits.stopMs, () => sockets.destroyAll())
       sockets.closeWhenIdle()
+      let cancelQuiet = (): void => {}
+      // Connections without a request would hold the stop up: of those HTTP knows only the ones that had one.
+      sockets.whenQuiet(() => {
+        cancelQuiet = options.clock.after(FLUSH_MS, () => sockets.destroyAll())
+      })
       await app.close()
       cancel()
+      cancelQuiet()
     },
   }
 }

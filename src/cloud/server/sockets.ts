@@ -4,6 +4,8 @@ import type { Socket } from 'node:net'
 export interface Sockets {
   /** Closes every connection as soon as it has no request under way. */
   closeWhenIdle(): void
+  /** Calls `quiet` once, as soon as no request is under way on any of them. */
+  whenQuiet(quiet: () => void): void
   destroyAll(): void
 }
 
@@ -11,6 +13,13 @@ export interface Sockets {
 export function trackSockets(server: Server): Sockets {
   const open = new Set<Socket>()
   const answering = new Set<ServerResponse>()
+  let onQuiet: (() => void) | null = null
+  const tellQuiet = (): void => {
+    if (answering.size > 0 || onQuiet === null) return
+    const quiet = onQuiet
+    onQuiet = null
+    quiet()
+  }
   const add = (socket: Socket): void => {
     open.add(socket)
     socket.once('close', () => open.delete(socket))
@@ -18,7 +27,10 @@ export function trackSockets(server: Server): Sockets {
   server.on('connection', add)
   server.on('request', (_request, response: ServerResponse) => {
     answering.add(response)
-    response.once('close', () => answering.delete(response))
+    response.once('close', () => {
+      answering.delete(response)
+      tellQuiet()
+    })
   })
 
   return {
@@ -28,6 +40,10 @@ export function trackSockets(server: Server): Sockets {
         if (response.req.httpVersionMajor === 1 && !response.headersSent)
           response.setHeader('connection', 'close')
       }
+    },
+    whenQuiet(quiet) {
+      onQuiet = quiet
+      tellQuiet()
     },
     destroyAll() {
       for (const socket of open) socket.destroy()

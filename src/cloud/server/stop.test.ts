@@ -101,6 +101,21 @@ describe('a stop', () => {
     await cloud[Symbol.asyncDispose]()
   })
 
+  test('does not wait for connections on which nothing is asked', async () => {
+    const cloud = await serveTestCloud({ serverLimits: { stopMs: 60_000 } })
+    const port = Number(new URL(cloud.url).port)
+    const silent = connect(port, '127.0.0.1')
+    const begun = connect(port, '127.0.0.1', () => begun.write('POST /sync/push HTTP/1.1\r\nhost:'))
+    const closed = [silent, begun].map((socket) => new Promise((resolve) => socket.on('close', resolve)))
+    for (const socket of [silent, begun]) socket.on('error', () => {}).resume()
+    const start = await pushRow(cloud, 1, 1)
+    const waiting = pullFrom(cloud, start, 50)
+    await pause(100)
+    await Promise.all([cloud.close(), ...closed])
+    expect((await waiting).status).toBe(200)
+    await cloud[Symbol.asyncDispose]()
+  }, 20_000)
+
   test('is bounded: a request that never ends is cut', async () => {
     const cloud = await serveTestCloud({ serverLimits: { stopMs: 200 } })
     const socket = connect(Number(new URL(cloud.url).port), '127.0.0.1')
