@@ -152,5 +152,8 @@ const WORKS: { readonly [name: string]: () => Promise<object> } = {
 const run = WORKS[work]
 if (run === undefined)
   throw new Error(`there is no work of this name; there are ${Object.keys(WORKS).join(', ')}`)
-console.log(JSON.stringify(await run()))
+const { user, system } = process.cpuUsage()
+const result = await run()
+const used = process.cpuUsage({ user, system })
+console.log(JSON.stringify({ ...result, cpuMs: Math.round((used.user + used.system) / 1_000) }))
 process.exit(0)

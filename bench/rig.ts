@@ -8,9 +8,10 @@ import { promisify } from 'node:util'
 import Database from 'better-sqlite3'
 
 import { makeSample } from '../src/cli/sample.ts'
+import { BUILT } from './build.ts'
 
-const MAIN = new URL('../src/cli/main.ts', import.meta.url).pathname
-const CLIENT = new URL('./client.ts', import.meta.url).pathname
+const MAIN = join(BUILT, 'src/cli/main.js')
+const CLIENT = join(BUILT, 'bench/client.js')
 const runFile = promisify(execFile)
 
 /** A cloud in a process of its own, as people run it: tokens, durable log, HTTP on loopback. */

@@ -6,6 +6,7 @@ import { readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
+import { buildBench } from './build.ts'
 import { measureCapture } from './capture.ts'
 import { makeCities, measurePlain, startRig, type Rig } from './rig.ts'
 import { measureWriters } from './writers.ts'
@@ -83,6 +84,7 @@ async function uploadAndHydrate(
   return { a, b, space }
 }
 
+buildBench()
 {
   await using rig = await startRig()
   const { a, b, space } = await uploadAndHydrate(rig, rows, wanted('move'))

@@ -188,6 +188,8 @@ function repairTable(
     dictionary,
     sweep: outcome.sweep,
   })
+  // Rows may have changed while nobody marked them: no mark still vouches for what its row was when it was read.
+  table.states.raiseMarks()
   if (appeared.length > 0) {
     for (const column of appeared) markFilled(session, table, column)
     setApplying(connection, true)

@@ -79,7 +79,9 @@ export class States {
   readonly #readMark: Template
   readonly #addMark: Template
   readonly #removeMark: Template
+  readonly #removeMarkOf: Template
   readonly #firstMark: Template
+  readonly #raiseMarks: Template
 
   constructor(connection: Connection, number: number, keyLength: number) {
     const keys = Array.from({ length: keyLength }, (_, at) => keyColumn(at))
@@ -108,6 +110,11 @@ export class States {
       (place) => `INSERT INTO ${mark} (${list}, at) VALUES (${places(place, 1)}) ON CONFLICT DO NOTHING`,
     )
     this.#removeMark = new Template(connection, (place) => `DELETE FROM ${mark} WHERE ${where(place)}`)
+    this.#removeMarkOf = new Template(
+      connection,
+      (place) => `DELETE FROM ${mark} WHERE ${where(place)} AND at = ${place(keys.length)}`,
+    )
+    this.#raiseMarks = new Template(connection, () => `UPDATE ${mark} SET at = at + 1`)
     this.#firstMark = new Template(connection, () => `SELECT 1 FROM ${mark} LIMIT 1`)
   }
 
@@ -145,6 +152,16 @@ export class States {
 
   removeMark(key: Bounds): void {
     this.#removeMark.run(key)
+  }
+
+  /** Removes the mark of that very time: false when there is none, or the row was written again, which raises it. */
+  removeMarkOf(key: Bounds, at: number): boolean {
+    return this.#removeMarkOf.run({ values: [...key.values, BigInt(at)], casts: key.casts }).changes > 0
+  }
+
+  /** Raises the time of every mark by the least there is. */
+  raiseMarks(): void {
+    this.#raiseMarks.run(newBounds())
   }
 
   hasMarks(): boolean {

@@ -34,7 +34,11 @@ export function acknowledge(
     const bounds = table?.bindKey(change.key) ?? null
     if (table === undefined || bounds === null) continue
     if (outcome.kind === 'ok') {
-      const state = agree(session, table, bounds, change, outcome.version, time)
+      const { version } = outcome
+      const state = isPlainInsert(session, table, change)
+        ? (agreeNew(session, table, bounds, change, version, time) ??
+          agree(session, table, bounds, change, version, time))
+        : agree(session, table, bounds, change, version, time)
       const states = before.get(table.name)
       if (change.base === 0) calm.add(table.number)
       if (states === undefined) before.set(table.name, new Map([[change.key, state]]))
@@ -43,6 +47,37 @@ export function acknowledge(
   }
   for (const number of calm) calmRekeys(session.connection, number)
   return { before, floor }
+}
+
+/** A row that the cloud did not have, of which nothing is parked and no column is unknown. */
+function isPlainInsert(session: Session, table: SyncedTable, { base, op, was, fields }: Change): boolean {
+  if (base !== 0 || op !== 'put' || was !== undefined || fields === undefined) return false
+  return session.parking.isEmpty(table.number) && table.extraOf(table.own(fields)) === null
+}
+
+/** The first upload's rows, without a detour: null, with nothing done, where something is known of the row. */
+function agreeNew(
+  session: Session,
+  table: SyncedTable,
+  bounds: Bounds,
+  { key, fields = {}, hlc }: Change,
+  version: number,
+  time: Hlc,
+): RowState | null {
+  const own = table.own(fields)
+  const image = table.codec.encode(own)
+  const live: RowState = { version, agreed: 'live', own: true, image, extra: null, was: null, unseen: false }
+  if (!table.states.add(bounds, live)) return null
+  session.quarantine.remove(table.number, key)
+  session.waiting.remove(table.number, key)
+  if (!isUnwritten(table, bounds, hlc))
+    settleMark(
+      table,
+      bounds,
+      { ...live, image: Uint8Array.from(table.codec.encode(own)) },
+      Math.max(time, hlc),
+    )
+  return NO_STATE
 }
 
 /** The image becomes what was pushed, not what the row is now: an edit made meanwhile stays dirty. */
@@ -74,7 +109,8 @@ function agree(
   if (change.op === 'delete') {
     const deleted: RowState = { ...agreed, agreed: 'deleted', image: null, extra: null }
     states.write(bounds, deleted)
-    settleMark(table, bounds, deleted, Math.max(time, change.hlc))
+    if (!isUnwritten(table, bounds, change.hlc))
+      settleMark(table, bounds, deleted, Math.max(time, change.hlc))
     return state
   }
   const fields = table.own(change.fields ?? {})
@@ -88,7 +124,7 @@ function agree(
     extra: Object.keys(extra).length === 0 ? null : extra,
   }
   states.write(bounds, live)
-  settleMark(table, bounds, live, Math.max(time, change.hlc))
+  if (!isUnwritten(table, bounds, change.hlc)) settleMark(table, bounds, live, Math.max(time, change.hlc))
   return state
 }
 
@@ -112,6 +148,13 @@ function noteLost(session: Session, table: SyncedTable, bounds: Bounds, parked: 
     reason: 'A row of the lost history could not stand and met another one.',
   })
 }
+
+/**
+ * Takes the mark away where it is still the one that was sent: every write raises it, so that the row is as it was
+ * then. A row may only go without its mark being raised where a table has to be swept for displaced rows.
+ */
+const isUnwritten = (table: SyncedTable, bounds: Bounds, at: Hlc): boolean =>
+  !table.sweep && table.states.removeMarkOf(bounds, at)
 
 /** A row that equals its image has no mark, a row that differs has one. */
 function settleMark(table: SyncedTable, bounds: Bounds, { image }: RowState, at: Hlc): void {
