@@ -21,6 +21,8 @@ export interface DictionaryColumn {
   readonly fill: Encoded
   /** The column is gone; its id stays taken. */
   readonly retired?: true
+  /** Names it had before the application renamed it, the last first: older replicas know it by them. */
+  readonly was?: readonly string[]
 }
 
 /** Columns whose values travel. */
@@ -36,6 +38,7 @@ export function updateDictionary(
   shape: Shape,
   before: Dictionary | null,
   encoding: TextEncoding,
+  isRenamed: (from: DictionaryColumn, to: DictionaryColumn) => boolean = () => false,
 ): DictionaryChange {
   const carried = carriedColumns(shape)
   const names = new Set(carried.map(({ name }) => name))
@@ -45,7 +48,13 @@ export function updateDictionary(
   const live = new Set(known.filter(({ retired }) => retired !== true).map(({ name }) => name))
   const appeared = carried.filter(({ name }) => !live.has(name))
   const fills = readDefaults(connection, appeared, shape.strict, encoding)
-  const added = appeared.map(({ name }, at) => ({ id: known.length + at, name, fill: fills[at] ?? null }))
+  const added = appeared.map(({ name }, at): DictionaryColumn => {
+    const column = { id: known.length + at, name, fill: fills[at] ?? null }
+    const from = before === null ? undefined : placeHolder(before, carried, name)
+    return from !== undefined && isRenamed(from, column)
+      ? { ...column, was: [from.name, ...(from.was ?? [])] }
+      : column
+  })
   const retired = new Set(known.filter((column) => column.retired === true).map(({ name }) => name))
   return {
     dictionary: { columns: [...known, ...added], key: keySignature(shape), rekeys: before?.rekeys ?? 0 },
@@ -53,6 +62,33 @@ export function updateDictionary(
     returned: added.filter(({ name }) => retired.has(name)).map(({ name }) => name),
     changed: added.length > 0 || known.some((column, at) => column !== before?.columns[at]),
   }
+}
+
+/**
+ * The column that stood where a new one stands now, and is gone: `RENAME COLUMN` leaves the others around it as they
+ * were. Ids are in the order of the columns, a renamed one has the place of its first name; in a table made anew in
+ * another order nothing may be found.
+ */
+function placeHolder(
+  before: Dictionary,
+  carried: readonly ShapeColumn[],
+  name: string,
+): DictionaryColumn | undefined {
+  const names = carried.map((column) => column.name)
+  const placeOf = ({ id, was = [] }: DictionaryColumn): number =>
+    Math.min(id, ...before.columns.filter((other) => was.includes(other.name)).map((other) => other.id))
+  const live = before.columns
+    .filter(({ retired }) => retired !== true)
+    .sort((a, b) => placeOf(a) - placeOf(b))
+  const old = live.map((column) => column.name)
+  const at = names.indexOf(name)
+  const isStaying = (other: string | undefined): boolean =>
+    other !== undefined && names.includes(other) && old.includes(other)
+  // Counted from the nearest column in front that stayed.
+  let steps = 1
+  while (at - steps >= 0 && !isStaying(names[at - steps])) steps++
+  const from = live[(at - steps < 0 ? -1 : old.indexOf(names[at - steps] ?? '')) + steps]
+  return from === undefined || names.includes(from.name) ? undefined : from
 }
 
 export interface DictionaryChange {

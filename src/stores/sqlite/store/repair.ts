@@ -15,6 +15,7 @@ import { readShapes } from '../shape/read.ts'
 import type { FileShapes, Shape } from '../shape/shape.ts'
 import { newBounds, pushRaw, pushValue, Template } from './bind.ts'
 import {
+  codecOf,
   dropDictionary,
   keySignature,
   readDictionaries,
@@ -24,6 +25,7 @@ import {
   type DictionaryColumn,
 } from './dictionary.ts'
 import { markSql, rowKeysSql } from './joined-rows.ts'
+import { isRenamed } from './renamed.ts'
 import { restoreColumns } from './restore-columns.ts'
 import type { Catalogue, Session } from './session.ts'
 import { createStateTable, dropStateTable } from './state-tables.ts'
@@ -168,6 +170,7 @@ function repairTable(
     shape,
     kept,
     session.encoding,
+    (from, to) => kept !== null && isRenamed(session, number, shape, codecOf(kept), from, to),
   )
   if (changed) saveDictionary(connection, number, dictionary)
   if (kept === null) {
@@ -193,16 +196,20 @@ function repairTable(
   if (appeared.length > 0) {
     for (const column of appeared) markFilled(session, table, column)
     setApplying(connection, true)
-    restoreColumns(table, synced, appeared)
+    restoreColumns(session, table, synced, appeared, kept)
     setApplying(connection, false)
   }
   if (returned.length > 0) uncover(session, name)
   if (outcome.found === 'broken' || outcome.found === 'absent') suspect(session, name)
 }
 
+/** The first moment there was. */
+const RENAMED_AT = 1n
+
 /** Rows in which a new column is not what `ADD COLUMN` fills in: a migration wrote it, perhaps unseen. */
 function markFilled(session: Session, table: SyncedTable, column: DictionaryColumn): void {
-  const bounds = pushRaw(newBounds(), BigInt(session.time))
+  // What a renamed column holds is no new edit: whatever others have written under the new name is later.
+  const bounds = pushRaw(newBounds(), column.was === undefined ? BigInt(session.time) : RENAMED_AT)
   if (!pushValue(bounds, column.fill, session.encoding)) return
   const name = `t.${quoteName(column.name)} COLLATE BINARY`
   const source = (place: (at: number) => string) => rowKeysSql(table, `${name} IS NOT ${place(1)}`)

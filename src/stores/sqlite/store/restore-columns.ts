@@ -1,11 +1,13 @@
-import { sameValue, type Encoded } from '../../../kernel/values.ts'
+import { sameValue, type Encoded, type Fields } from '../../../kernel/values.ts'
+import type { InboxDraft } from '../../../engine/inbox.ts'
 import { keyColumn } from '../capture/names.ts'
 import { SqliteFailure } from '../driver/failure.ts'
 import { readTriggerEffects } from '../shape/trigger-effects.ts'
 import type { Bounds } from './bind.ts'
 import { decodeValue, placesOf, selectList } from './decode.ts'
-import type { DictionaryColumn } from './dictionary.ts'
+import { codecOf, type Dictionary, type DictionaryColumn } from './dictionary.ts'
 import { stateTable } from './names.ts'
+import type { Session } from './session.ts'
 import { decodeState, STATE_PLACES, stateColumns, type RowState } from './states.ts'
 import type { SyncedTable } from './synced-table.ts'
 import { Unfit } from './unfit.ts'
@@ -16,21 +18,34 @@ import { withoutWriters } from './user-triggers.ts'
  * filled the column itself meanwhile, its value stands as an edit.
  */
 export function restoreColumns(
+  session: Session,
   table: SyncedTable,
   synced: ReadonlySet<string>,
   appeared: readonly DictionaryColumn[],
+  before: Dictionary,
 ): void {
   const kept = readKept(table).filter(({ state }) =>
     appeared.some(({ name }) => Object.hasOwn(state.extra ?? {}, name)),
   )
   if (kept.length === 0) return
   const effects = readTriggerEffects(table.connection, synced)
+  const codec = codecOf(before)
+  const isUnsent = (
+    { was: [name = ''] = [] }: DictionaryColumn,
+    value: Encoded,
+    { image }: RowState,
+  ): boolean => image !== null && codec.changed({ [name]: value }, image).length > 0
   withoutWriters(table.connection, effects, [table.name], () => {
-    for (const { key, state } of kept) restoreRow(table, key, state, appeared)
+    for (const row of kept) {
+      const notes = restoreRow(table, row, appeared, isUnsent)
+      for (const note of notes) session.note(note)
+    }
   })
 }
 
 interface KeptRow {
+  /** Canonical. */
+  readonly text: string
   readonly key: Bounds
   readonly state: RowState
 }
@@ -49,33 +64,68 @@ function readKept(table: SyncedTable): readonly KeptRow[] {
       const values = table.keyNames.map((_, at) =>
         decodeValue(row, STATE_PLACES + at * placesOf('exact'), 'exact', table.encoding),
       )
-      const key = table.bindKey(table.keyOfValues(values as readonly Encoded[]))
+      const text = table.keyOfValues(values as readonly Encoded[])
+      const key = table.bindKey(text)
       const state = decodeState(row, 0)
-      return key === null || state === null ? [] : [{ key, state }]
+      return key === null || state === null ? [] : [{ text, key, state }]
     })
 }
 
+/** Answers what was decided between two values of a renamed column. */
 function restoreRow(
   table: SyncedTable,
-  key: Bounds,
-  state: RowState,
+  { text, key, state }: KeptRow,
   appeared: readonly DictionaryColumn[],
-): void {
+  isUnsent: (column: DictionaryColumn, value: Encoded, state: RowState) => boolean,
+): readonly InboxDraft[] {
   const row = table.rows.read(key)
-  if (row === null) return
+  if (row === null) return []
   const extra: { [name: string]: Encoded } = { ...state.extra }
   const back: { [name: string]: Encoded } = {}
-  for (const { name, fill } of appeared) {
+  const notes: InboxDraft[] = []
+  for (const column of appeared) {
+    const { name, fill } = column
     const value = extra[name]
     if (value === undefined || !Object.hasOwn(extra, name)) continue
-    const isFilled = !sameValue(row[name], fill)
-    if (!isFilled && !tryRestore(table, key, name, value)) continue
-    // What the column makes of the value is no edit; what the application filled in is one.
-    back[name] = isFilled ? value : (table.rows.read(key)?.[name] ?? null)
+    const own = row[name] ?? null
+    const isApart = column.was !== undefined && !sameValue(own, value)
+    // What the application has filled in is an edit; under a new name it is one where the old name's was not sent.
+    const stands = column.was === undefined ? !sameValue(own, fill) : isUnsent(column, own, state)
+    if (!stands && !tryRestore(table, key, name, value)) continue
+    // What this replica sent under the old name may be later than what it meets (I7): nobody here can tell.
+    if (isApart && (stands ? isUnsent(column, value, state) : state.own))
+      notes.push(noteOf(table, text, name, { row, state, chosen: stands ? 'local' : 'remote' }))
+    // What the column makes of the value is no edit.
+    back[name] = stands ? value : (table.rows.read(key)?.[name] ?? null)
     delete extra[name]
   }
   const image = state.image === null ? null : Uint8Array.from(table.codec.encode(back, state.image))
   table.states.write(key, { ...state, image, extra: Object.keys(extra).length === 0 ? null : extra })
+  return notes
+}
+
+function noteOf(
+  table: SyncedTable,
+  key: string,
+  column: string,
+  {
+    row,
+    state,
+    chosen,
+  }: { readonly row: Fields; readonly state: RowState; readonly chosen: 'local' | 'remote' },
+): InboxDraft {
+  const fields = { ...row, ...state.extra }
+  return {
+    kind: 'field',
+    table: table.name,
+    key,
+    columns: [column],
+    local: row,
+    remote: { table: table.name, key, version: state.version, hlc: 0, by: 'renamed', fields },
+    chosen,
+    by: 'renamed column',
+    reason: 'The column was renamed here; another replica had written it under the new name already.',
+  }
 }
 
 /** A value that the new column refuses stays where it was kept. */

@@ -25,6 +25,8 @@ export class SyncedTable {
   readonly states: States
   /** Names of the columns that travel. */
   readonly names: readonly string[]
+  /** Columns that had other names, which no column bears now. */
+  readonly renamed: readonly { readonly name: string; readonly was: readonly string[] }[]
   /** A column has the name of something every object has, `constructor` say. */
   readonly #odd: boolean
   readonly #columns: ReadonlySet<string>
@@ -59,6 +61,10 @@ export class SyncedTable {
     this.names = this.rows.names
     this.#odd = this.names.some((name) => name in {})
     this.#columns = new Set(this.names)
+    this.renamed = table.dictionary.columns.flatMap(({ name, was = [], retired }) => {
+      const gone = was.filter((old) => !this.#columns.has(old))
+      return retired === true || gone.length === 0 ? [] : [{ name, was: gone }]
+    })
     this.#affinities = table.shape.columns
       .filter(({ name, affinity }) => this.#columns.has(name) && affinity !== 'BLOB')
       .map(({ name, affinity }) => ({ name, affinity }))

@@ -8,6 +8,7 @@ import { withhold } from '../holding.ts'
 import { noteArrivals } from '../hydrate.ts'
 import { noteIntegrity } from '../integrity.ts'
 import { Retreat } from '../retreat.ts'
+import { bridgeNote, bridgeRecord, editNote, type Bridged } from '../renamed.ts'
 import type { Session } from '../session.ts'
 import { NO_STATE, type RowState } from '../states.ts'
 import type { SyncedTable } from '../synced-table.ts'
@@ -216,10 +217,25 @@ function specialTarget(
     table.states.write(bounds, NO_STATE)
     return { ...target, kind: 'record', fields: null, at: 0 }
   }
-  if (record.deleted === true || record.fields === undefined || !follows.changed.has(id)) return null
-  const fields = followFields(follows, id, record.fields)
+  if (record.deleted === true || record.fields === undefined) return null
+  const bridged = bridgeRecord(table, record)
+  if (bridged !== null) noteBridge(session, table, record, bridged, bounds)
+  const known = bridged?.fields ?? record.fields
+  const fields = follows.changed.has(id) ? followFields(follows, id, known) : known
   if (fields === record.fields) return null
-  return { ...target, kind: 'keep', fields, at: table.states.readMark(bounds) ?? session.time }
+  const at = table.states.readMark(bounds) ?? (fields === bridged?.fields ? bridged.at : session.time)
+  return { ...target, kind: 'keep', fields, at }
+}
+
+function noteBridge(
+  session: Session,
+  table: SyncedTable,
+  record: WireRecord,
+  bridged: Bridged,
+  bounds: CleanRecord['bounds'],
+): void {
+  const note = bridgeNote(table, record, bridged, table.states.read(bounds))
+  if (note !== null) session.note(note)
 }
 
 function addMerged(
@@ -252,6 +268,21 @@ function addMerged(
         at: 0,
       },
     )
+    return
+  }
+  const bridged = record === null || bounds === null ? null : bridgeRecord(table, record)
+  if (record !== null && bridged !== null && bounds !== null) {
+    const kept = decision.kind === 'keep' ? decision.fields : null
+    // A local edit of the column stands; what came under its old name is in the note.
+    const isEdited = ({ column }: Bridged['taken'][number]): boolean =>
+      kept !== null && read.agreed === 'live' && read.changed.includes(column)
+    const [beaten, taken] = [bridged.taken.filter(isEdited), bridged.taken.filter((one) => !isEdited(one))]
+    if (beaten.length > 0) session.note(editNote(read, record, bridged, beaten))
+    noteBridge(session, table, record, { ...bridged, taken }, bounds)
+    const values = taken.map(({ column }) => [column, bridged.fields[column] ?? null] as const)
+    const fields = followFields(follows, id, { ...(kept ?? bridged.fields), ...Object.fromEntries(values) })
+    const time = Math.max(at, bridged.at)
+    workOf(table).targets.push({ key, bounds, record, fresh: true, at: time, kind: 'keep', fields })
     return
   }
   const fields: Fields | null = decision.kind === 'keep' ? followFields(follows, id, decision.fields) : null
