@@ -5,7 +5,7 @@ import { nodeSqlite } from '../../src/stores/sqlite/driver/node-sqlite.ts'
 import { livePair, type PairTally } from './pair/life.ts'
 
 /** More with `TIDEMARK_PAIR_CASES`; others with `TIDEMARK_PAIR_SEED`. */
-const CASES = Number(process.env['TIDEMARK_PAIR_CASES'] ?? 100)
+const CASES = Number(process.env['TIDEMARK_PAIR_CASES'] ?? 120)
 const SEED = Number(process.env['TIDEMARK_PAIR_SEED'] ?? 1)
 
 for (const driver of [betterSqlite3, nodeSqlite]) {

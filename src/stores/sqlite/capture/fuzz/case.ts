@@ -30,6 +30,8 @@ export interface FuzzTable {
   readonly strict: boolean
   /** Targets for ON CONFLICT: column lists of unique constraints and plain unique indexes. */
   targets: string[]
+  /** Columns that refer to a key column of a table, this one or another. */
+  references: { column: string; readonly table: FuzzTable; readonly at: number }[]
   /** Names of indexes made by CREATE INDEX, with the columns they need. */
   indexes: { name: string; columns: string[] }[]
 }

@@ -6,6 +6,7 @@ import { quoteName } from '../../driver/driver.ts'
 import { installCapture, verifyCapture } from '../capture.ts'
 import { markTable } from '../names.ts'
 import type { FuzzCase } from './case.ts'
+import { featuresOf, type Feature } from './features.ts'
 import { missedKeys, unraisedKeys, type Moment } from './check.ts'
 import { LIST_TABLES, marksSql, OTHERS_SQL, rowsSql, STANDING_SQL, SWEEPS_SQL } from './snapshot.ts'
 
@@ -27,6 +28,8 @@ export interface Tally {
   repairs: number
   /** Cases in which triggers that do nothing make the same difference. */
   known: number
+  /** How often each was met. */
+  readonly features: Map<Feature, number>
 }
 
 export const newTally = (): Tally => ({
@@ -37,6 +40,7 @@ export const newTally = (): Tally => ({
   sweeps: 0,
   repairs: 0,
   known: 0,
+  features: new Map(),
 })
 
 /**
@@ -130,6 +134,16 @@ function compareRuns(
     // After a failed insert the last row number is whatever SQLite left there.
     if (a !== 'done' || kind === 'schema') for (const connection of [captured, plain]) connection.exec(EVEN)
     const now = readMoment(captured, capture)
+    if (a === 'done') {
+      for (const feature of featuresOf({
+        ...fuzzCase,
+        step: { kind, sql },
+        shapes: capture.shapes,
+        before,
+        now,
+      }))
+        tally.features.set(feature, (tally.features.get(feature) ?? 0) + 1)
+    }
     if (kind === 'schema') {
       // Columns may be others now: rows are compared from here on. Marks stay.
       base = before = now

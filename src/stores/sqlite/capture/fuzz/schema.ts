@@ -71,17 +71,30 @@ function addTable(chance: Chance, schema: FuzzSchema, name: string): void {
     targets.push(some)
   }
   if (chance.hinders(10)) definitions.push(`CHECK (${quoteName(chance.pick(plain))} IS NOT 4)`)
-  if (chance.hinders(35) && schema.tables.length > 0)
-    definitions.push(foreignKey(chance, chance.pick(schema.tables), plain))
-  else if (chance.hinders(10))
-    definitions.push(
-      `FOREIGN KEY (${quoteName(chance.pick(plain))}) REFERENCES ${quoteName(name)}${actions(chance)}`,
-    )
+  const references: FuzzTable['references'] = []
+  const table: FuzzTable = {
+    name,
+    columns,
+    key,
+    rowidAlias,
+    withoutRowid,
+    strict,
+    targets,
+    indexes: [],
+    references,
+  }
+  if (chance.hinders(45) && schema.tables.length > 0)
+    definitions.push(foreignKey(chance, chance.pick(schema.tables), plain, references))
+  else if (chance.hinders(10)) {
+    const column = chance.pick(plain)
+    references.push({ column, table, at: 0 })
+    definitions.push(`FOREIGN KEY (${quoteName(column)}) REFERENCES ${quoteName(name)}${actions(chance)}`)
+  }
   const options = [...(withoutRowid ? ['WITHOUT ROWID'] : []), ...(strict ? ['STRICT'] : [])]
   schema.statements.push(
     `CREATE TABLE ${quoteName(name)} (${definitions.join(', ')}) ${options.join(', ')}`.trim(),
   )
-  schema.tables.push({ name, columns, key, rowidAlias, withoutRowid, strict, targets, indexes: [] })
+  schema.tables.push(table)
 }
 
 const collate = (chance: Chance, percent: number): string =>
@@ -133,9 +146,15 @@ function primaryKey(
   return `PRIMARY KEY (${terms.join(', ')})${onConflict(chance)}`
 }
 
-function foreignKey(chance: Chance, parent: FuzzTable, columns: readonly string[]): string {
+function foreignKey(
+  chance: Chance,
+  parent: FuzzTable,
+  columns: readonly string[],
+  references: FuzzTable['references'],
+): string {
   const [first, second] = [chance.pick(columns), chance.pick(columns)]
   const from = parent.key.length === 1 ? [first] : parent.key.map((_, at) => (at === 0 ? first : second))
+  for (const [at, column] of from.entries()) references.push({ column, table: parent, at })
   return `FOREIGN KEY (${from.map(quoteName).join(', ')}) REFERENCES ${quoteName(parent.name)} (${parent.key.map(quoteName).join(', ')})${actions(chance)}`
 }
 

@@ -24,7 +24,16 @@ export function runCaseInShell(
   tally: Tally,
 ): Failure | null {
   const failure = runOnce(program, driver, folder, fuzzCase, tally, false)
-  if (failure === null || failure.kind === 'missed') return failure
+  if (failure === null) return null
+  // SQLite 3.40 breaks a file by some upserts in which a row displaces others: what follows says nothing.
+  const [line] = spawnSync(program, ['-batch', join(folder, 'plain.db'), 'PRAGMA integrity_check'], {
+    encoding: 'utf8',
+  }).stdout.split('\n')
+  if (line !== 'ok' && !/^(NULL value|CHECK constraint|NUMERIC value|TEXT value|NOT NULL)/.test(line ?? '')) {
+    tally.known++
+    return null
+  }
+  if (failure.kind === 'missed') return failure
   const again = runOnce(program, driver, folder, fuzzCase, newTally(), true)
   if (again === null) tally.known++
   return again

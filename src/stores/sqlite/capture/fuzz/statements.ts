@@ -33,13 +33,24 @@ export function insertStatement(chance: Chance, schema: FuzzSchema, table: FuzzT
     const list = columns.map(() => quoteName(chance.pick(from.columns).name)).join(', ')
     return `INSERT${or} INTO ${target} (${names}) SELECT ${list} FROM ${quoteName(from.name)} WHERE ${condition(chance, from)}${upsert}`
   }
-  const value = (column: FuzzColumn): string =>
-    chance.is(15) && column.name !== rowid
+  const value = (column: FuzzColumn): string => {
+    const parent = parentValue(chance, table, column.name)
+    if (parent !== null) return parent
+    return chance.is(15) && column.name !== rowid
       ? heldValue(chance, table, column.name)
       : literal(chance, column.type)
+  }
   const row = (): string => `(${columns.map(value).join(', ')})`
   const rows = Array.from({ length: chance.pick([1, 1, 2, 3]) }, row)
   return `INSERT${or} INTO ${target} (${names}) VALUES ${rows.join(', ')}${upsert}`
+}
+
+/** Mostly a key of the table that the column refers to, or children would never have parents. */
+function parentValue(chance: Chance, table: FuzzTable, column: string): string | null {
+  const reference = table.references.find((one) => one.column === column)
+  if (reference === undefined || !chance.is(75)) return null
+  const key = quoteName(reference.table.key[reference.at] ?? '')
+  return `(SELECT ${key} FROM ${quoteName(reference.table.name)} ORDER BY typeof(${key}), ${key} COLLATE BINARY LIMIT 1 OFFSET ${chance.int(0, 2)})`
 }
 
 function upsertClauses(chance: Chance, table: FuzzTable): string {
@@ -159,7 +170,15 @@ export function schemaSteps(chance: Chance, schema: FuzzSchema, serial: number, 
       return [step(sql), { kind: 'repair', sql: '' }]
     }
     case 'drop column': {
-      const column = chance.pick(table.columns)
+      // Mostly one that nothing but indexes of its own depends on.
+      const free = table.columns.filter(
+        ({ name, generated }) =>
+          !generated &&
+          !table.key.includes(name) &&
+          !table.targets.some((target) => target.includes(quoteName(name))) &&
+          !table.references.some((reference) => reference.column === name),
+      )
+      const column = chance.pick(free.length > 0 && chance.is(80) ? free : table.columns)
       const using = table.indexes.filter((index) => index.columns.includes(column.name))
       table.indexes = table.indexes.filter((index) => !using.includes(index))
       if (table.columns.length > table.key.length + 1)
@@ -204,6 +223,7 @@ export function schemaSteps(chance: Chance, schema: FuzzSchema, serial: number, 
 function recreated(table: FuzzTable): string {
   table.columns = table.columns.filter((column) => !column.generated)
   table.indexes = []
+  table.references = []
   table.targets = [table.key.map(quoteName).join(', ')]
   const columns = table.columns.map((column) => `${quoteName(column.name)} ${column.type}`)
   return `${columns.join(', ')}, PRIMARY KEY (${table.key.map(quoteName).join(', ')})`
@@ -215,4 +235,5 @@ function renameColumn(table: FuzzTable, from: string, to: string): void {
   table.key = table.key.map((name) => (name === from ? to : name))
   table.targets = table.targets.map((target) => target.replaceAll(quoteName(from), quoteName(to)))
   for (const index of table.indexes) index.columns = index.columns.map((name) => (name === from ? to : name))
+  for (const reference of table.references) if (reference.column === from) reference.column = to
 }
