@@ -1,4 +1,4 @@
-import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
+import { ERRORS, TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 
 /** Where a command prints: people read lines, machines one JSON value. */
 export interface Output {
@@ -73,22 +73,29 @@ export function reportError(output: Output, thrown: unknown): number {
   const error = toTidemarkError(thrown)
   if (output.json) output.result({ error }, [])
   else {
-    output.warn(`tidemark: ${error.message}`)
+    output.warn(`tidemark: ${describeError(error)}`)
     for (const line of describeDetails(error)) output.warn(`  ${line}`)
-    output.warn(`  ${error.hint}`)
+    // The hint of what is not found is about addresses of the API; a command's own sentence says more.
+    if (error.code !== 'not_found') output.warn(`  ${error.hint}`)
     if (error.code === 'internal' && error.cause instanceof Error)
       output.warn(`  ${error.cause.stack ?? error.cause.message}`)
   }
   return exitCodeOf(error)
 }
 
+/** What happened, in words: SQLite's names for it are for the details. */
+export const describeError = ({ code, message }: TidemarkError): string =>
+  message.startsWith('SQLITE_') ? ERRORS[code].title : message
+
 function describeDetails(error: TidemarkError): readonly string[] {
-  return Object.entries(error.details)
-    .filter(([, value]) => typeof value === 'string' || typeof value === 'number')
-    .map(([name, value]) => `${name}: ${String(value)}`)
+  return Object.entries(error.details).flatMap(([name, value]) => {
+    const values: readonly unknown[] = Array.isArray(value) ? value : [value]
+    const isPlain = values.every((one) => typeof one === 'string' || typeof one === 'number')
+    return isPlain && values.length > 0 ? [`${name}: ${values.join(', ')}`] : []
+  })
 }
 
-function exitCodeOf(error: TidemarkError): number {
+export function exitCodeOf(error: TidemarkError): number {
   if (['bad_usage', 'config_invalid', 'node_too_old'].includes(error.code)) return EXIT.usage
   if (error.code === 'network' || error.code === 'unavailable') return EXIT.offline
   return error.status === 401 || error.status === 403 ? EXIT.refused : EXIT.failed

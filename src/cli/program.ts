@@ -148,7 +148,9 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
     run(async (context) => (await import('./commands/sync.ts')).showStatus(context, file))(),
   )
   define(sync, 'now [file]', 'sync at once').action((file?: string) =>
-    run(async (context) => (await import('./commands/sync.ts')).syncNow(context, file))(),
+    run(async (context) => {
+      exit = await (await import('./commands/sync.ts')).syncNow(context, file)
+    })(),
   )
   define(sync, 'pending [file]', 'changes that were not sent yet')
     .option('--verbose', 'their keys too')

@@ -30,7 +30,11 @@ export function startProgress(output: Output, label: string, clock: Clock): Prog
     end(done) {
       const seconds = Math.max(1, clock.now() - begun) / 1_000
       const rate = Math.round(done / seconds)
-      output.say(`${label}: ${countOf(done, 'row')} in ${seconds.toFixed(2)} s, ${formatCount(rate)} rows/s`)
+      if (done === 0) output.say(`${label}: nothing to do`)
+      else
+        output.say(
+          `${label}: ${countOf(done, 'row')} in ${seconds.toFixed(2)} s, ${formatCount(rate)} rows/s`,
+        )
       return { rows: done, seconds, rate }
     },
   }

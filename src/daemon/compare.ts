@@ -7,7 +7,10 @@ export interface TableDifference {
   readonly differing: number
 }
 
-/** Compares the named tables of two files, row by row in key order. Columns that only one file has count as differing. */
+/**
+ * Compares the named tables of two files, row by row in key order, without rows that have NULL in the key: those are
+ * not synced. Columns that only one file has count as differing.
+ */
 export function compareFiles(
   one: string,
   other: string,
@@ -31,7 +34,7 @@ function compareTable(
   const columns = columnsOf(left, name)
   const rows = Number(
     left
-      .prepare(`SELECT count(*) FROM ${quoteName(name)}`)
+      .prepare(`SELECT count(*) FROM ${quoteName(name)} WHERE ${hasKey(key)}`)
       .pluck()
       .get(),
   )
@@ -59,7 +62,7 @@ function isSameInStep(
   columns: readonly string[],
   key: readonly string[],
 ): boolean {
-  const sql = `SELECT ${columns.map(quoteName).join(', ')} FROM ${quoteName(table)} ORDER BY ${key.map(quoteName).join(', ')}`
+  const sql = `SELECT ${columns.map(quoteName).join(', ')} FROM ${quoteName(table)} WHERE ${hasKey(key)} ORDER BY ${key.map(quoteName).join(', ')}`
   const rowsOf = (database: Database.Database) =>
     database.prepare(sql).raw().safeIntegers(true).iterate() as IterableIterator<readonly unknown[]>
   const others = rowsOf(right)
@@ -81,7 +84,9 @@ function isSame(a: unknown, b: unknown): boolean {
 
 function rowsByKey(database: Database.Database, table: string, key: readonly string[]): Map<string, string> {
   const rows = new Map<string, string>()
-  const statement = database.prepare(`SELECT * FROM ${quoteName(table)}`).safeIntegers(true)
+  const statement = database
+    .prepare(`SELECT * FROM ${quoteName(table)} WHERE ${hasKey(key)}`)
+    .safeIntegers(true)
   for (const row of statement.iterate() as IterableIterator<{ readonly [column: string]: unknown }>) {
     rows.set(printRow(row, key), printRow(row, Object.keys(row).sort()))
   }
@@ -99,5 +104,8 @@ function printValue(value: unknown): string {
   if (value instanceof Uint8Array) return `b${Buffer.from(value).toString('base64')}`
   return value === null ? 'n' : `t${value as string}`
 }
+
+const hasKey = (key: readonly string[]): string =>
+  key.map((name) => `${quoteName(name)} IS NOT NULL`).join(' AND ')
 
 const quoteName = (name: string): string => `"${name.replaceAll('"', '""')}"`

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs'
+import { existsSync, rmSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { SyncEngine } from '../engine/engine.ts'
@@ -153,7 +153,7 @@ export async function openStoreOf(
 /** What attaching a file would sync, and what not and why. Writes nothing. */
 export function planAttach(file: string, names: TableNames): AttachPlan {
   const path = requireFile(file)
-  const plan = inspectFile({ file: path, driver: betterSqlite3, ...choiceOf(names) })
+  const plan = namingFile(path, () => inspectFile({ file: path, driver: betterSqlite3, ...choiceOf(names) }))
   const connection = betterSqlite3.open(path, { readonly: true })
   try {
     const tables = plan.tables.map((name) => ({ name, ...countRows(connection, name) }))
@@ -222,7 +222,8 @@ export async function attachFile(
 /** The space that a file is under sync with by what lies in the file itself; null when it is not. */
 export async function readSpace(file: string): Promise<string | null> {
   try {
-    await using store = openSqliteStore({ file: requireFile(file), driver: betterSqlite3 })
+    const path = requireFile(file)
+    await using store = namingFile(path, () => openSqliteStore({ file: path, driver: betterSqlite3 }))
     return (await store.state()).space
   } catch (error) {
     if (error instanceof TidemarkError && error.code === 'not_attached') return null
@@ -356,8 +357,20 @@ function makeTables(file: string, tables: readonly SchemaTable[]): readonly stri
 }
 
 function requireFile(file: string): string {
-  if (!existsSync(file)) throw new TidemarkError('file_not_found', undefined, { details: { file } })
+  const found = statSync(file, { throwIfNoEntry: false })
+  if (found === undefined) throw new TidemarkError('file_not_found', undefined, { details: { file } })
+  if (!found.isFile()) throw new TidemarkError('not_a_database', undefined, { details: { file } })
   return canonicalPath(file)
+}
+
+/** What is no database is said of the file by its name. */
+function namingFile<T>(file: string, work: () => T): T {
+  try {
+    return work()
+  } catch (error) {
+    if (!(error instanceof TidemarkError) || error.code !== 'not_a_database') throw error
+    throw new TidemarkError('not_a_database', undefined, { details: { file }, cause: error })
+  }
 }
 
 const guardOf = (folders: Folders, file: string): IdentityGuard =>

@@ -42,6 +42,7 @@ export const ERRORS = {
   not_a_database: { status: 0, retry: false, title: 'The file is not an SQLite database, or is damaged', hint: 'Check it with `PRAGMA integrity_check`.' },
   database_locked: { status: 0, retry: true, title: 'Another process holds the database locked', hint: 'Wait for it to finish; the work is tried again.' },
   in_use: { status: 0, retry: false, title: 'Another Tidemark process is already at work here', hint: 'Stop the process named in the details, or use its commands.' },
+  cannot_listen: { status: 0, retry: false, title: 'The address cannot be listened on', hint: 'Choose another one with `--host` and `--port`, or stop the program that has it.' },
   config_invalid: { status: 0, retry: false, title: 'The configuration cannot be read', hint: 'The details name the file, the line and the key; the file was left as it is.' },
   bad_usage: { status: 0, retry: false, title: 'The command was not understood', hint: 'See `--help`.' },
   node_too_old: { status: 0, retry: false, title: 'This version of Node.js is too old', hint: 'Install Node.js 22.19 or newer.' },

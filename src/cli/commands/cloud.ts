@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 
-import { startCloud } from '../../cloud/index.ts'
+import { startCloud, type Cloud } from '../../cloud/index.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES, type Scope } from '../../protocol/routes.ts'
 import { openDirectory } from './directory.ts'
@@ -30,7 +30,7 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
     options.tlsKey === undefined || options.tlsCert === undefined
       ? {}
       : { tls: { keyFile: options.tlsKey, certFile: options.tlsCert } }
-  const cloud = await startCloud({
+  const cloud = await serve({
     data: cloudFolder(context, options.data),
     host: options.host,
     port: options.port,
@@ -47,6 +47,26 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
   await untilStopped(context.signal)
   output.say('Stopping …')
   await cloud.close()
+}
+
+/** Why the system does not let a program listen. */
+const REFUSALS: { readonly [code: string]: string } = {
+  EADDRINUSE: 'is taken by another program',
+  EADDRNOTAVAIL: 'is no address of this machine',
+  EACCES: 'is for privileged programs only',
+  ENOTFOUND: 'is not known',
+}
+
+async function serve(
+  options: Parameters<typeof startCloud>[0] & { readonly host: string; readonly port: number },
+): Promise<Cloud> {
+  try {
+    return await startCloud(options)
+  } catch (thrown) {
+    const refusal = REFUSALS[(thrown as NodeJS.ErrnoException).code ?? '']
+    if (refusal === undefined) throw thrown
+    throw new TidemarkError('cannot_listen', `${options.host}:${options.port} ${refusal}`, { cause: thrown })
+  }
 }
 
 export interface TokenOptions {

@@ -5,7 +5,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { openStoreOf } from '../../daemon/replica.ts'
 import type { CliContext } from '../context.ts'
 import { formatAgo } from '../progress.ts'
-import { requireFile } from './files.ts'
+import { requireAttachments, requireFile } from './files.ts'
 
 /** tidemark conflicts list [FILE] [--all] */
 export async function listConflicts(
@@ -13,14 +13,22 @@ export async function listConflicts(
   file: string | undefined,
   options: { readonly all?: boolean },
 ): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, file))
-  const entries = await store.listInbox({ ...(options.all === true ? {} : { open: true }), limit: 1_000 })
-  const lines = entries.map(
-    (entry) =>
-      `${entry.id}  ${entry.kind.padEnd(9)} ${entry.table} ${entry.key}  ${describeChoice(entry)}  ${formatAgo(entry.at, context.clock.now())}`,
-  )
-  const shown = entries.map(({ local: _, remote: __, ...rest }) => rest)
-  context.output.result({ conflicts: shown }, lines.length === 0 ? ['The inbox is empty.'] : lines)
+  const chosen = requireAttachments(context, file)
+  const conflicts: unknown[] = []
+  const lines: string[] = []
+  for (const { file: name } of chosen) {
+    await using store = await openStoreOf(context.folders, name)
+    const entries = await store.listInbox({ ...(options.all === true ? {} : { open: true }), limit: 1_000 })
+    if (chosen.length > 1 && entries.length > 0) lines.push(`${name}:`)
+    for (const entry of entries) {
+      const { local: _, remote: __, ...rest } = entry
+      conflicts.push({ file: name, ...rest })
+      lines.push(
+        `${entry.id}  ${entry.kind.padEnd(9)} ${entry.table} ${entry.key}  ${describeChoice(entry)}  ${formatAgo(entry.at, context.clock.now())}`,
+      )
+    }
+  }
+  context.output.result({ conflicts }, lines.length === 0 ? ['The inbox is empty.'] : lines)
 }
 
 /** tidemark conflicts show ID: both values. */

@@ -2,17 +2,25 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { createProvider, openStoreOf } from '../../daemon/replica.ts'
 import { requireConnection, type CliContext } from '../context.ts'
 import { formatAgo } from '../progress.ts'
-import { requireFile } from './files.ts'
+import { requireAttachments, requireFile } from './files.ts'
 
 /** tidemark quarantine list [FILE] */
 export async function listQuarantine(context: CliContext, file?: string): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, file))
-  const entries = await store.listQuarantine(1_000)
-  const lines = entries.map(
-    (entry) =>
-      `${entry.id}  ${entry.op} ${entry.table} ${entry.key}: ${entry.message} (${entry.code})  ${formatAgo(entry.at, context.clock.now())}`,
-  )
-  context.output.result({ quarantine: entries }, lines.length === 0 ? ['The quarantine is empty.'] : lines)
+  const chosen = requireAttachments(context, file)
+  const quarantine: unknown[] = []
+  const lines: string[] = []
+  for (const { file: name } of chosen) {
+    await using store = await openStoreOf(context.folders, name)
+    const entries = await store.listQuarantine(1_000)
+    if (chosen.length > 1 && entries.length > 0) lines.push(`${name}:`)
+    for (const entry of entries) {
+      quarantine.push({ file: name, ...entry })
+      lines.push(
+        `${entry.id}  ${entry.op} ${entry.table} ${entry.key}: ${entry.message} (${entry.code})  ${formatAgo(entry.at, context.clock.now())}`,
+      )
+    }
+  }
+  context.output.result({ quarantine }, lines.length === 0 ? ['The quarantine is empty.'] : lines)
 }
 
 /** tidemark quarantine show ID */

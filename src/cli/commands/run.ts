@@ -1,36 +1,33 @@
-import { findAttachment, listAttachments } from '../../daemon/attachments.ts'
 import { openReplica } from '../../daemon/replica.ts'
-import { runReplica } from '../../daemon/runner.ts'
+import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { describeReset } from '../../engine/status.ts'
-import { TidemarkError } from '../../kernel/errors.ts'
+import { toTidemarkError, type TidemarkError } from '../../kernel/errors.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
 import { formatCount } from '../progress.ts'
 import { untilStopped } from '../stopping.ts'
+import { describeFailure, requireAttachments } from './files.ts'
 
 /** tidemark run [FILE…]: keeps the files in step until Ctrl-C. */
 export async function run(context: CliContext, files: readonly string[]): Promise<void> {
   const { folders, output, clock } = context
   const chosen =
     files.length === 0
-      ? listAttachments(folders).filter(({ profile }) => profile === context.config.profile)
-      : files.map((file) => {
-          const attachment = findAttachment(folders, file)
-          if (attachment === undefined)
-            throw new TidemarkError('not_attached', undefined, { details: { file } })
-          return attachment
-        })
-  if (chosen.length === 0) throw new TidemarkError('not_attached', 'No file is under sync in this profile')
+      ? requireAttachments(context, undefined)
+      : files.flatMap((file) => requireAttachments(context, file))
   await using stack = new AsyncDisposableStack()
+  const failures: TidemarkError[] = []
   for (const { file, space } of chosen) {
     const connection = requireConnection(context.config)
-    const running = stack.use(
-      await runReplica(
-        folders,
-        () => openReplica({ ...context, ...engineSettings(context.config), file, connection }),
-        file,
-        clock,
-      ),
-    )
+    const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
+    let running: RunningReplica
+    try {
+      running = stack.use(await runReplica(folders, open, file, clock))
+    } catch (thrown) {
+      // A file that is gone, locked or broken keeps the others from nothing (I9).
+      failures.push(toTidemarkError(thrown))
+      if (chosen.length > 1) output.warn(`${file}: ${describeFailure(file, toTidemarkError(thrown))}`)
+      continue
+    }
     let told = ''
     running.replica.engine.on((event) => {
       if (event.type === 'pushed') output.say(`${file}: ${formatCount(event.rows)} sent`)
@@ -54,6 +51,8 @@ export async function run(context: CliContext, files: readonly string[]): Promis
     })
     output.say(`${file} ↔ ${space} at ${connection.endpoint}`)
   }
+  const [failure] = failures
+  if (failure !== undefined && failures.length === chosen.length) throw failure
   output.say('Keeping in step. Ctrl-C stops.')
   await untilStopped(context.signal)
   output.say('Stopping …')

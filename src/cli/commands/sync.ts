@@ -1,19 +1,16 @@
-import { TidemarkError } from '../../kernel/errors.ts'
+import { TidemarkError, toTidemarkError } from '../../kernel/errors.ts'
 import { describeReset, type EngineStatus, type Reset } from '../../engine/status.ts'
+import type { SyncResult } from '../../engine/waiters.ts'
 import type { StoreCounts } from '../../engine/store.ts'
-import {
-  fileTag,
-  findAttachment,
-  listAttachments,
-  readStatus,
-  type Attachment,
-} from '../../daemon/attachments.ts'
+import { fileTag, readStatus, type Attachment } from '../../daemon/attachments.ts'
 import { decideSync } from '../../daemon/config.ts'
 import { askControl, socketPath } from '../../daemon/control.ts'
 import { openReplica, openStoreOf, rejoinFile, runFolder } from '../../daemon/replica.ts'
 import { runReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
-import { formatAgo, formatCount } from '../progress.ts'
+import { EXIT, exitCodeOf } from '../output.ts'
+import { countOf, formatAgo, formatCount } from '../progress.ts'
+import { chooseAttachments, describeFailure, requireAttachments } from './files.ts'
 
 /** How long a status tells that a file joined the cloud anew, in milliseconds. */
 const TELL_RESET_MS = 7 * 24 * 3_600_000
@@ -28,15 +25,6 @@ interface AttachmentReport {
   readonly lastSyncAt: number | null
   readonly lastReset: Reset | null
   readonly counts: StoreCounts | null
-}
-
-/** The attachments a command is about: the named file, or all of the profile. */
-function chooseAttachments(context: CliContext, file: string | undefined): readonly Attachment[] {
-  if (file === undefined)
-    return listAttachments(context.folders).filter(({ profile }) => profile === context.config.profile)
-  const attachment = findAttachment(context.folders, file)
-  if (attachment === undefined) throw new TidemarkError('not_attached', undefined, { details: { file } })
-  return [attachment]
 }
 
 /** tidemark sync status: origin 000's lines (83-97), then a line for each file. */
@@ -111,7 +99,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       counts: await store.counts(),
     }
   } catch (thrown) {
-    const reason = thrown instanceof Error ? thrown.message : 'The file cannot be opened.'
+    const reason = describeFailure(file, toTidemarkError(thrown))
     return {
       file,
       space,
@@ -179,32 +167,44 @@ function overallStatus(
   return reports.some(({ lastSyncAt }) => lastSyncAt !== null) ? 'Synced' : 'Ready'
 }
 
-/** tidemark sync now: by the process that runs the file, else here. */
-export async function syncNow(context: CliContext, file?: string): Promise<void> {
-  const chosen = chooseAttachments(context, file)
-  if (chosen.length === 0) throw new TidemarkError('not_attached', 'No file is under sync in this profile')
-  const results: { readonly file: string; readonly result: unknown }[] = []
-  for (const attachment of chosen) {
-    const path = socketPath(runFolder(context.folders), fileTag(attachment.file))
-    let result = await askControl(path, { command: 'now' })
-    if (result === null) {
-      const connection = requireConnection(context.config)
-      const open = () =>
-        openReplica({ ...context, ...engineSettings(context.config), file: attachment.file, connection })
-      await using running = await runReplica(context.folders, open, attachment.file, context.clock)
-      result = await running.syncNow(context.signal)
+/**
+ * tidemark sync now: by the process that runs the file, else here. A file that fails does not keep the others (I9);
+ * answers the exit code.
+ */
+export async function syncNow(context: CliContext, file?: string): Promise<number> {
+  const chosen = requireAttachments(context, file)
+  const files: unknown[] = []
+  const lines: string[] = []
+  let exit: number = EXIT.done
+  for (const { file: name } of chosen) {
+    try {
+      const result = await syncFile(context, name)
+      files.push({ file: name, result })
+      const { pushed, pulled, conflicts } = result
+      lines.push(
+        `${name}: ${formatCount(pushed)} sent, ${formatCount(pulled)} received, ${countOf(conflicts, 'conflict')}`,
+      )
+    } catch (thrown) {
+      const error = toTidemarkError(thrown)
+      if (chosen.length === 1 || context.signal.aborted) throw error
+      files.push({ file: name, error })
+      if (!context.output.json) context.output.warn(`${name}: ${describeFailure(name, error)}`)
+      exit = exitCodeOf(error)
     }
-    results.push({ file: attachment.file, result })
   }
-  const lines = results.map(({ file: name, result }) => {
-    const { pushed, pulled, conflicts } = result as {
-      readonly pushed: number
-      readonly pulled: number
-      readonly conflicts: number
-    }
-    return `${name}: ${formatCount(pushed)} sent, ${formatCount(pulled)} received, ${formatCount(conflicts)} conflicts`
-  })
-  context.output.result({ files: results }, lines)
+  context.output.result({ files }, lines)
+  return exit
+}
+
+async function syncFile(context: CliContext, file: string): Promise<SyncResult> {
+  const path = socketPath(runFolder(context.folders), fileTag(file))
+  const known = await askControl(path, { command: 'now' })
+  // The process that answers is of this version: one lock, one package.
+  if (known !== null) return known as SyncResult
+  const connection = requireConnection(context.config)
+  const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
+  await using running = await runReplica(context.folders, open, file, context.clock)
+  return await running.syncNow(context.signal)
 }
 
 /** Keys told with `--verbose`, at most so many. */
@@ -252,8 +252,7 @@ export async function resetSync(
   file: string | undefined,
   options: ResetOptions,
 ): Promise<void> {
-  const chosen = chooseAttachments(context, file)
-  if (chosen.length === 0) throw new TidemarkError('not_attached', 'No file is under sync in this profile')
+  const chosen = requireAttachments(context, file)
   if (options.rejoin === true || options.overwrite === true) return rejoin(context, chosen, options)
   const question = `Read the whole space again with the next sync of ${chosen.length} file(s)? Local changes are kept.`
   if (options.yes !== true && !(await context.confirm(question)))

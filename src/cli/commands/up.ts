@@ -3,13 +3,13 @@ import { basename, extname, join, relative, resolve } from 'node:path'
 
 import { startCloud, type Cloud } from '../../cloud/index.ts'
 import { findAttachment } from '../../daemon/attachments.ts'
-import { compareFiles } from '../../daemon/compare.ts'
+import { compareFiles, type TableDifference } from '../../daemon/compare.ts'
 import { attachFile, cloneSpace, openReplica, planAttach } from '../../daemon/replica.ts'
 import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES } from '../../protocol/routes.ts'
 import { engineSettings, type CliContext, type Connection } from '../context.ts'
-import { formatCount } from '../progress.ts'
+import { countOf, formatCount } from '../progress.ts'
 import { makeSample } from '../sample.ts'
 import { STOP_MS, untilStopped } from '../stopping.ts'
 import { describePlan, spaceOfFile, syncWithProgress } from './attach.ts'
@@ -24,6 +24,8 @@ export interface UpOptions {
 
 /** Rounds of both files that `--until-equal` gives them. */
 const MAX_ROUNDS = 50
+/** Of those, in which nothing moved: rows that one file refuses are parked there for good. */
+const MAX_IDLE_ROUNDS = 3
 
 /**
  * tidemark up: a cloud with the embedded log on loopback, one file attached to it, a second replica of it, both
@@ -70,7 +72,7 @@ export async function up(context: CliContext, home: string, options: UpOptions):
   if (options.untilEqual === true) {
     const rows = await waitUntilEqual(context, laptop, desktop)
     output.result({ equal: true, rows, upload, download, url: cloud.url }, [
-      `Equal: ${formatCount(rows)} rows in ${shortPath(first)} and ${shortPath(second)}`,
+      `Equal: ${countOf(rows, 'row')} in ${shortPath(first)} and ${shortPath(second)}`,
     ])
     return
   }
@@ -123,15 +125,20 @@ async function waitUntilEqual(
   one: RunningReplica,
   other: RunningReplica,
 ): Promise<number> {
-  for (let round = 0; round < MAX_ROUNDS; round++) {
-    await one.syncNow(context.signal)
-    await other.syncNow(context.signal)
+  let idle = 0
+  let differing: readonly TableDifference[] = []
+  for (let round = 0; round < MAX_ROUNDS && idle < MAX_IDLE_ROUNDS; round++) {
+    const results = [await one.syncNow(context.signal), await other.syncNow(context.signal)]
+    idle = results.every(({ pushed, pulled }) => pushed === 0 && pulled === 0) ? idle + 1 : 0
     const { tables } = await one.replica.store.schema()
     const differences = compareFiles(one.replica.file, other.replica.file, tables)
-    if (differences.every(({ differing }) => differing === 0))
-      return differences.reduce((sum, { rows }) => sum + rows, 0)
+    differing = differences.filter((table) => table.differing > 0)
+    if (differing.length === 0) return differences.reduce((sum, { rows }) => sum + rows, 0)
   }
-  throw new TidemarkError('invariant', `the files still differ after ${MAX_ROUNDS} rounds`)
+  const names = differing.map((table) => `${table.table} (${countOf(table.differing, 'row')})`).join(', ')
+  throw new TidemarkError('unprocessable', `The files are in step, but not equal: ${names}`, {
+    details: { see: 'tidemark sync status, tidemark conflicts list' },
+  })
 }
 
 function tell(context: CliContext, name: string, running: RunningReplica): void {

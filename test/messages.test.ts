@@ -1,0 +1,143 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+
+import Database from 'better-sqlite3'
+import { expect, test } from 'vitest'
+
+import { openMachine, type Machine } from './command-line.ts'
+
+/** What the command line says when something is not as it should be: what, why, and what to do. */
+
+const ENDPOINT = 'http://127.0.0.1:1'
+
+function makeFile(machine: Machine, name: string, rows = 1): string {
+  const file = join(machine.folder, name)
+  const db = new Database(file)
+  db.exec('CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)')
+  for (let id = 1; id <= rows; id++) db.prepare('INSERT INTO notes VALUES (?, ?)').run(id, 'text')
+  db.close()
+  return file
+}
+
+async function openPair(machine: Machine): Promise<readonly [string, string]> {
+  const cloud = await machine.serve()
+  await machine.ask('config', 'set', 'endpoint', cloud.url)
+  const files = [makeFile(machine, 'one.db'), join(machine.folder, 'two.db')] as const
+  await machine.ask('attach', files[0], '--space', 's', '--yes')
+  await machine.ask('clone', 's', files[1])
+  return files
+}
+
+test('a file that is no database is called so, in words', async () => {
+  await using machine = await openMachine()
+  await machine.ask('config', 'set', 'endpoint', ENDPOINT)
+  const text = join(machine.folder, 'text.db')
+  writeFileSync(text, 'not a database, but long enough to be looked at as one'.repeat(30))
+  const folder = join(machine.folder, 'folder.db')
+  mkdirSync(folder)
+  for (const file of [text, folder]) {
+    const { code, err } = await machine.tidemark('attach', file, '--yes')
+    expect(code).toBe(1)
+    expect(err).toContain('tidemark: The file is not an SQLite database, or is damaged')
+    expect(err).toContain(`file: ${file}`)
+    expect(err).not.toContain('SQLITE_')
+  }
+})
+
+test('tables that are not there are named', async () => {
+  await using machine = await openMachine()
+  await machine.ask('config', 'set', 'endpoint', ENDPOINT)
+  const file = makeFile(machine, 'one.db')
+  const { code, err } = await machine.tidemark('attach', file, '--tables', 'notes,nopes', '--yes')
+  expect(code).toBe(1)
+  expect(err).toContain('there is no such table')
+  expect(err).toContain('missing: nopes')
+})
+
+test('hints are about the command, not about the API', async () => {
+  await using machine = await openMachine()
+  for (const args of [
+    ['config', 'get', 'token'],
+    ['cloud', 'token', 'revoke', 'nope'],
+  ]) {
+    const { code, err } = await machine.tidemark(...args)
+    expect(code).toBe(1)
+    expect(err).not.toContain('API page')
+  }
+})
+
+test('an address that cannot be listened on is named, and what to do', async () => {
+  await using machine = await openMachine()
+  const other = createServer()
+  await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+  try {
+    const { port } = other.address() as AddressInfo
+    const taken = await machine.tidemark('cloud', '--port', String(port))
+    expect(taken.code).toBe(1)
+    expect(taken.err).toContain(`127.0.0.1:${port} is taken`)
+    expect(taken.err).toContain('--port')
+    const foreign = await machine.tidemark('cloud', '--host', '192.0.2.1', '--port', '0')
+    expect(foreign.code).toBe(1)
+    expect(foreign.err).toContain('192.0.2.1')
+    for (const { err } of [taken, foreign]) expect(err).not.toMatch(/\n\s+at /)
+  } finally {
+    other.close()
+  }
+})
+
+test('lists without a file are of all files, and each entry names its own', async () => {
+  await using machine = await openMachine()
+  const [one, two] = await openPair(machine)
+  for (const [file, text] of [
+    [one, 'here'],
+    [two, 'there'],
+  ] as const) {
+    const db = new Database(file)
+    db.prepare('UPDATE notes SET text = ?').run(text)
+    db.close()
+  }
+  await machine.ask('sync', 'now')
+  await machine.ask('sync', 'now')
+  const { conflicts } = (await machine.ask('conflicts', 'list')) as {
+    readonly conflicts: readonly { readonly id: string; readonly file: string }[]
+  }
+  expect(conflicts.map(({ file }) => file)).toEqual([two])
+  expect((await machine.tidemark('conflicts', 'list')).out).toContain(two)
+  expect(await machine.ask('quarantine', 'list')).toEqual({ quarantine: [] })
+  const { code, err } = await machine.tidemark('conflicts', 'show', conflicts[0]?.id ?? '')
+  expect(code).toBe(2)
+  expect(err).toContain('--file')
+  expect((await machine.tidemark('conflicts', 'show', conflicts[0]?.id ?? '', '--file', two)).code).toBe(0)
+})
+
+test('I9: a file that is gone is told, and the others are synced', async () => {
+  await using machine = await openMachine()
+  const [one, two] = await openPair(machine)
+  rmSync(one)
+  const db = new Database(two)
+  db.prepare('INSERT INTO notes VALUES (?, ?)').run(2, 'text')
+  db.close()
+  const { code, err, out } = await machine.tidemark('sync', 'now')
+  expect(code).toBe(1)
+  expect(err).toContain(one)
+  expect(err).toContain('tidemark detach')
+  expect(out).toContain(`${two}: 1 sent`)
+  expect((await machine.tidemark('sync', 'status')).out).toContain('tidemark detach')
+})
+
+test('equal is said of all rows that can be synced', async () => {
+  await using machine = await openMachine()
+  const file = join(machine.folder, 'uses.db')
+  const db = new Database(file)
+  db.exec(
+    `CREATE TABLE uses (authority TEXT, code INT, text TEXT, PRIMARY KEY (authority, code));
+     INSERT INTO uses VALUES ('a', 1, 'one'), ('a', NULL, 'two'), (NULL, NULL, 'three')`,
+  )
+  db.close()
+  const { code, out } = await machine.tidemark('up', '--file', file, '--until-equal', '--yes', '--port', '0')
+  expect(out).toContain('Equal: 1 row')
+  expect(code).toBe(0)
+  const again = await machine.tidemark('up', '--file', file, '--until-equal', '--port', '0')
+  expect(again.out).toContain('nothing to do')
+})
