@@ -2,6 +2,7 @@ import type { Chance } from './chance.ts'
 import { SPACE_ID, tokenOf } from './directory.ts'
 import { createMachine, type Machine } from './guard.ts'
 import { excuseForgotten, excuseUnsent } from './invariants.ts'
+import { join } from './persons.ts'
 import type { DisasterKind, FaultKind } from './plan.ts'
 import type { Past, Replica } from './replica.ts'
 import { MAX_REPLICAS, type World } from './world.ts'
@@ -155,15 +156,20 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
 
   async 'cloud-restore'(world, _replica, chance) {
     if (world.cloudImages.length === 0) return false
-    const { server } = world
-    server.crash()
-    // An older state than any of these is gone with the backups of it.
-    const at = chance.int(world.cloudImages.length)
-    server.restore(world.cloudImages[at] as (typeof world.cloudImages)[number])
-    world.cloudImages.splice(at + 1)
-    world.rewound()
-    world.excuse(world.replicas)
-    world.later(chance.int(5 * SECONDS), 'cloud starts', () => server.start())
+    restoreCloud(world, chance.int(world.cloudImages.length), chance.int(5 * SECONDS))
+    return true
+  },
+
+  /** Another device takes up the space, far away; the cloud goes back a little while it reads, and others write on. */
+  async 'restore-while-read'(world, replica, chance) {
+    const fresh = await join(world, replica.settings)
+    if (fresh === null) return false
+    fresh.link.latencyMs = chance.between(100, 1_500)
+    const [readMs, downMs] = [chance.int(20 * SECONDS), chance.int(1 * SECONDS)]
+    world.cloudImages.push(world.server.image())
+    world.later(readMs, 'cloud goes back', () => {
+      if (world.cloudImages.length > 0) restoreCloud(world, world.cloudImages.length - 1, downMs)
+    })
     return true
   },
 
@@ -177,6 +183,17 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
     world.later(chance.int(60 * SECONDS), 'the copy is gone', () => world.dropCopy())
     return true
   },
+}
+
+/** The cloud's storage becomes this image; what is newer than it is gone with its backups. */
+function restoreCloud(world: World, at: number, downMs: number): void {
+  const { server } = world
+  server.crash()
+  server.restore(world.cloudImages[at] as (typeof world.cloudImages)[number])
+  world.cloudImages.splice(at + 1)
+  world.rewound()
+  world.excuse(world.replicas)
+  world.later(downMs, 'cloud starts', () => server.start())
 }
 
 function cutFor(world: World, replicas: readonly Replica[], ms: number): boolean {
@@ -234,6 +251,8 @@ async function clone(
   world.owners.split(replica.lineage, name, image.view)
   world.cloned = true
   world.torn.add(name)
+  // The wish to overwrite is in the file.
+  if (image.view.overwriting) world.overwriting.add(name)
   // Both now send what was dirty: the money of the group is moved twice.
   world.excuse([replica])
   copy.start()

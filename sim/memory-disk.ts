@@ -125,6 +125,7 @@ function viewOf(snapshot: Snapshot): DiskView {
     generations: replica?.generations ?? [],
     covered,
     hydrating: replica?.hydrating ?? null,
+    overwriting: (replica?.overwriting ?? null) !== null,
     mutation: replica?.mutation ?? 0,
     inFlight: replica?.inFlight ?? null,
     tables: tablesIn(snapshot),

@@ -84,8 +84,9 @@ export class Model {
         if (given !== undefined) given.fate = 'settled'
         continue
       }
+      const isNew = !token.committed
       this.#commit(value, settled)
-      if (typeof old === 'string') this.#supersede(old, token)
+      if (typeof old === 'string') this.#supersede(old, token, isNew)
     }
   }
 
@@ -118,11 +119,12 @@ export class Model {
     if (settled) token.fate = 'settled'
   }
 
-  #supersede(old: string, token: Token): void {
+  #supersede(old: string, token: Token, isNew: boolean): void {
     const parent = this.#tokens.get(old)
     if (parent === undefined || parent === token) return
     parent.children.push(token)
-    token.parents.push(parent)
+    // An old value that a person put back had not seen what it replaced when it was written.
+    if (isNew) token.parents.push(parent)
   }
 
   /** What was thought to be wiped out shows up in the cloud: it had been on its way. */

@@ -6,7 +6,7 @@ import type { Store } from '../src/engine/store.ts'
 import type { Chance } from './chance.ts'
 import { createMachine } from './guard.ts'
 import { tokensOf } from './model.ts'
-import type { ControlKind } from './plan.ts'
+import type { ControlKind, ReplicaSettings } from './plan.ts'
 import type { Replica } from './replica.ts'
 import { TOKEN_COLUMNS } from './shape.ts'
 import { rowId } from './view.ts'
@@ -40,7 +40,7 @@ export async function act(
       })
       return true
     case 'join':
-      return join(world, replica)
+      return (await join(world, replica.settings)) !== null
     case 'settle':
       return settle(world, replica, chance)
     case 'retry-quarantine':
@@ -50,8 +50,8 @@ export async function act(
 }
 
 /** A person takes up another device: an empty file that reads the space for the first time. */
-async function join(world: World, { settings }: Replica): Promise<boolean> {
-  if (world.replicas.length >= MAX_REPLICAS) return false
+export async function join(world: World, settings: ReplicaSettings): Promise<Replica | null> {
+  if (world.replicas.length >= MAX_REPLICAS) return null
   const name = `r${world.replicas.length + 1}`
   const [path, id] = [`/${name}`, `id-${name}`]
   const machine = createMachine()
@@ -59,7 +59,7 @@ async function join(world: World, { settings }: Replica): Promise<boolean> {
   machine.identities.set(id, { path, mutation: 0 })
   const fresh = await world.addReplica(name, settings, { machine, path, id })
   fresh.start()
-  return true
+  return fresh
 }
 
 /** Another process at the same file, as the command line would be; its writes are learned as a person's. */

@@ -93,6 +93,7 @@ export const DISASTERS = {
   'clone-file': 1,
   'clone-machine': 1,
   'cloud-restore': 1.5,
+  'restore-while-read': 1,
   'cloud-copy': 0.7,
 } as const
 
@@ -108,8 +109,11 @@ export interface PlanOptions {
 
 export function planCase(seed: number, options: PlanOptions): Case {
   const chance = createChance(streamSeed(seed, 'plan'))
-  const settings = planSettings(chance, options.store)
-  return { seed, settings, actions: planActions(chance, settings, options.steps) }
+  // A few rows that everybody writes at once: only there does a push lose again and again.
+  const crowd = chance.odds(0.2)
+  const planned = planSettings(chance, options.store)
+  const settings = crowd ? withFarReplica(chance, planned) : planned
+  return { seed, settings, actions: planActions(chance, settings, options.steps, crowd) }
 }
 
 function planSettings(chance: Chance, store: StoreKind): Settings {
@@ -131,7 +135,8 @@ function planSettings(chance: Chance, store: StoreKind): Settings {
       strictRules: chance.odds(0.15),
       looseSlots: chance.odds(0.15),
       extraColumns: chance.pick([0, 0, 0, 1, 2]),
-      diskMs: chance.pick([0, 1, 1, 10]),
+      // A slow disk is where a person or a service manager stops a process in the middle of its work.
+      diskMs: chance.pick([0, 1, 1, 10, 120]),
     }
   })
   return {
@@ -144,7 +149,15 @@ function planSettings(chance: Chance, store: StoreKind): Settings {
   }
 }
 
-function planActions(chance: Chance, settings: Settings, steps: number): readonly Action[] {
+/** In a crowd one replica is so far away that it must always lose, and near enough to lose often. */
+function withFarReplica(chance: Chance, settings: Settings): Settings {
+  const far = chance.int(settings.replicas.length)
+  const latencyMs = chance.between(30, 150)
+  const replicas = settings.replicas.map((one, at) => (at === far ? { ...one, latencyMs, jitterMs: 3 } : one))
+  return { ...settings, replicas }
+}
+
+function planActions(chance: Chance, settings: Settings, steps: number, crowd: boolean): readonly Action[] {
   // Half the runs have no disasters: only there may nothing at all be excused.
   const weights: { [kind in ActionKind]: number } = {
     ...WORK,
@@ -152,8 +165,6 @@ function planActions(chance: Chance, settings: Settings, steps: number): readonl
     ...someOf(chance, FAULTS, chance.pick([0, 0.3, 1])),
     ...someOf(chance, DISASTERS, chance.odds(0.5) ? 0 : 0.6),
   }
-  // A few rows that everybody writes at once: only there does a push lose again and again.
-  const crowd = chance.odds(0.2)
   if (crowd) weights.hot = 60
   const hurry = crowd ? 0 : chance.next()
   return Array.from({ length: steps }, (): Action => {

@@ -307,6 +307,7 @@ function readView(database: Database.Database): DiskView {
       generations: meta('generations', []),
       covered: meta('covered', []),
       hydrating: meta('hydrating', null),
+      overwriting: meta('overwriting', null) !== null,
       mutation: mutation.number,
       // The parts are compressed; their values are in the rows as well, or were replaced by later ones.
       inFlight: mutation.inFlight ? { number: mutation.number, force: mutation.force, parts: [] } : null,

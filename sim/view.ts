@@ -10,6 +10,8 @@ export interface DiskView {
   readonly generations: readonly Generation[]
   readonly covered: readonly string[]
   readonly hydrating: HydrateState | null
+  /** Rows here are to win over the cloud's: a restored file that overwrites. */
+  readonly overwriting: boolean
   readonly mutation: number
   readonly inFlight: Mutation | null
   readonly tables: Tables

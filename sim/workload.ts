@@ -86,7 +86,7 @@ const STATEMENTS: {
     const hot = rows(place, 'notes').filter((row) => String(row['id']).startsWith('shared-'))
     return hot.length < 3
       ? [insertNote(place, `shared-${hot.length}`, null)]
-      : [updateRow(place, 'notes', place.chance.pick(hot))]
+      : [updateRow(place, 'notes', place.chance.odds(0.5) ? (hot[0] as Fields) : place.chance.pick(hot))]
   },
   'update-many': (place) => {
     const statements: Statement[] = []

@@ -33,8 +33,8 @@ import { rowId, type CloudView, type DiskView } from './view.ts'
 
 /** Where the true time of every run begins. */
 const START = Date.UTC(2026, 0, 1)
-/** Events between two actions past which something turns in a circle without time passing. */
-const MAX_EVENTS = 6_000
+/** Events between two actions past which something turns in a circle: far more than reading everything anew takes. */
+const MAX_EVENTS = 20_000
 export const MAX_REPLICAS = 7
 
 /** Everything of one run, and the checks that hold at every event. */
@@ -235,9 +235,9 @@ export class World {
     }
   }
 
-  #published({ name }: Replica): void {
+  #published({ name, disk }: Replica): void {
     this.torn.delete(name)
-    if (!this.overwriting.delete(name)) return
+    if (disk.view().overwriting || !this.overwriting.delete(name)) return
     this.model.settleAll()
     // Groups that it read, or did not have, are about to be overwritten row by row.
     this.excuse(this.replicas)
