@@ -12,6 +12,12 @@ export interface Said {
   readonly err: string
 }
 
+export interface Started {
+  /** What it has printed so far, errors included. */
+  readonly said: () => string
+  readonly stop: () => Promise<Said>
+}
+
 /** A machine of its own: a folder with its files and settings, and the command line as a person uses it. */
 export interface Machine extends AsyncDisposable {
   readonly folder: string
@@ -21,6 +27,8 @@ export interface Machine extends AsyncDisposable {
   tidemark(...args: readonly string[]): Promise<Said>
   /** The same with `--json`: the value it printed. Fails unless the exit code is 0. */
   ask(...args: readonly string[]): Promise<unknown>
+  /** Starts `tidemark …`, which goes on until it is stopped as by Ctrl-C. */
+  start(...args: readonly string[]): Started
   /** A cloud on this machine, with its token set here. Port 0 takes any. */
   serve(port?: number, tls?: CloudOptions['tls']): Promise<Cloud & { readonly port: number }>
 }
@@ -29,21 +37,28 @@ export async function openMachine(): Promise<Machine> {
   const folder = await mkdtemp(join(tmpdir(), 'tidemark-cli-'))
   const env: { [name: string]: string } = {}
   const clouds: Cloud[] = []
-  const tidemark = async (...args: readonly string[]): Promise<Said> => {
+  const start = (...args: readonly string[]): Started & { readonly ended: Promise<Said> } => {
     let [out, err] = ['', '']
-    const code = await runCli(['--home', join(folder, 'home'), ...args], {
+    const stopping = new AbortController()
+    const ended = runCli(['--home', join(folder, 'home'), ...args], {
       out: { write: (text) => (out += text) },
       err: { write: (text) => (err += text) },
       env,
       input: Readable.from([]),
-      signal: new AbortController().signal,
-    })
-    return { code, out, err }
+      signal: stopping.signal,
+    }).then((code) => ({ code, out, err }))
+    const stop = async (): Promise<Said> => {
+      stopping.abort()
+      return ended
+    }
+    return { said: () => out + err, stop, ended }
   }
+  const tidemark = (...args: readonly string[]): Promise<Said> => start(...args).ended
   return {
     folder,
     env,
     tidemark,
+    start,
     async ask(...args) {
       const { code, out, err } = await tidemark('--json', ...args)
       if (code !== 0) throw new Error(`tidemark ${args.join(' ')} ended with ${code}: ${out}${err}`)

@@ -126,6 +126,25 @@ test('I9: a file that is gone is told, and the others are synced', async () => {
   expect((await machine.tidemark('sync', 'status')).out).toContain('tidemark detach')
 })
 
+test('I9: run keeps the others in step while a file is gone, and ends in order', async () => {
+  await using machine = await openMachine()
+  const [one, two] = await openPair(machine)
+  rmSync(one)
+  const running = machine.start('run')
+  await expect.poll(running.said).toContain('Keeping in step')
+  expect(running.said()).toContain(`${one}: There is no such file. If it was moved: tidemark attach`)
+  const second = await machine.tidemark('run')
+  expect(second.code).toBe(1)
+  expect(second.err).toContain(`process ${process.pid} is already at work here`)
+  const db = new Database(two)
+  db.prepare('INSERT INTO notes VALUES (?, ?)').run(2, 'text')
+  db.close()
+  await expect.poll(running.said).toContain(`${two}: 1 sent`)
+  expect(await running.stop()).toMatchObject({ code: 0 })
+  rmSync(two)
+  expect((await machine.tidemark('run')).code).toBe(1)
+})
+
 test('equal is said of all rows that can be synced', async () => {
   await using machine = await openMachine()
   const file = join(machine.folder, 'uses.db')

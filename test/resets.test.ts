@@ -238,7 +238,7 @@ test('--rejoin and --overwrite are for one file, and for one that held the space
   write(laptop, `UPDATE notes SET title = 'uno' WHERE id = 'a'`)
   await settle(machine)
   expect(notesOf(empty)).toEqual(notesOf(laptop))
-  expect(await resetOf(machine, laptop)).toBe('requested')
+  expect(await resetOf(machine, laptop)).toBe('rejoin')
 })
 
 test('I13: a copied file gets an identity of its own, and both go on', async () => {

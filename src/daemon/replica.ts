@@ -278,7 +278,7 @@ export async function rejoinFile(
     state: earlier?.state ?? 'stopped',
     reason: earlier?.reason ?? '',
     lastSyncAt: earlier?.lastSyncAt ?? null,
-    lastReset: { why: 'requested', at: clock.now() },
+    lastReset: { why: overwrite ? 'overwrite' : 'rejoin', at: clock.now() },
   })
 }
 

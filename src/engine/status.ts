@@ -26,7 +26,7 @@ export interface EngineStatus {
 }
 
 /** Why a replica joined the cloud anew. */
-export type ResetReason = Exclude<Verdict, 'same'> | 'forked' | 'lost_history' | 'requested'
+export type ResetReason = Exclude<Verdict, 'same'> | 'forked' | 'lost_history' | 'rejoin' | 'overwrite'
 
 export interface Reset {
   readonly why: ResetReason
@@ -40,12 +40,13 @@ const RESETS: { readonly [why in ResetReason]: string } = {
   unknown: 'The file came from another machine, or this one had forgotten it',
   forked: 'Another copy of the file had sent changes under the same identity',
   lost_history: 'The cloud had been restored to an older state; what it had lost was offered to it again',
-  requested: 'On request',
+  rejoin: 'On request',
+  overwrite: 'On request, with rows that win over those of the cloud',
 }
 
-/** A sentence about a reset. Nothing is lost by any of them (I11). */
+/** A sentence about a reset. */
 export const describeReset = ({ why }: Reset): string =>
-  `${RESETS[why]}: it joined the cloud anew under another identity, and nothing was lost.`
+  `${RESETS[why]}: it joined the cloud anew under another identity.`
 
 const REASONS: { readonly [phase in Exclude<Phase, 'waiting' | 'blocked' | 'idle'>]: string } = {
   stopped: 'Not started.',
