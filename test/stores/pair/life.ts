@@ -62,8 +62,16 @@ export async function livePair(seed: number, driver: Driver, tally: PairTally): 
       tally.edits++
     }
     for (let count = chance.int(0, 6); count > 0; count--) edit(chance.is(70) ? a : b)
+    const migrations = new Map(devices.map((device) => [device, device === a ? [] : [...late]]))
     for (let steps = chance.int(4, 16); steps > 0; steps--) {
       const device = chance.pick(devices)
+      if (chance.is(6)) {
+        // The older application catches up, or somebody tidies the file.
+        const sql = migrations.get(device)?.pop() ?? chance.pick(['VACUUM', 'ANALYZE', 'REINDEX'])
+        story.push(`-- ${device.name}`, `${sql};`)
+        device.app.exec(sql)
+        continue
+      }
       if (chance.is(60)) {
         edit(device)
         continue
