@@ -226,8 +226,8 @@ async function goBack(world: World, replica: Replica, past: Past): Promise<void>
   world.torn.add(replica.name)
   if (replica.settings.afterRestore === 'overwrite') {
     world.overwriting.add(replica.name)
-    world.excuse(world.replicas)
-  } else world.excuse([replica])
+    world.excuse(world.replicas, { replica: replica.name, before })
+  } else world.excuse([replica], { replica: replica.name, before })
   world.later(1 * SECONDS, `${replica.name} starts again`, () => replica.start())
 }
 

@@ -142,6 +142,12 @@ export function excuseDestroyed(model: Model, present: Presence): number {
   return excused
 }
 
+/** Whose file has just become an older one, and what it was before. */
+export interface WentBack {
+  readonly replica: string
+  readonly before: DiskView
+}
+
 /**
  * Deletes after such a fault: one that was taken back on its own disk is destroyed, and one that no disk and no
  * cloud knows of any more cannot be asked for.
@@ -151,13 +157,18 @@ export function excuseDeletes(
   disks: ReadonlyMap<string, DiskView>,
   clouds: readonly CloudView[],
   oracle: Oracle,
+  wentBack: WentBack | null,
 ): void {
   const all = [...disks.values()]
+  const valuesOf = (disk: DiskView | undefined, table: string, key: string): readonly string[] =>
+    tokensOf(disk?.tables.get(table)?.get(key) ?? {})
   for (const gone of model.deletes()) {
     if (gone.fate !== 'live') continue
     const id = rowId(gone.table, gone.key)
-    const own = disks.get(gone.replica)?.tables.get(gone.table)?.get(gone.key)
-    const back = own === undefined ? [] : tokensOf(own)
+    const own =
+      wentBack?.replica === gone.replica ? valuesOf(disks.get(gone.replica), gone.table, gone.key) : []
+    const before = valuesOf(wentBack?.before, gone.table, gone.key)
+    const isBack = gone.seen.some(({ id: token }) => own.includes(token) && !before.includes(token))
     // Taken by the cloud, however long ago: a tombstone stood there, or another row has come since.
     const records = [oracle.since(id, oracle.head).first, ...clouds.map((cloud) => cloud.records.get(id))]
     const buried = records.some(
@@ -166,7 +177,7 @@ export function excuseDeletes(
         record !== null &&
         !gone.seen.some((token) => Object.values(record.fields ?? {}).includes(token.id)),
     )
-    if (!buried && gone.seen.some((token) => back.includes(token.id))) gone.fate = 'destroyed'
+    if (!buried && isBack) gone.fate = 'destroyed'
     const known =
       buried ||
       all.some((disk) => {

@@ -18,6 +18,7 @@ import {
   excuseDeletes,
   excuseDestroyed,
   type Presence,
+  type WentBack,
 } from './invariants.ts'
 import { Model } from './model.ts'
 import { Network, type Serving } from './network.ts'
@@ -272,9 +273,9 @@ export class World {
   }
 
   /** After a disaster: what is nowhere now is excused, and whoever went back starts a new group of accounts. */
-  excuse(replicas: readonly Replica[]): void {
+  excuse(replicas: readonly Replica[], wentBack: WentBack | null = null): void {
     const disks = new Map(this.replicas.map(({ name, disk }) => [name, disk.view()]))
-    excuseDeletes(this.model, disks, this.clouds, this.oracle)
+    excuseDeletes(this.model, disks, this.clouds, this.oracle, wentBack)
     excuseDestroyed(this.model, this.present())
     this.troubled = true
     for (const replica of replicas) {
