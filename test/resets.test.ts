@@ -1,4 +1,4 @@
-import { copyFileSync, cpSync, rmSync } from 'node:fs'
+import { copyFileSync, cpSync, existsSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import Database from 'better-sqlite3'
@@ -156,6 +156,9 @@ async function saveAndGoOn({ machine, laptop, desktop }: Pair): Promise<string> 
   return saved
 }
 
+/** For what is looked for now and then only. */
+const SLOW = { timeout: 20_000 }
+
 const LATEST = [
   ['a', 'uno', ''],
   ['c', 'three', 'theirs'],
@@ -176,6 +179,36 @@ test('I11: a file restored at the same path takes what is newer, and sends what 
   expect(await resetOf(machine, laptop)).toBe('restored')
   expect(await saidOf(machine, laptop)).toContain('The file had been restored to an older state')
   expect(await resetOf(machine, desktop)).toBe(null)
+})
+
+/** The file, with what SQLite keeps beside it. */
+function move(from: string, to: string): void {
+  for (const end of ['', '-wal', '-shm'])
+    if (existsSync(`${from}${end}`)) renameSync(`${from}${end}`, `${to}${end}`)
+}
+
+test('I11: a file that is replaced, or comes back, while it is kept in step is opened anew', async () => {
+  await using pair = await openPair()
+  const { machine, laptop, desktop } = pair
+  const saved = await saveAndGoOn(pair)
+  const running = machine.start('run')
+  await expect.poll(running.said).toContain('Keeping in step')
+  for (const end of ['-wal', '-shm']) rmSync(`${laptop}${end}`, { force: true })
+  renameSync(saved, laptop)
+  write(laptop, `INSERT INTO notes VALUES ('e', 'five', 'after the restore')`)
+  const expected = [...LATEST, ['e', 'five', 'after the restore']]
+  for (const file of [laptop, desktop]) await expect.poll(() => notesOf(file), SLOW).toEqual(expected)
+  expect(running.said()).toContain(`${laptop}: another file has taken its place`)
+  expect(running.said()).toContain(`${laptop}: The file had been restored to an older state`)
+
+  const aside = join(machine.folder, 'aside')
+  move(laptop, aside)
+  await expect.poll(running.said, SLOW).toContain(`${laptop}: There is no such file`)
+  write(desktop, `DELETE FROM notes WHERE id = 'e'`)
+  move(aside, laptop)
+  await expect.poll(() => notesOf(laptop), SLOW).toEqual(LATEST)
+  expect(await running.stop()).toMatchObject({ code: 0 })
+  expect(query(laptop, 'PRAGMA integrity_check')).toEqual([['ok']])
 })
 
 test('I11: a file restored at another path goes on from there', async () => {

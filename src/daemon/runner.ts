@@ -6,6 +6,7 @@ import { writeStatus, fileTag } from './attachments.ts'
 import { serveControl, socketPath } from './control.ts'
 import type { Folders } from './folders.ts'
 import { takeLock } from './lock.ts'
+import { watchPlace } from './place.ts'
 import { runFolder, type Replica } from './replica.ts'
 
 /** The last status is written for other processes at most this often, in milliseconds. */
@@ -14,6 +15,8 @@ const STATUS_EVERY_MS = 1_000
 /** A replica that is kept in step until it is closed; commands of other processes reach it. */
 export interface RunningReplica extends AsyncDisposable {
   readonly replica: Replica
+  /** Resolves when the file at the path is no longer the one that was opened: this replica is to be closed then. */
+  readonly replaced: Promise<void>
   status(): Promise<EngineStatus>
   syncNow(signal?: AbortSignal): Promise<SyncResult>
 }
@@ -36,6 +39,8 @@ export async function runReplica(
   stack.defer(() => lock.release())
   const replica = await open()
   stack.use(replica)
+  const place = watchPlace(replica.file, clock)
+  stack.defer(() => place.close())
   const keeper = keepStatus(folders, replica, clock)
   stack.defer(() => keeper.close())
   if (listener !== undefined) replica.engine.on(listener)
@@ -50,6 +55,7 @@ export async function runReplica(
   const owned = stack.move()
   return {
     replica,
+    replaced: place.replaced,
     status: () => statusOf(replica),
     syncNow: (signal) => replica.engine.syncNow(signal === undefined ? {} : { signal }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
