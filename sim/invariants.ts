@@ -51,15 +51,19 @@ function kept(of: object, collect: (into: Set<string>) => void): ReadonlySet<str
 
 /** Tokens that a person can find on this disk although they lost: inbox, parked rows, rows held or refused. */
 function addListed(present: Set<string>, disk: DiskView): void {
-  for (const entry of disk.inbox) {
-    addTokens(present, entry.local)
-    addTokens(present, entry.remote?.fields)
-  }
+  addNoted(present, disk)
   for (const record of disk.parked.values()) addTokens(present, record.fields)
   for (const { table, key } of disk.quarantine) addTokens(present, disk.tables.get(table)?.get(key))
   for (const id of disk.held) {
     const [table = '', key = ''] = id.split('\0')
     addTokens(present, disk.tables.get(table)?.get(key))
+  }
+}
+
+function addNoted(present: Set<string>, disk: DiskView): void {
+  for (const { local, remote } of disk.inbox) {
+    addTokens(present, local)
+    addTokens(present, remote?.fields)
   }
 }
 
@@ -96,12 +100,15 @@ export function checkNothingLost(model: Model, present: Presence): void {
  * them in the cloud, and nobody remembers that it was told.
  */
 export function excuseForgotten(model: Model, before: DiskView, after: DiskView): void {
-  const [listed, kept] = [new Set<string>(), new Set<string>()]
-  addListed(listed, before)
-  addListed(kept, after)
-  for (const id of listed) {
-    const token = model.get(id)
-    if (token?.fate === 'live' && !kept.has(id)) token.fate = 'settled'
+  // What is parked again is there only until the push that overwrote it comes back.
+  for (const add of [addListed, addNoted]) {
+    const [listed, kept] = [new Set<string>(), new Set<string>()]
+    add(listed, before)
+    add(kept, after)
+    for (const id of listed) {
+      const token = model.get(id)
+      if (token?.fate === 'live' && !kept.has(id)) token.fate = 'settled'
+    }
   }
 }
 
