@@ -6,6 +6,7 @@ import { join } from 'node:path'
 
 import Database from 'better-sqlite3'
 
+import { keepYoungGenerationSmall } from '../src/cli/memory.ts'
 import { attachFile, cloneSpace, openReplica, type Replica } from '../src/daemon/replica.ts'
 import { systemClock } from '../src/kernel/clock.ts'
 import { systemRandom } from '../src/kernel/random.ts'
@@ -149,6 +150,7 @@ const WORKS: { readonly [name: string]: () => Promise<object> } = {
   },
 }
 
+keepYoungGenerationSmall()
 const run = WORKS[work]
 if (run === undefined)
   throw new Error(`there is no work of this name; there are ${Object.keys(WORKS).join(', ')}`)

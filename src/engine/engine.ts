@@ -105,6 +105,8 @@ export class SyncEngine implements AsyncDisposable {
       report: (event) => this.#emit(event),
       staging: createStaging(),
       prefetched: null,
+      chunk: null,
+      ahead: null,
       changes: null,
       answer: null,
       batch: createBatchSize(options.batchRows),
@@ -242,6 +244,7 @@ export class SyncEngine implements AsyncDisposable {
         // A cancelled publish may still be at work: it keeps its records, or it would move the cursor past them (I4).
         this.#work.staging = createStaging()
         this.#work.changes = null
+        this.#work.ahead = null
         this.#work.answer = null
         return
       case 'timer':
@@ -277,6 +280,8 @@ export class SyncEngine implements AsyncDisposable {
     signal: AbortSignal,
   ): Promise<MachineEvent> {
     const work = this.#work
+    // Whatever else is done may change rows without a mark: only what was read after it may be sent.
+    if (!SENDING.has(effect.type)) work.ahead = null
     switch (effect.type) {
       case 'pull':
         if (effect.first) clearStaging(work.staging)

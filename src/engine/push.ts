@@ -1,3 +1,4 @@
+import { sleep } from '../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
 import { MAX_BODY_BYTES, MAX_PUSH_CHANGES, MAX_PUSH_PARTS } from '../protocol/limits.ts'
@@ -7,7 +8,7 @@ import { observeBatch } from './batch-size.ts'
 import type { MachineEvent } from './machine.ts'
 import { isUncovered, moved, reportPublished } from './pull.ts'
 import { reconcileAnswers, type AnsweredChange } from './reconcile.ts'
-import type { DirtyRows, LocalRow } from './store.ts'
+import type { DirtyLimit, DirtyRows, LocalRow } from './store.ts'
 import {
   advanceCursor,
   ATOMIC_BYTES,
@@ -15,11 +16,14 @@ import {
   PUSH_CHUNK_BYTES,
   tablesByName,
   withGeneration,
+  type Chunk,
   type Work,
 } from './work.ts'
 
 /** Forced pushes after which a row that still meets conflicts gives way: a merge that cannot stand would go on for ever. */
 const MAX_FORCED_ROUNDS = 3
+/** Milliseconds in which a request is handed to the system, before anything else takes the thread. */
+const REQUEST_OUT_MS = 2
 
 /**
  * Reads the dirty rows and keeps them as the mutation in flight. `alone`: no pull came before it, so that whatever
@@ -40,10 +44,12 @@ export async function buildMutation(
   const chunked = pending > ATOMIC_ROWS
   const rows = Math.min(work.rowLimit, chunked ? Math.max(1, work.batch.rows) : ATOMIC_ROWS)
   const bytes = chunked ? PUSH_CHUNK_BYTES : ATOMIC_BYTES
-  const dirty = await readDirty(work, { rows, bytes })
-  work.more = dirty.more
-  if (dirty.rows.length === 0) return { type: 'built', saved: false }
-  const changes = dirty.rows.map(changeOf)
+  const ahead = chunked && !force ? work.ahead : null
+  work.ahead = null
+  work.chunk = chunked && !force ? { rows, bytes } : null
+  const { changes, text, more } = ahead ?? (await readChunk(work, { rows, bytes }))
+  work.more = more
+  if (changes.length === 0) return { type: 'built', saved: false }
   const number = state.mutation + 1
   const head = {
     space: state.space,
@@ -53,24 +59,29 @@ export async function buildMutation(
     ...(force ? { force } : {}),
   }
   const parts = chunked ? [changes] : splitParts(changes, work.batch.rows)
-  const bodies = parts.map((part, index) => {
-    const request: PushRequest = {
-      ...head,
-      ...(parts.length > 1 ? { part: { index, of: parts.length } } : {}),
-      changes: part,
-    }
-    return JSON.stringify(request)
-  })
+  const bodies =
+    parts.length === 1
+      ? [bodyOf(head, text)]
+      : parts.map((part, index) =>
+          bodyOf({ ...head, part: { index, of: parts.length } }, JSON.stringify(part)),
+        )
   await work.store.saveMutation({ number, force, parts: bodies })
   work.changes = changes
   return { type: 'built', saved: true }
 }
 
+/** A request, its changes as JSON already. */
+const bodyOf = (head: Omit<PushRequest, 'changes'>, changes: string): string =>
+  `${JSON.stringify(head).slice(0, -1)},"changes":${changes}}`
+
+async function readChunk(work: Work, limit: DirtyLimit): Promise<Chunk> {
+  const { rows, more } = await readDirty(work, limit)
+  const changes = rows.map(changeOf)
+  return { changes, text: JSON.stringify(changes), more }
+}
+
 /** A page of rows that only went to the quarantine is no reason to stop before the others (I9). */
-async function readDirty(
-  work: Work,
-  limit: { readonly rows: number; readonly bytes: number },
-): Promise<DirtyRows> {
+async function readDirty(work: Work, limit: DirtyLimit): Promise<DirtyRows> {
   for (;;) {
     const dirty = await work.store.readDirty(limit)
     if (dirty.refused > 0) work.report({ type: 'quarantined', count: dirty.refused })
@@ -145,7 +156,15 @@ export async function sendMutation(work: Work, signal: AbortSignal): Promise<Mac
   const count = work.changes?.length ?? 0
   for (const [index, body] of mutation.parts.entries()) {
     const begun = work.clock.now()
-    answer = await pushPart(work, body, signal)
+    const answered = pushPart(work, body, signal)
+    const isLast = index === mutation.parts.length - 1
+    const reading = isLast && count > 0 && work.more ? readAhead(work) : null
+    try {
+      answer = await answered
+    } finally {
+      // The store is left to nobody else before its reading has ended.
+      work.ahead = await reading
+    }
     if (count > 0) {
       const rows = Math.ceil(count / mutation.parts.length)
       work.batch = observeBatch(work.batch, {
@@ -161,6 +180,22 @@ export async function sendMutation(work: Work, signal: AbortSignal): Promise<Mac
   if (answer === null) throw new TidemarkError('invariant', 'a mutation without parts')
   work.answer = { generation: answer.generation, results: answer.results }
   return { type: 'answered' }
+}
+
+/**
+ * Reads the next chunk of a bulk push while the cloud works at this one: neither waits for the other then. Null when
+ * it cannot be read; whoever needs it learns why.
+ */
+async function readAhead(work: Work): Promise<Chunk | null> {
+  const last = work.changes?.at(-1)
+  if (work.chunk === null || last === undefined) return null
+  // The request goes out first.
+  await sleep(work.clock, REQUEST_OUT_MS)
+  try {
+    return await readChunk(work, { ...work.chunk, after: { table: last.table, key: last.key } })
+  } catch {
+    return null
+  }
 }
 
 /** The highest version that an answer leaves here: of the push itself, or of the row that it met (I11). */
@@ -219,6 +254,8 @@ export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
     generations: withGeneration(state.generations, generation),
   })
   if (result.status !== 'done') return moved(work, result)
+  // What the answer brought, it brought without marks: rows read before that may be others by now.
+  if (open.length > 0) work.ahead = null
   work.moves = 0
   work.forcedRounds = mutation.force && settled.conflicts > 0 ? work.forcedRounds + 1 : 0
   work.changes = null

@@ -39,8 +39,11 @@ export interface Store extends AsyncDisposable {
    * are others. Limits are counts of rows and of bytes of encoded fields: never more rows than asked for; the row
    * that passes the bytes is the last, so that a row alone is always answered. `more` is exact. The order of marks
    * is the store's own; a row that is sent and agreed makes room for those behind it.
+   *
+   * `after`: only rows behind the last one of the mutation in flight, to be read ahead while that is on its way; no
+   * rows and `more` where the store cannot tell.
    */
-  readDirty(limit: { readonly rows: number; readonly bytes: number }): Promise<DirtyRows>
+  readDirty(limit: DirtyLimit): Promise<DirtyRows>
 
   /**
    * Those of the named rows that are dirty or held, in one snapshot. The others need no merge; rows of tables that
@@ -203,6 +206,12 @@ export interface LocalRow extends RowKey {
   readonly claims: Claims
   /** The version it had in a lost history. */
   readonly was: number | null
+}
+
+export interface DirtyLimit {
+  readonly rows: number
+  readonly bytes: number
+  readonly after?: RowKey
 }
 
 export interface DirtyRows {

@@ -11,7 +11,7 @@ import type { Provider } from './provider.ts'
 import type { ResolverSet } from './resolvers.ts'
 import type { ResetReason } from './status.ts'
 import type { Staging } from './staging.ts'
-import type { Store, StoreSchema } from './store.ts'
+import type { DirtyLimit, Store, StoreSchema } from './store.ts'
 
 /** Rows and bytes up to which a push, or a publish, is one atomic step (I5, I6). */
 export const ATOMIC_ROWS = 20_000
@@ -35,6 +35,10 @@ export interface Work {
   staging: Staging
   /** An answer that a long poll already brought, for the cursor it was asked with. */
   prefetched: { readonly version: number; readonly answer: PullAnswer } | null
+  /** What a chunk of a bulk push may hold, null when the mutation in flight is no such chunk. */
+  chunk: DirtyLimit | null
+  /** The next chunk, read while the one before it was on its way. */
+  ahead: Chunk | null
   /** The changes of the mutation in flight and its answer. */
   changes: readonly Change[] | null
   answer: PushOutcome | null
@@ -50,6 +54,15 @@ export interface Work {
   /** Forced pushes in a row that were answered with conflicts all the same. */
   forcedRounds: number
   lastError: TidemarkError | null
+}
+
+/** Changes as they go out together. */
+export interface Chunk {
+  readonly changes: readonly Change[]
+  /** Their JSON. */
+  readonly text: string
+  /** Others wait behind them. */
+  readonly more: boolean
 }
 
 export interface PushOutcome {

@@ -175,6 +175,33 @@ it('a device that listens sends a local write without asking first, and goes on 
   equal(a, b)
 })
 
+it('I1: rows that are written while they were read ahead of a bulk push are sent as they are now', async () => {
+  await using world = createWorld()
+  const a = await world.device('a')
+  const b = await world.device('b')
+  const ids = Array.from({ length: 20_500 }, (_, at) => at + 1)
+  a.database.write((app) => {
+    for (const id of ids) app.insert('tasks', { id, text: 't', note: null })
+  })
+  const requests: string[] = []
+  a.engine.on((event) => {
+    if (event.type !== 'pushed' || requests.length === 6) return
+    requests.push(String(event.rows))
+    // Rows sent already, on their way, read ahead and not read yet.
+    const edit = `edit ${requests.length}`
+    a.database.write((app) => {
+      for (let id = 1; id <= ids.length; id += 97) app.update('tasks', { id }, { text: edit })
+      app.remove('tasks', { id: 20_000 + requests.length })
+    })
+  })
+  await a.sync()
+  await a.sync()
+  await b.sync()
+  equal(a, b)
+  expect(requests.length).toBeGreaterThan(3)
+  expect(sorted(b, 'tasks')).toHaveLength(ids.length - requests.length)
+})
+
 it('delete against edit: the edit wins, whichever side syncs first', async () => {
   for (const first of ['deleter', 'editor'] as const) {
     await using world = createWorld()

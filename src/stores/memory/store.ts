@@ -8,6 +8,7 @@ import { canonicalJson, type Encoded } from '../../kernel/values.ts'
 import { MAX_ROW_BYTES } from '../../protocol/limits.ts'
 import type { SchemaTable } from '../../protocol/schema.ts'
 import type {
+  DirtyLimit,
   DirtyRows,
   LocalRow,
   ReplicaState,
@@ -207,16 +208,18 @@ function fingerprintOf(table: SchemaTable): string {
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 32)
 
-function readDirty(
-  file: MemoryFile,
-  limit: { readonly rows: number; readonly bytes: number },
-  random: Random,
-): DirtyRows {
+function readDirty(file: MemoryFile, limit: DirtyLimit, random: Random): DirtyRows {
+  const { after } = limit
+  let isBehind = after === undefined
   const rows: LocalRow[] = []
   let bytes = 0
   let refused = 0
   for (const table of file.syncedTables()) {
     for (const key of table.marks.keys()) {
+      if (!isBehind) {
+        isBehind = after?.table === table.name && after.key === key
+        continue
+      }
       dropIdleMark(file, table, key)
       if (!isDirty(file, table, key)) continue
       const row = readLocalRow(file, table, key)
@@ -230,7 +233,7 @@ function readDirty(
       bytes += bytesOf(row)
     }
   }
-  return { rows, more: false, refused }
+  return { rows, more: !isBehind, refused }
 }
 
 const bytesOf = ({ fields, changed }: LocalRow): number =>

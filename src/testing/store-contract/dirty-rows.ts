@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
+import type { DirtyRows, RowKey } from '../../engine/store.ts'
 import { MAX_KEY_BYTES } from '../../kernel/keys.ts'
 import {
   acknowledge,
@@ -138,6 +139,29 @@ export function dirtyRowsContract(open: OpenStore): void {
       const page = await h.store.readDirty({ rows: 10, bytes: 1_500 })
       expect(page.rows).toHaveLength(2)
       expect(page.more).toBe(true)
+    })
+
+    test('rows behind those in flight, in the order in which they are found', async () => {
+      await using h = await openFresh(open)
+      for (const id of ['c', 'a', 'e', 'b', 'd']) await h.app.insert('notes', { id, title: id, body: '' })
+      await h.app.insert('words', { word: 'w', meaning: '' })
+      const keysOf = (page: DirtyRows) => page.rows.map((row) => `${row.table} ${row.key}`)
+      const all = await h.store.readDirty({ rows: 10, bytes: 1e6 })
+      const first = await h.store.readDirty({ rows: 2, bytes: 1e6 })
+      expect(keysOf(first)).toEqual(keysOf(all).slice(0, 2))
+      const [, last] = first.rows
+      const { mutation } = await h.store.state()
+      await h.store.saveMutation({ number: mutation + 1, force: false, parts: ['{"changes":[]}'] })
+      const ahead = await h.store.readDirty({ rows: 3, bytes: 1e6, after: last as RowKey })
+      expect(ahead).toMatchObject({ more: true })
+      expect(keysOf(ahead)).toEqual(keysOf(all).slice(2, 5))
+      const rest = await h.store.readDirty({ rows: 3, bytes: 1e6, after: ahead.rows[2] as RowKey })
+      expect(rest).toMatchObject({ more: false })
+      expect(keysOf(rest)).toEqual(keysOf(all).slice(5))
+      expect(await h.store.readDirty({ rows: 3, bytes: 1e6, after: rest.rows[0] as RowKey })).toMatchObject({
+        rows: [],
+        more: false,
+      })
     })
 
     test('I9: a key that cannot be carried is set apart and stops nothing', async () => {

@@ -12,7 +12,7 @@ const APPLICATION_ID = 0x546d436c
 /** How long a writer waits for one in another process: the command line makes a token in milliseconds. */
 const BUSY_MS = 5_000
 /** Memory of one connection's page cache. */
-const CACHE_KIB = 32_768
+const CACHE_KIB = 8_192
 /** Pages of the write-ahead log after which it is written back: small enough that no push waits long for it. */
 const CHECKPOINT_PAGES = 4_000
 const JOURNAL_LIMIT_BYTES = 64 * 1024 * 1024

@@ -1,6 +1,6 @@
 import { MAX_KEY_BYTES, utf8Bytes } from '../../../kernel/keys.ts'
 import { MAX_ROW_BYTES } from '../../../protocol/limits.ts'
-import type { DirtyRows, LocalRow, RowKey } from '../../../engine/store.ts'
+import type { DirtyLimit, DirtyRows, LocalRow, RowKey } from '../../../engine/store.ts'
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import { takeSweeps } from '../capture/capture.ts'
 import { TABLES_TABLE } from '../capture/names.ts'
@@ -31,10 +31,7 @@ interface Met {
 /** Rows settled under one lock. */
 const SETTLE_CHUNK_ROWS = 1_000
 
-export function readDirty(
-  session: Session,
-  limit: { readonly rows: number; readonly bytes: number },
-): DirtyRows {
+export function readDirty(session: Session, limit: DirtyLimit): DirtyRows {
   markDisplaced(session)
   const { rows, more, met } = session.read(() => collectDirty(session, limit))
   return { rows, more, refused: settleMet(session, met) }
@@ -56,17 +53,20 @@ export function markDisplaced(session: Session): void {
 
 function collectDirty(
   session: Session,
-  limit: { readonly rows: number; readonly bytes: number },
+  limit: DirtyLimit,
 ): { readonly rows: readonly LocalRow[]; readonly more: boolean; readonly met: readonly Met[] } {
-  const inFlight = session.mutations.isInFlight
+  const { after } = limit
+  // Rows behind those in flight are not in flight themselves.
+  const inFlight = session.mutations.isInFlight && after === undefined
   const found: Standing[] = []
   const met: Met[] = []
   let bytes = 0
   const isFull = (): boolean => found.length >= limit.rows || (found.length > 0 && bytes >= limit.bytes)
   const isEnough = session.tables.some((table) => {
+    if (after !== undefined && table.name < after.table) return false
     if (!table.states.hasMarks()) return false
     const aside = readAside(session, table)
-    for (const joined of markedRows(table)) {
+    for (const joined of markedRows(table, after?.table === table.name ? table.bindKey(after.key) : null)) {
       const row = standingOf(table, joined, aside)
       const isNews = isDirty(row, inFlight)
       const size = isNews ? bytesOf(row) : 0

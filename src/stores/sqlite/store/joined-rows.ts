@@ -20,22 +20,21 @@ export interface JoinedRow {
 export const joinOn = (terms: readonly string[], alias: string): string =>
   terms.map((term, at) => `${term} = ${alias}.${keyColumn(at)}`).join(' AND ')
 
-/** All marked rows, in the order of their keys. */
-export function markedRows(table: SyncedTable): Iterable<JoinedRow> {
+/** The marked rows, in the order of their keys: all, or those behind a key. */
+export function markedRows(table: SyncedTable, after: Bounds | null): Iterable<JoinedRow> {
   const rowTerms = table.keyTerms('t')
   const stateTerms = table.shape.key.map((_, at) => `s.${keyColumn(at)}`)
-  const sqlOf = (mode: ReadMode): string => {
-    const keys = selectList(
-      'm.',
-      table.shape.key.map((_, at) => keyColumn(at)),
-      mode,
-    )
+  const names = table.shape.key.map((_, at) => keyColumn(at))
+  const markTerms = names.map((name) => `m.${name}`)
+  const sqlOf = (mode: ReadMode, place: (at: number) => string): string => {
+    const keys = selectList('m.', names, mode)
     return `SELECT m.at, ${rowTerms[0]} IS NOT NULL, ${stateColumns('s.')}, ${keys}, ${selectList('t.', table.names, mode)}
       FROM ${markTable(table.number)} m
       LEFT JOIN main.${quoteName(table.name)} t ON ${joinOn(rowTerms, 'm')}
-      LEFT JOIN ${stateTable(table.number)} s ON ${joinOn(stateTerms, 'm')}`
+      LEFT JOIN ${stateTable(table.number)} s ON ${joinOn(stateTerms, 'm')}
+      ${after === null ? '' : `WHERE ${behind(markTerms, place)}`} ORDER BY ${markTerms.join(', ')}`
   }
-  return readJoined(table, 'marked', sqlOf, newBounds())
+  return readJoined(table, after === null ? 'marked' : 'marked after', sqlOf, after ?? newBounds())
 }
 
 /**
