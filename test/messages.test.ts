@@ -160,3 +160,28 @@ test('equal is said of all rows that can be synced', async () => {
   const again = await machine.tidemark('up', '--file', file, '--until-equal', '--port', '0')
   expect(again.out).toContain('nothing to do')
 })
+
+test('I11: up goes on when the folder of its cloud is gone', async () => {
+  await using machine = await openMachine()
+  const file = makeFile(machine, 'mine.db', 20)
+  const up = ['up', '--file', file, '--until-equal', '--yes', '--port', '0']
+  expect((await machine.tidemark(...up)).code).toBe(0)
+  rmSync(join(machine.folder, 'home/cloud'), { recursive: true })
+  const { code, out, err } = await machine.tidemark(...up)
+  expect(err).toBe('')
+  expect(code).toBe(0)
+  expect(out).toContain('Equal: 20 rows')
+})
+
+test('the status of a file that nothing runs for says why it was blocked', async () => {
+  await using machine = await openMachine()
+  const [one] = await openPair(machine)
+  const cloud = ['cloud', '--data', join(machine.folder, 'cloud'), 'token'] as const
+  const { tokens } = (await machine.ask(...cloud, 'list')) as {
+    readonly tokens: readonly { readonly id: string }[]
+  }
+  for (const { id } of tokens) await machine.ask(...cloud, 'revoke', id)
+  expect((await machine.tidemark('sync', 'now', one)).code).toBe(4)
+  const { out } = await machine.tidemark('sync', 'status', one)
+  expect(out).toContain('last seen blocked: Authentication failed: the token was revoked')
+})

@@ -87,7 +87,9 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
   try {
     await using store = await openStoreOf(context.folders, file)
     const reason =
-      last === null ? 'Never synced yet.' : `Nothing runs for this file now; last seen ${last.state}.`
+      last === null
+        ? 'Never synced yet.'
+        : `Nothing runs for this file now; last seen ${last.state}${last.reason === '' ? '.' : `: ${last.reason}`}`
     return {
       file,
       space,

@@ -108,7 +108,9 @@ async function connect(context: CliContext, cloud: Cloud): Promise<Connection> {
   const { url: endpoint, directory } = cloud
   if (config.read('endpoint').value !== endpoint) config.set('endpoint', endpoint)
   const known = config.read('token').value
-  if (typeof known === 'string') return { endpoint, token: known }
+  // A folder of the cloud that was thrown away took its tokens along.
+  if (typeof known === 'string' && typeof (await directory.authenticate(known)) === 'object')
+    return { endpoint, token: known }
   const { token } = await directory.createToken({
     account: 'local',
     name: 'tidemark up',
