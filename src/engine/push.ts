@@ -1,5 +1,6 @@
 import { sleep } from '../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
+import { uuidV7 } from '../kernel/random.ts'
 import type { ErrorCode } from '../kernel/errors.ts'
 import { MAX_BODY_BYTES, MAX_PUSH_CHANGES, MAX_PUSH_PARTS } from '../protocol/limits.ts'
 import type { PushAnswer, PushRequest, PushResult } from '../protocol/push.ts'
@@ -59,11 +60,12 @@ export async function buildMutation(
     ...(force ? { force } : {}),
   }
   const parts = chunked ? [changes] : splitParts(changes, work.batch.rows)
+  const attempt = parts.length === 1 ? '' : uuidV7(work.clock.now(), work.random)
   const bodies =
     parts.length === 1
       ? [bodyOf(head, text)]
       : parts.map((part, index) =>
-          bodyOf({ ...head, part: { index, of: parts.length } }, JSON.stringify(part)),
+          bodyOf({ ...head, part: { index, of: parts.length, attempt } }, JSON.stringify(part)),
         )
   await work.store.saveMutation({ number, force, parts: bodies })
   work.changes = changes

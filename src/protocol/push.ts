@@ -21,7 +21,8 @@ import {
  *
  * A mutation of several parts carries `part` with the same mutation number; every part but the last is staged
  * and answered `{staged}`; the last one applies all of them together (I5) and its answer has the results of
- * all parts in order.
+ * all parts in order. Only parts of one `attempt` are put together: the same number may be tried again with other
+ * changes, or by a copy of the replica, while parts of before are still under way (I13).
  *
  * `cursor` is null only for a replica that never saw the space.
  */
@@ -36,6 +37,7 @@ export const PushRequest = Type.Object(
         {
           index: Type.Integer({ minimum: 0, maximum: MAX_PUSH_PARTS - 1 }),
           of: Type.Integer({ minimum: 1, maximum: MAX_PUSH_PARTS }),
+          attempt: Id,
         },
         { additionalProperties: false },
       ),

@@ -121,7 +121,10 @@ class Draw {
   #parts(): Step {
     const replica = this.#pick(REPLICAS)
     const of = 1 + randomInt(this.#random, 3)
-    const parts = Array.from({ length: of }, (_, index) => this.#request(replica, { part: { index, of } }))
+    const attempt = `attempt-${randomInt(this.#random, 3)}`
+    const parts = Array.from({ length: of }, (_, index) =>
+      this.#request(replica, { part: { index, of, attempt } }),
+    )
     const whole = this.#random.next() < 0.6
     if (whole) {
       this.#mutations.set(replica, parts[0]?.mutation ?? 1)

@@ -114,7 +114,8 @@ export class MemoryLog implements Log {
         if (turn.kind === 'staged') return answer(space, { staged: turn.parts, results: [] })
         await this.#yield('decide')
         if (turn.kind === 'stage') {
-          const part = { hash, of: request.part?.of ?? 1, bytes: bytes(), changes: request.changes }
+          const { of, attempt } = request.part ?? { of: 1, attempt: '' }
+          const part = { hash, of, attempt, bytes: bytes(), changes: request.changes }
           const staged = [...(turn.fresh ? [] : replica.staged), part]
           await this.#yield('commit')
           space.replicas.set(request.replica, { ...replica, seen: this.#clock.now(), staged })

@@ -10,10 +10,11 @@ export interface LastMutation {
   readonly hashes: readonly string[]
 }
 
-/** A part that waits for the others. All staged parts of a replica belong to one mutation, the next. */
+/** A part that waits for the others. All staged parts of a replica belong to one attempt at its next mutation. */
 export interface StagedPart {
   readonly hash: string
   readonly of: number
+  readonly attempt: string
   readonly bytes: number
 }
 
@@ -54,7 +55,7 @@ export function judgeTurn(
   }
   if (request.mutation !== last.number + 1) return { kind: 'forked' }
   if (of === 1) return { kind: 'apply', hashes: [hash] }
-  const sameAttempt = staged[0]?.of === of
+  const sameAttempt = staged[0]?.of === of && staged[0].attempt === request.part?.attempt
   if (sameAttempt && staged[index]?.hash === hash) return { kind: 'staged', parts: index + 1 }
   if (index === 0) return { kind: 'stage', index, fresh: true }
   if (!sameAttempt || staged.length !== index) {

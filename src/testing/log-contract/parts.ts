@@ -7,12 +7,19 @@ import { withLog } from './with-log.ts'
 /** Mutations of several requests. */
 export function partsContract(open: OpenLog): void {
   const run = withLog(open)
-  const part = (index: number, of: number, key: string, mutation = 1, x = 1): PushRequest => ({
+  const part = (
+    index: number,
+    of: number,
+    key: string,
+    mutation = 1,
+    x = 1,
+    attempt = 'attempt-1',
+  ): PushRequest => ({
     space: 'name',
     replica: 'a',
     mutation,
     cursor: null,
-    part: { index, of },
+    part: { index, of, attempt },
     changes: [put(key, 0, { x }), put(`${key}'`, 0, { x })],
   })
   const keys = async (log: Reader['log']): Promise<readonly string[]> => {
@@ -74,6 +81,21 @@ export function partsContract(open: OpenLog): void {
       expect(await codeOf(a.send(part(2, 3, 'old3')))).toBe('unprocessable')
       expect((await a.send(part(1, 2, 'new2'))).results).toHaveLength(4)
       expect(await keys(log)).toEqual(['["new"]', '["new\'"]', '["new2"]', '["new2\'"]'])
+    })
+
+    run('I13: parts of two copies, or of an abandoned attempt, are never put together', async ({ log }) => {
+      const a = new Reader(log, 'a')
+      const other = (index: number, key: string) => part(index, 3, key, 1, 2, 'attempt-2')
+      await a.send(part(0, 3, '1'))
+      await a.send(other(0, '1'))
+      expect(await codeOf(a.send(part(1, 3, '2')))).toBe('unprocessable')
+      await a.send(other(1, '2'))
+      // The late first part begins anew: whoever goes on with the other attempt has to begin again too.
+      await a.send(part(0, 3, '1'))
+      expect(await codeOf(a.send(other(2, '3')))).toBe('unprocessable')
+      await a.send(part(1, 3, '2'))
+      expect((await a.send(part(2, 3, '3'))).results).toHaveLength(6)
+      expect(await codeOf(a.send(other(0, '1')))).toBe('replica_forked')
     })
 
     run('another attempt in one piece takes the place of staged parts', async ({ log }) => {

@@ -25,7 +25,7 @@ export function pushRequest(storage: Storage, id: string, input: PushInput): Pus
   }
   const staged = statements.listStaged
     .all(space.no, replica)
-    .map(([hash, of, bytes]) => ({ hash, of, bytes }))
+    .map(([hash, of, attempt, bytes]) => ({ hash, of, attempt, bytes }))
   const text = onlyOnce(() => JSON.stringify(request.changes))
   const turn = admitTurn(
     judgeTurn(last, staged, request, hash, () => text().length),
@@ -41,11 +41,13 @@ export function pushRequest(storage: Storage, id: string, input: PushInput): Pus
     }
     case 'staged':
       return { ...about, head: space.head, staged: turn.parts, results: [] }
-    case 'stage':
+    case 'stage': {
+      const { of, attempt } = request.part ?? { of: 1, attempt: '' }
       if (turn.fresh) statements.dropStaged.run(space.no, replica)
-      statements.stage.run(space.no, replica, turn.index, request.part?.of ?? 1, hash, text().length, text())
+      statements.stage.run(space.no, replica, turn.index, of, attempt, hash, text().length, text())
       statements.seeReplica.run(space.no, replica, row?.[3] ?? null, storage.now())
       return { ...about, head: space.head, staged: turn.index + 1, results: [] }
+    }
     case 'apply': {
       const parts = turn.hashes.length > 1 ? statements.stagedChanges.all(space.no, replica) : []
       const changes = [...parts.flatMap((part) => JSON.parse(part) as Change[]), ...request.changes]

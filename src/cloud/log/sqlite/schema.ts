@@ -92,4 +92,13 @@ CREATE TABLE staged (
 ) STRICT;
 `
 
-export const LOG_MIGRATIONS: readonly Migration[] = [{ number: 1, readableFrom: 1, sql: FIRST }]
+/** Parts know their attempt. What is staged without one is sent again from its first part. */
+const ATTEMPTS = `
+DELETE FROM staged;
+ALTER TABLE staged ADD COLUMN attempt TEXT NOT NULL DEFAULT '';
+`
+
+export const LOG_MIGRATIONS: readonly Migration[] = [
+  { number: 1, readableFrom: 1, sql: FIRST },
+  { number: 2, readableFrom: 2, sql: ATTEMPTS },
+]

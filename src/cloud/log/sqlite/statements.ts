@@ -25,7 +25,7 @@ export type ReplicaRow = readonly [
   acked: number | null,
   seen: number,
 ]
-export type StagedRow = readonly [hash: string, of: number, bytes: number]
+export type StagedRow = readonly [hash: string, of: number, attempt: string, bytes: number]
 
 const RECORD_COLUMNS = `id & ${MAX_VERSION}, tbl, key, writer, hlc, buried_at, sealed, ages, fields`
 /**
@@ -168,15 +168,24 @@ export function prepareStatements(database: Database.Database) {
     dropReplica: write<[space: number, id: string]>('DELETE FROM replicas WHERE space = ? AND id = ?'),
 
     listStaged: read<[space: number, replica: string], StagedRow>(
-      'SELECT hash, of_parts, bytes FROM staged WHERE space = ? AND replica = ? ORDER BY part',
+      'SELECT hash, of_parts, attempt, bytes FROM staged WHERE space = ? AND replica = ? ORDER BY part',
     ),
     stagedChanges: pluck<[space: number, replica: string], string>(
       'SELECT changes FROM staged WHERE space = ? AND replica = ? ORDER BY part',
     ),
     stage: write<
-      [space: number, replica: string, part: number, of: number, hash: string, bytes: number, changes: string]
+      [
+        space: number,
+        replica: string,
+        part: number,
+        of: number,
+        attempt: string,
+        hash: string,
+        bytes: number,
+        changes: string,
+      ]
     >(
-      `INSERT INTO staged (space, replica, part, of_parts, hash, bytes, changes) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+      `INSERT INTO staged (space, replica, part, of_parts, attempt, hash, bytes, changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
     ),
     dropStaged: write<[space: number, replica: string]>('DELETE FROM staged WHERE space = ? AND replica = ?'),
     dropAbandoned: write<[space: number, sameSpace: number, liveSince: number]>(
