@@ -185,3 +185,21 @@ test('the status of a file that nothing runs for says why it was blocked', async
   const { out } = await machine.tidemark('sync', 'status', one)
   expect(out).toContain('last seen blocked: Authentication failed: the token was revoked')
 })
+
+test('a space whose name cannot be one is refused before anything is changed', async () => {
+  await using machine = await openMachine()
+  const cloud = await machine.serve()
+  await machine.ask('config', 'set', 'endpoint', cloud.url)
+  const file = makeFile(machine, 'one.db', 0)
+  for (const args of [
+    ['attach', file, '--space', 'bad space', '--yes'],
+    ['clone', 'bad space', join(machine.folder, 'two.db')],
+  ]) {
+    const { code, err } = await machine.tidemark(...args)
+    expect(code).toBe(2)
+    expect(err).toContain('the name of a space is')
+  }
+  const { files } = (await machine.ask('sync', 'status')) as { readonly files: readonly unknown[] }
+  expect(files).toEqual([])
+  await machine.ask('attach', file, '--space', 'good', '--yes')
+})

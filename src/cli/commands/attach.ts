@@ -1,16 +1,9 @@
 import { basename, extname } from 'node:path'
 
 import { TidemarkError } from '../../kernel/errors.ts'
-import {
-  attachFile,
-  cloneSpace,
-  detachFile,
-  openReplica,
-  planAttach,
-  readSpace,
-  resumeFile,
-  type AttachPlan,
-} from '../../daemon/replica.ts'
+import { attachFile, cloneSpace, detachFile, planAttach, type AttachPlan } from '../../daemon/attach.ts'
+import { readSpace, resumeFile } from '../../daemon/rejoin.ts'
+import { openReplica } from '../../daemon/replica.ts'
 import { findAttachment } from '../../daemon/attachments.ts'
 import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext, type Connection } from '../context.ts'
@@ -36,7 +29,7 @@ const splitNames = (names: string | undefined): readonly string[] | undefined =>
 export function spaceOfFile(file: string): string {
   const name = basename(file, extname(file))
     .replace(/[^A-Za-z0-9._:-]+/g, '-')
-    .replace(/^[^A-Za-z0-9]+/, '')
+    .replace(/^[^A-Za-z0-9]+|-+$/g, '')
   return name === '' ? 'default' : name.slice(0, 128)
 }
 
