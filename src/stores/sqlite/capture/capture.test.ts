@@ -257,6 +257,31 @@ for (const driver of [betterSqlite3, nodeSqlite]) {
       db.close()
     })
 
+    it('I1: marks a row whose change stands although what it set off elsewhere failed', () => {
+      const db = open(`PRAGMA foreign_keys = 1;
+        CREATE TABLE t (k TEXT PRIMARY KEY, v UNIQUE);
+        CREATE TABLE child (id INTEGER PRIMARY KEY, t REFERENCES t (k) ON DELETE CASCADE ON UPDATE CASCADE
+          DEFERRABLE INITIALLY DEFERRED, v REFERENCES t (v) ON UPDATE CASCADE DEFERRABLE INITIALLY DEFERRED);
+        CREATE TRIGGER stop BEFORE DELETE ON child BEGIN SELECT RAISE(FAIL, 'stop'); END;
+        CREATE TRIGGER halt BEFORE UPDATE ON child BEGIN SELECT RAISE(FAIL, 'stop'); END;
+        INSERT INTO t VALUES ('a', 1), ('b', 2), ('c', 3), ('d', 4);
+        INSERT INTO child VALUES (1, 'a', NULL), (2, 'b', NULL), (3, NULL, 3), (4, 'd', NULL)`)
+      install(db)
+      db.exec('BEGIN')
+      const failing = [
+        "DELETE FROM t WHERE k = 'a'",
+        "UPDATE t SET k = 'e' WHERE k = 'b'",
+        'UPDATE t SET v = 5 WHERE v = 3',
+        "REPLACE INTO t VALUES ('d', 9)",
+      ]
+      for (const sql of failing) expect(() => db.exec(sql)).toThrow('trigger constraint failed')
+      db.exec('DROP TRIGGER stop; DROP TRIGGER halt; DELETE FROM child; COMMIT')
+      const left = db.prepare('SELECT k, v FROM t ORDER BY k').all().map(String)
+      expect(left).toEqual(['c,5', 'e,2'])
+      expect(marked(db, 't')).toEqual(expect.arrayContaining(['a', 'b', 'c', 'd', 'e']))
+      db.close()
+    })
+
     it('I1: an index on JSON in some rows only never looks into the others', () => {
       const db = open(`CREATE TABLE t (id INTEGER PRIMARY KEY, d, kind, n UNIQUE);
         CREATE UNIQUE INDEX u ON t (json_extract(d, '$.x'), n) WHERE json_valid(kind);

@@ -34,8 +34,8 @@ export const triggerName = (number: number, kind: TriggerKind): string => `${PRE
 
 /**
  * After insert, update, a change of the key, delete; before insert and update, for rows that are about to be
- * displaced; before a change of the key and a delete, for rows that are about to go.
+ * displaced; before all four in tables that others refer to (`triggers.ts`).
  */
-export type TriggerKind = 'i' | 'u' | 'k' | 'd' | 'bi' | 'bu' | 'bk' | 'bd'
+export type TriggerKind = 'i' | 'u' | 'k' | 'd' | 'bi' | 'bu' | 'ei' | 'eu' | 'ek' | 'ed'
 
 export const isOwnName = (name: string): boolean => name.toLowerCase().startsWith(PREFIX)

@@ -3,28 +3,36 @@ import type { Shape } from '../shape/shape.ts'
 import { displacedTriggers } from './displaced.ts'
 import { FLAG_ROW, keyIsWhole, keyOfRow, markStatement, markTime, NOT_APPLYING, rowidNames } from './marks.ts'
 import { triggerName, type TriggerKind } from './names.ts'
+import { collateUnless } from './plan.ts'
 import type { TriggerSource, TriggerText } from './source.ts'
 
 /**
- * Every trigger of one table, in the order in which they are to be made. A row that goes from under its key is marked
- * before it goes, for SQLite up to 3.53 may tell AFTER triggers another key than the row had: looking for rows that
- * refer to it through an index on a column of numbers, it makes 7 of the text '007'. Row numbers are safe from that.
+ * Every trigger of one table, in the order in which they are to be made. Where other tables refer to this one, a row is
+ * marked before anything happens to it:
+ * - What its change sets off there comes before AFTER triggers, and may end the statement without undoing the change
+ *   (`RAISE(FAIL)`, `OR FAIL`).
+ * - SQLite up to 3.53 may tell AFTER triggers another key than the row had: looking for rows that refer to it through an
+ *   index on a column of numbers, it makes 7 of the text '007'.
  */
 export function captureTriggers(source: TriggerSource): readonly TriggerText[] {
   const { shape } = source
   const keys = keyNames(shape).join(', ')
-  const early = [
-    markTrigger(source, 'bk', `BEFORE UPDATE OF ${keys}`, 'OLD', keyDiffers(shape)),
-    markTrigger(source, 'bd', 'BEFORE DELETE', 'OLD', ''),
-  ]
-  return [
-    ...displacedTriggers(source),
-    ...(shape.rowidAlias ? [] : early),
-    markTrigger(source, 'i', 'AFTER INSERT', 'NEW', ''),
-    markTrigger(source, 'u', 'AFTER UPDATE', 'OLD', ''),
-    markTrigger(source, 'k', `AFTER UPDATE OF ${keys}`, 'NEW', keyDiffers(shape)),
-    ...(shape.rowidAlias ? [markTrigger(source, 'd', 'AFTER DELETE', 'OLD', '')] : []),
-  ]
+  const inserted = markTrigger(source, 'i', 'AFTER INSERT', 'NEW', '')
+  const marks = shape.referenced
+    ? [
+        markTrigger(source, 'ei', 'BEFORE INSERT', 'NEW', keyIsTaken(shape)),
+        markTrigger(source, 'eu', 'BEFORE UPDATE', 'OLD', ''),
+        markTrigger(source, 'ek', `BEFORE UPDATE OF ${keys}`, 'NEW', keyDiffers(shape)),
+        markTrigger(source, 'ed', 'BEFORE DELETE', 'OLD', ''),
+        inserted,
+      ]
+    : [
+        inserted,
+        markTrigger(source, 'u', 'AFTER UPDATE', 'OLD', ''),
+        markTrigger(source, 'k', `AFTER UPDATE OF ${keys}`, 'NEW', keyDiffers(shape)),
+        markTrigger(source, 'd', 'AFTER DELETE', 'OLD', ''),
+      ]
+  return [...displacedTriggers(source), ...marks]
 }
 
 function markTrigger(
@@ -54,4 +62,13 @@ function keyDiffers(shape: Shape): string {
     ({ name }) => `OLD.${quoteName(name)} IS NOT NEW.${quoteName(name)} COLLATE BINARY`,
   )
   return ` AND (${differ.join(' OR ')})`
+}
+
+/** A row that stands under the key will be displaced, or the insert comes to nothing. */
+function keyIsTaken(shape: Shape): string {
+  const equal = shape.key.map(({ name, at, collation }) => {
+    const own = shape.columns[at]?.collation
+    return `d.${quoteName(name)}${collateUnless(collation, own)} = NEW.${quoteName(name)}`
+  })
+  return ` AND EXISTS (SELECT 1 FROM ${quoteName(shape.name)} AS d WHERE ${equal.join(' AND ')})`
 }

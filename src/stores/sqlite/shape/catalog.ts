@@ -18,6 +18,8 @@ export interface CatalogTable {
   readonly columns: readonly CatalogColumn[]
   readonly indexes: readonly CatalogIndex[]
   readonly foreignKeys: readonly CatalogForeignKey[]
+  /** Some table of the file refers to it. */
+  readonly referenced: boolean
   readonly triggers: readonly { readonly name: string; readonly sql: string }[]
 }
 
@@ -79,7 +81,9 @@ export function readCatalog(connection: Connection): Catalog {
   )
   const columns = groupByFirst(all(COLUMNS))
   const indexes = groupByFirst(all(INDEXES))
-  const foreignKeys = groupByFirst(all(FOREIGN_KEYS))
+  const references = all(FOREIGN_KEYS)
+  const foreignKeys = groupByFirst(references)
+  const referenced = new Set(references.map((row) => text(row[2]).toLowerCase()))
   const triggers = Map.groupBy(
     objects.filter((row) => row[0] === 'trigger' && !isOwnName(text(row[1]))),
     (row) => text(row[2]).toLowerCase(),
@@ -98,6 +102,7 @@ export function readCatalog(connection: Connection): Catalog {
         columns: (columns.get(name) ?? []).map(toColumn),
         indexes: toIndexes(indexes.get(name) ?? [], sqlOf),
         foreignKeys: toForeignKeys(foreignKeys.get(name) ?? []),
+        referenced: referenced.has(name.toLowerCase()),
         triggers: (triggers.get(name.toLowerCase()) ?? []).map((row) => ({
           name: text(row[1]),
           sql: text(row[3]),

@@ -19,6 +19,8 @@ export interface Shape {
   readonly unique: readonly ShapeIndex[]
   readonly indexes: readonly ShapeIndex[]
   readonly foreignKeys: readonly ShapeForeignKey[]
+  /** Some table of the file refers to it, so that its rows' changes may set off others. */
+  readonly referenced: boolean
   /** Texts of CHECK conditions. */
   readonly checks: readonly string[]
   /** The application's triggers, in the order of the schema table. */

@@ -40,6 +40,7 @@ export function toShape(table: CatalogTable): Shape | null {
     unique: indexes.filter((_, at) => isUnique(table, at)),
     indexes: indexes.filter((_, at) => !isUnique(table, at)),
     foreignKeys: readForeignKeys(table, text),
+    referenced: table.referenced,
     checks: text.checks.map((tokens) => readExpression(tokens, names, table.name).text),
     triggers: table.triggers,
     sql: table.sql,
