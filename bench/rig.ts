@@ -76,6 +76,23 @@ export function makeCities(file: string, rows: number): void {
   rmSync(source)
 }
 
+/** Rows of text, about 400 characters each: places in order, a dozen to a note. */
+export function makeNotes(file: string, rows: number): void {
+  const source = `${file}.source`
+  makeSample(source)
+  const database = new Database(file)
+  database.exec('CREATE TABLE notes (id INTEGER PRIMARY KEY, title TEXT NOT NULL, body TEXT NOT NULL)')
+  database.prepare('ATTACH ? AS source').run(source)
+  database
+    .prepare(
+      `INSERT INTO notes SELECT id, name, group_concat(name || ' in ' || country || ', population ' || population, '; ')
+         OVER (ORDER BY id ROWS BETWEEN CURRENT ROW AND 11 FOLLOWING) FROM source.cities ORDER BY id LIMIT ?`,
+    )
+    .run(rows)
+  database.close()
+  rmSync(source)
+}
+
 /** What this machine does with the same rows and no sync at all: rows a second of prepared INSERT and of SELECT. */
 export function measurePlain(file: string): { readonly insert: number; readonly select: number } {
   const source = new Database(file, { readonly: true })

@@ -8,7 +8,7 @@ import { parseArgs } from 'node:util'
 
 import { buildBench } from './build.ts'
 import { measureCapture } from './capture.ts'
-import { makeCities, measurePlain, startRig, type Rig } from './rig.ts'
+import { makeCities, makeNotes, measurePlain, startRig, type Rig } from './rig.ts'
 import { measureWriters } from './writers.ts'
 
 const { values, positionals } = parseArgs({
@@ -76,9 +76,13 @@ async function uploadAndHydrate(
     `${up.rss}, ${down.rss}, ${Math.max(cloudUp, peakMiB(rig.cloudPid))} MiB`,
     '≤ 150 MiB each',
   )
+  const notes = join(rig.folder, 'notes.db')
+  makeNotes(notes, 20_000)
+  const notesBytes = statSync(notes).size
+  await rig.client<Moved>('upload', { file: notes, space: 'notes' })
   print(
-    'file size after upload',
-    `${(statSync(a).size / bytes).toFixed(2)} × (7 short columns)`,
+    'file size after upload: text rows, short columns',
+    `${(statSync(notes).size / notesBytes).toFixed(2)} ×, ${(statSync(a).size / bytes).toFixed(2)} ×`,
     '≤ 1.5 × for text rows',
   )
   return { a, b, space }

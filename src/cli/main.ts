@@ -1,7 +1,7 @@
-import { keepYoungGenerationSmall } from './memory.ts'
+import { favourMemory } from './memory.ts'
 import { runCli } from './program.ts'
 
-keepYoungGenerationSmall()
+favourMemory()
 
 /** Asked twice to stop, the process stops at once. */
 const stopping = new AbortController()
