@@ -6,14 +6,9 @@ import { join } from 'node:path'
 
 import Database from 'better-sqlite3'
 
-<<<<<<< Updated upstream
-import { keepYoungGenerationSmall } from '../src/cli/memory.ts'
+import { favourMemory } from '../src/cli/memory.ts'
 import { attachFile, cloneSpace } from '../src/daemon/attach.ts'
 import { openReplica, type Replica } from '../src/daemon/replica.ts'
-=======
-import { favourMemory } from '../src/cli/memory.ts'
-import { attachFile, cloneSpace, openReplica, type Replica } from '../src/daemon/replica.ts'
->>>>>>> Stashed changes
 import { systemClock } from '../src/kernel/clock.ts'
 import { systemRandom } from '../src/kernel/random.ts'
 import { quantile } from './rig.ts'
