@@ -18,18 +18,26 @@ export function captureTriggers(source: TriggerSource): readonly TriggerText[] {
   const { shape } = source
   const keys = keyNames(shape).join(', ')
   const inserted = markTrigger(source, 'i', 'AFTER INSERT', 'NEW', '')
+  const moved = markTrigger(source, 'k', `AFTER UPDATE OF ${keys}`, 'NEW', keyDiffers(shape))
   const marks = shape.referenced
     ? [
         markTrigger(source, 'ei', 'BEFORE INSERT', 'NEW', keyIsTaken(shape)),
         markTrigger(source, 'eu', 'BEFORE UPDATE', 'OLD', ''),
-        markTrigger(source, 'ek', `BEFORE UPDATE OF ${keys}`, 'NEW', keyDiffers(shape)),
+        markTrigger(
+          source,
+          'ek',
+          `BEFORE UPDATE OF ${keys}`,
+          'NEW',
+          newKeyIsWhole(shape) + keyDiffers(shape),
+        ),
         markTrigger(source, 'ed', 'BEFORE DELETE', 'OLD', ''),
         inserted,
+        moved,
       ]
     : [
         inserted,
         markTrigger(source, 'u', 'AFTER UPDATE', 'OLD', ''),
-        markTrigger(source, 'k', `AFTER UPDATE OF ${keys}`, 'NEW', keyDiffers(shape)),
+        moved,
         markTrigger(source, 'd', 'AFTER DELETE', 'OLD', ''),
       ]
   return [...displacedTriggers(source), ...marks]
@@ -63,6 +71,10 @@ function keyDiffers(shape: Shape): string {
   )
   return ` AND (${differ.join(' OR ')})`
 }
+
+/** NOT NULL is looked at after BEFORE triggers, and OR REPLACE fills the default in after them. */
+const newKeyIsWhole = (shape: Shape): string =>
+  shape.key.map(({ name }) => ` AND NEW.${quoteName(name)} IS NOT NULL`).join('')
 
 /** A row that stands under the key will be displaced, or the insert comes to nothing. */
 function keyIsTaken(shape: Shape): string {
