@@ -203,3 +203,28 @@ test('a space whose name cannot be one is refused before anything is changed', a
   expect(files).toEqual([])
   await machine.ask('attach', file, '--space', 'good', '--yes')
 })
+
+test('a first sync that does not end leaves a file that goes on later, and says so', async () => {
+  await using machine = await openMachine()
+  await machine.ask('config', 'set', 'endpoint', ENDPOINT)
+  const file = makeFile(machine, 'one.db')
+  const { code, err } = await machine.tidemark('attach', file, '--merge', '--yes')
+  expect(code).toBe(3)
+  expect(err).toContain(`${file} is under sync`)
+  expect(err).toContain('tidemark run')
+  const cloud = await machine.serve()
+  await machine.ask('config', 'set', 'endpoint', cloud.url)
+  expect((await machine.tidemark('sync', 'now')).out).toContain('1 sent')
+})
+
+test('detach says when another program keeps the journal mode from being put back', async () => {
+  await using machine = await openMachine()
+  const [one, two] = await openPair(machine)
+  const other = new Database(one)
+  other.pragma('journal_mode')
+  const { code, err } = await machine.tidemark('detach', one, '--yes')
+  expect(code).toBe(0)
+  expect(err).toContain('PRAGMA journal_mode')
+  other.close()
+  expect((await machine.tidemark('detach', two, '--yes')).err).toBe('')
+})

@@ -118,14 +118,20 @@ async function countRecords(
   }
 }
 
-/** Takes a file off sync: nothing of Tidemark is left in it. Forgets an attachment whose file is gone. */
-export async function detachFile(options: Machine & { readonly file: string }): Promise<void> {
+/**
+ * Takes a file off sync: nothing of Tidemark is left in it. Forgets an attachment whose file is gone. `journalRestored`
+ * is false when another program has the file open and so keeps it in WAL mode.
+ */
+export async function detachFile(
+  options: Machine & { readonly file: string },
+): Promise<{ readonly journalRestored: boolean }> {
   const { folders } = options
   const file = canonicalPath(options.file)
   if (!existsSync(file)) {
     if (findAttachment(folders, file) === undefined)
       throw new TidemarkError('file_not_found', undefined, { details: { file } })
-    return removeAttachment(folders, file)
+    removeAttachment(folders, file)
+    return { journalRestored: true }
   }
   const lock = takeLock(runFolder(folders), fileTag(file))
   try {
@@ -134,10 +140,11 @@ export async function detachFile(options: Machine & { readonly file: string }): 
     await store[Symbol.asyncDispose]()
     const guard = guardOf(folders, file)
     const verdict = await guard.verdict(replica, mutation)
-    detachSqlite({ file, driver: betterSqlite3 })
+    const done = detachSqlite({ file, driver: betterSqlite3 })
     // The identity of a copy is that of the file it was copied from, which goes on using it.
     if (verdict === 'same' || verdict === 'restored') await guard.forget(replica)
     removeAttachment(folders, file)
+    return done
   } finally {
     lock.release()
   }

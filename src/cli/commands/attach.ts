@@ -109,8 +109,15 @@ export async function firstSync(
   label: string,
 ): Promise<unknown> {
   const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
-  await using running: RunningReplica = await runReplica(context.folders, open, file, context.clock)
-  return await syncWithProgress(context, running, label)
+  try {
+    await using running: RunningReplica = await runReplica(context.folders, open, file, context.clock)
+    return await syncWithProgress(context, running, label)
+  } catch (thrown) {
+    context.output.warn(
+      `${file} is under sync, but the first sync did not end: tidemark run goes on with it, or tidemark sync now`,
+    )
+    throw thrown
+  }
 }
 
 /** Waits for a whole cycle and shows how far it is; answers what was done and how fast. */
@@ -145,8 +152,12 @@ export async function detach(
   const question = `Take ${file} off sync? Its rows stay; unsent changes stay here only.`
   if (options.yes !== true && !(await context.confirm(question)))
     throw new TidemarkError('aborted', 'Nothing was changed; say --yes to detach without asking')
-  await detachFile({ ...context, file })
-  context.output.result({ detached: file }, [`${file} is detached; nothing of Tidemark is left in it.`])
+  const { journalRestored } = await detachFile({ ...context, file })
+  context.output.result({ detached: file, journalRestored }, [
+    `${file} is detached; nothing of Tidemark is left in it.`,
+  ])
+  if (!journalRestored)
+    context.output.warn('It stays in WAL mode, for another program has it open: see PRAGMA journal_mode')
 }
 
 /** tidemark clone SPACE FILE: a new replica of a space. */
