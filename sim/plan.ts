@@ -112,7 +112,7 @@ export function planCase(seed: number, options: PlanOptions): Case {
   // A few rows that everybody writes at once: only there does a push lose again and again.
   const crowd = chance.odds(0.2)
   const planned = planSettings(chance, options.store)
-  const settings = crowd ? withFarReplica(chance, planned) : planned
+  const settings = crowd ? crowdOf(chance, planned) : planned
   return { seed, settings, actions: planActions(chance, settings, options.steps, crowd) }
 }
 
@@ -149,12 +149,23 @@ function planSettings(chance: Chance, store: StoreKind): Settings {
   }
 }
 
-/** In a crowd one replica is so far away that it must always lose, and near enough to lose often. */
-function withFarReplica(chance: Chance, settings: Settings): Settings {
+/**
+ * In a crowd everybody is quick but one, who is so far away that it must always lose, and near enough to lose often.
+ * A lost message would keep its replica out of the crowd for longer than a run.
+ */
+function crowdOf(chance: Chance, settings: Settings): Settings {
   const far = chance.int(settings.replicas.length)
-  const latencyMs = chance.between(30, 150)
-  const replicas = settings.replicas.map((one, at) => (at === far ? { ...one, latencyMs, jitterMs: 3 } : one))
-  return { ...settings, replicas }
+  const farMs = chance.between(25, 60)
+  const replicas = settings.replicas.map((one, at) => {
+    const latencyMs = at === far ? farMs : Math.min(one.latencyMs, 5)
+    return { ...one, latencyMs, jitterMs: 3, diskMs: Math.min(one.diskMs, 1) }
+  })
+  return {
+    ...settings,
+    replicas,
+    network: { dropRequest: 0, dropAnswer: 0, duplicate: settings.network.duplicate, late: 0 },
+    pullLimit: 1_000,
+  }
 }
 
 function planActions(chance: Chance, settings: Settings, steps: number, crowd: boolean): readonly Action[] {
@@ -162,14 +173,14 @@ function planActions(chance: Chance, settings: Settings, steps: number, crowd: b
   const weights: { [kind in ActionKind]: number } = {
     ...WORK,
     ...CONTROL,
-    ...someOf(chance, FAULTS, chance.pick([0, 0.3, 1])),
+    ...someOf(chance, FAULTS, crowd ? 0.3 : chance.pick([0, 0.3, 1])),
     ...someOf(chance, DISASTERS, chance.odds(0.5) ? 0 : 0.6),
   }
-  if (crowd) weights.hot = 60
+  if (crowd) weights.hot = 200
   const hurry = crowd ? 0 : chance.next()
-  return Array.from({ length: steps }, (): Action => {
+  return Array.from({ length: steps }, (_, at): Action => {
     const kind = chance.weighted(weights)
-    const ms = crowd ? chance.int(50) : gap(chance, hurry)
+    const ms = crowd ? crowdGap(chance, at) : gap(chance, hurry)
     return { gap: ms, kind, replica: chance.int(settings.replicas.length), seed: chance.int(2 ** 31) }
   })
 }
@@ -184,6 +195,13 @@ function someOf<K extends string>(
   for (const kind of Object.keys(weights) as K[]) some[kind] = chance.odds(0.5) ? weights[kind] * factor : 0
   return some
 }
+
+/**
+ * Bursts, once all have read the space: what lost at the end of one is not written over at once, so that it shows
+ * whether it is lost for good.
+ */
+const crowdGap = (chance: Chance, at: number): number =>
+  at === 0 || chance.odds(0.015) ? chance.between(2_000, 5_000) : chance.int(24)
 
 function gap(chance: Chance, hurry: number): number {
   const draw = chance.next()

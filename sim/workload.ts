@@ -86,7 +86,7 @@ const STATEMENTS: {
     const hot = rows(place, 'notes').filter((row) => String(row['id']).startsWith('shared-'))
     return hot.length < 3
       ? [insertNote(place, `shared-${hot.length}`, null)]
-      : [updateRow(place, 'notes', place.chance.odds(0.5) ? (hot[0] as Fields) : place.chance.pick(hot))]
+      : [writeHot(place, place.chance.odds(0.7) ? (hot[0] as Fields) : place.chance.pick(hot))]
   },
   'update-many': (place) => {
     const statements: Statement[] = []
@@ -258,6 +258,12 @@ function updateRow(place: WorkPlace, table: string, row: Fields): Statement {
   const second = place.chance.pick(columns)
   if (place.chance.odds(0.3)) set[second] = mint(place, table, second)
   return { op: 'update', table, where: keyFields(table, row), set }
+}
+
+/** Both columns at once, so that any two writers are in each other's way. */
+function writeHot(place: WorkPlace, row: Fields): Statement {
+  const set = { title: mint(place, 'notes', 'title'), body: mint(place, 'notes', 'body') }
+  return { op: 'update', table: 'notes', where: keyFields('notes', row), set }
 }
 
 const rows = (place: WorkPlace, table: string): readonly Fields[] => [
