@@ -26,6 +26,7 @@ export function makeSchema(chance: Chance): FuzzSchema {
     const [name] = names.splice(chance.int(0, names.length - 1), 1)
     addTable(chance, schema, name as string)
   }
+  if (chance.hinders(25)) addFamily(chance, schema)
   schema.statements.push('CREATE TABLE journal (what, n)')
   for (const table of schema.tables) addIndexes(chance, schema, table)
   if (chance.hinders(30)) addTrigger(chance, schema)
@@ -57,6 +58,15 @@ function addTable(chance: Chance, schema: FuzzSchema, name: string): void {
     columns.push(column)
     definitions.push(columnDefinition(chance, column, targets))
   }
+  const parent = chance.hinders(45) && schema.tables.length > 0 ? chance.pick(schema.tables) : null
+  const own: string[] = []
+  // Columns of their own, or a child would seldom have a parent.
+  for (const [at, name] of chance.is(70) ? (parent?.key ?? []).entries() : []) {
+    const column = { name: `ref ${at}`, type: typeOf(parent, name, strict), generated: false }
+    own.push(column.name)
+    columns.push(column)
+    definitions.push(`${quoteName(column.name)} ${column.type}${chance.maybe(20, ' UNIQUE')}`)
+  }
   if (chance.is(25)) definitions.push(addGenerated(chance, columns, take(), chance.pick(types)))
   definitions.push(primaryKey(chance, columns, key, rowidAlias))
   if (rowidAlias && chance.is(60)) {
@@ -83,8 +93,7 @@ function addTable(chance: Chance, schema: FuzzSchema, name: string): void {
     indexes: [],
     references,
   }
-  if (chance.hinders(45) && schema.tables.length > 0)
-    definitions.push(foreignKey(chance, chance.pick(schema.tables), plain, references))
+  if (parent !== null) definitions.push(foreignKey(chance, parent, own.length > 0 ? own : plain, references))
   else if (chance.hinders(10)) {
     const column = chance.pick(plain)
     references.push({ column, table, at: 0 })
@@ -95,6 +104,42 @@ function addTable(chance: Chance, schema: FuzzSchema, name: string): void {
     `CREATE TABLE ${quoteName(name)} (${definitions.join(', ')}) ${options.join(', ')}`.trim(),
   )
   schema.tables.push(table)
+}
+
+/** Parents with children from the start: by chance alone one seldom has the other. */
+function addFamily(chance: Chance, schema: FuzzSchema): void {
+  const type = (): string => chance.pick(['', 'TEXT', 'INTEGER', 'NUMERIC', 'TEXT COLLATE NOCASE'])
+  const plain = (name: string): FuzzColumn => ({ name, type: '', generated: false })
+  const base = { rowidAlias: false, withoutRowid: false, strict: false }
+  const parents: FuzzTable = {
+    ...base,
+    name: 'parents',
+    columns: ['pk', 'pv'].map(plain),
+    key: ['pk'],
+    targets: ['"pk"', '"pv"'],
+    indexes: [],
+    references: [],
+  }
+  const children: FuzzTable = {
+    ...base,
+    name: 'children',
+    columns: ['ck', 'ref', 'cv'].map(plain),
+    key: ['ck'],
+    targets: ['"ck"'],
+    indexes: [],
+    references: [{ column: 'ref', table: parents, at: 0 }],
+  }
+  const reference = `REFERENCES "parents"${actions(chance)}`
+  schema.tables.push(parents, children)
+  schema.statements.push(
+    `CREATE TABLE "parents" ("pk" ${type()} PRIMARY KEY, "pv" UNIQUE)${chance.maybe(30, ' WITHOUT ROWID')}`,
+    `CREATE TABLE "children" ("ck" ${type()} PRIMARY KEY, "ref" ${type()} ${chance.maybe(30, 'UNIQUE ')}${reference}, "cv" ${chance.maybe(30, 'UNIQUE')})`,
+    ...["'007'", '1', "'a'", '2.0', "x'61'"].map(
+      (key, at) => `INSERT OR IGNORE INTO "parents" VALUES (${key}, ${at})`,
+    ),
+    `INSERT OR IGNORE INTO "children" SELECT "pv", "pk", NULL FROM "parents" WHERE 1`,
+    `INSERT OR IGNORE INTO "children" SELECT "pv" + 10, "pk", "pk" FROM "parents" WHERE 1`,
+  )
 }
 
 const collate = (chance: Chance, percent: number): string =>
@@ -146,6 +191,12 @@ function primaryKey(
   return `PRIMARY KEY (${terms.join(', ')})${onConflict(chance)}`
 }
 
+/** Mostly the type of the key referred to. */
+function typeOf(parent: FuzzTable | null, name: string, strict: boolean): string {
+  const type = parent?.columns.find((column) => column.name === name)?.type ?? ''
+  return strict && !STRICT_TYPES.includes(type) ? 'ANY' : type === 'ANY' && !strict ? '' : type
+}
+
 function foreignKey(
   chance: Chance,
   parent: FuzzTable,
@@ -153,13 +204,15 @@ function foreignKey(
   references: FuzzTable['references'],
 ): string {
   const [first, second] = [chance.pick(columns), chance.pick(columns)]
-  const from = parent.key.length === 1 ? [first] : parent.key.map((_, at) => (at === 0 ? first : second))
+  const isOwn = columns[0] === 'ref 0'
+  const from = parent.key.map((_, at) => (isOwn ? (columns[at] ?? first) : at === 0 ? first : second))
   for (const [at, column] of from.entries()) references.push({ column, table: parent, at })
   return `FOREIGN KEY (${from.map(quoteName).join(', ')}) REFERENCES ${quoteName(parent.name)} (${parent.key.map(quoteName).join(', ')})${actions(chance)}`
 }
 
 function actions(chance: Chance): string {
-  const action = (): string => chance.pick(['CASCADE', 'SET NULL', 'SET DEFAULT', 'CASCADE', 'NO ACTION'])
+  const action = (): string =>
+    chance.pick(['CASCADE', 'CASCADE', 'CASCADE', 'SET NULL', 'SET DEFAULT', 'NO ACTION'])
   return ` ON DELETE ${action()} ON UPDATE ${action()}${chance.maybe(30, ' DEFERRABLE INITIALLY DEFERRED')}`
 }
 

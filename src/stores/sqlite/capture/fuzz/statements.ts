@@ -50,7 +50,7 @@ function parentValue(chance: Chance, table: FuzzTable, column: string): string |
   const reference = table.references.find((one) => one.column === column)
   if (reference === undefined || !chance.is(75)) return null
   const key = quoteName(reference.table.key[reference.at] ?? '')
-  return `(SELECT ${key} FROM ${quoteName(reference.table.name)} ORDER BY typeof(${key}), ${key} COLLATE BINARY LIMIT 1 OFFSET ${chance.int(0, 2)})`
+  return `(SELECT ${key} FROM ${quoteName(reference.table.name)} ORDER BY typeof(${key}), ${key} COLLATE BINARY LIMIT 1 OFFSET ${chance.int(0, 1)})`
 }
 
 function upsertClauses(chance: Chance, table: FuzzTable): string {
