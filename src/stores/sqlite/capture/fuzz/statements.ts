@@ -101,13 +101,19 @@ function updateStatement(chance: Chance, schema: FuzzSchema, table: FuzzTable): 
   const from = chance.is(8) ? ` FROM ${quoteName(chance.pick(schema.tables).name)} AS other` : ''
   const where =
     from === ''
-      ? condition(chance, table)
+      ? aim(chance, table)
       : `${quoteName(table.name)}.${condition(chance, table).replace(/^(typeof\(|1$).*/, `${quoteName(table.key[0] as string)} IS NOT NULL`)}`
   return `UPDATE${or} ${quoteName(table.name)} SET ${list}${from} WHERE ${where}`
 }
 
 function deleteStatement(chance: Chance, table: FuzzTable): string {
-  return `DELETE FROM ${quoteName(table.name)}${chance.hinders(12) ? '' : ` WHERE ${condition(chance, table)}`}`
+  return `DELETE FROM ${quoteName(table.name)}${chance.hinders(12) ? '' : ` WHERE ${aim(chance, table)}`}`
+}
+
+/** A condition that mostly holds for some row: by its key, where others refer to it. */
+function aim(chance: Chance, table: FuzzTable): string {
+  const key = table.key[0] ?? ''
+  return chance.is(30) ? `${quoteName(key)} = ${heldValue(chance, table, key)}` : condition(chance, table)
 }
 
 function viewStatement(chance: Chance, schema: FuzzSchema): string {
