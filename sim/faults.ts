@@ -1,7 +1,7 @@
 import type { Chance } from './chance.ts'
 import { SPACE_ID, tokenOf } from './directory.ts'
 import { createMachine, type Machine } from './guard.ts'
-import { excuseForgotten, excuseUnsent } from './invariants.ts'
+import { excuseForgotten, excuseUnsent, excuseUntold } from './invariants.ts'
 import { join } from './persons.ts'
 import type { DisasterKind, FaultKind } from './plan.ts'
 import type { Past, Replica } from './replica.ts'
@@ -189,7 +189,9 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
 function restoreCloud(world: World, at: number, downMs: number): void {
   const { server } = world
   server.crash()
+  const before = server.view()
   server.restore(world.cloudImages[at] as (typeof world.cloudImages)[number])
+  excuseUntold(world.model, before, server.view())
   world.cloudImages.splice(at + 1)
   world.rewound()
   world.excuse(world.replicas)

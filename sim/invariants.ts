@@ -1,7 +1,7 @@
 import { hlcToMs } from '../src/kernel/hlc.ts'
 import { sameValue, type Fields } from '../src/kernel/values.ts'
 import { fieldVersion, type WireRecord } from '../src/protocol/records.ts'
-import { tokensOf, type Model, type Tables, type Token } from './model.ts'
+import { tokensOf, type Model, type DeleteToken, type Tables, type Token } from './model.ts'
 import type { Oracle, Step } from './oracle.ts'
 import { check, InvariantBroken } from './outcome.ts'
 import { rowId, showRow, type CloudView, type DiskView } from './view.ts'
@@ -133,6 +133,21 @@ export function excuseUnsent(model: Model, replica: string, restored: DiskView):
   }
 }
 
+/**
+ * What a forced push overwrote is told in its answer, and the cloud that keeps the answer goes back: where the answer
+ * is lost too, nobody remembers, though the push may have been read by all.
+ */
+export function excuseUntold(model: Model, before: CloudView, after: CloudView): void {
+  const [told, kept] = [new Set<string>(), new Set<string>()]
+  for (const answer of before.answers) addFromText(told, answer)
+  for (const answer of after.answers) addFromText(kept, answer)
+  for (const record of before.records.values()) addTokens(kept, record.fields)
+  for (const id of told) {
+    const token = model.get(id)
+    if (token?.fate === 'live' && !kept.has(id)) token.fate = 'settled'
+  }
+}
+
 /** A fault just wiped out state: what is nowhere now is its doing and nobody else's. */
 export function excuseDestroyed(model: Model, present: Presence): number {
   let excused = 0
@@ -175,14 +190,14 @@ export function excuseDeletes(
     const own =
       wentBack?.replica === gone.replica ? valuesOf(disks.get(gone.replica), gone.table, gone.key) : []
     const before = valuesOf(wentBack?.before, gone.table, gone.key)
-    const isBack = gone.seen.some(({ id: token }) => own.includes(token) && !before.includes(token))
+    const isBack = own.some((value) => !before.includes(value) && sawValue(model, gone, value))
     // Taken by the cloud, however long ago: a tombstone stood there, or another row has come since.
     const records = [oracle.since(id, oracle.head).first, ...clouds.map((cloud) => cloud.records.get(id))]
     const buried = records.some(
       (record) =>
         record !== undefined &&
         record !== null &&
-        !gone.seen.some((token) => Object.values(record.fields ?? {}).includes(token.id)),
+        !tokensOf(record.fields ?? {}).some((value) => sawValue(model, gone, value)),
     )
     if (!buried && isBack) gone.fate = 'destroyed'
     const known =
@@ -375,6 +390,12 @@ export function checkDeletes(
       () => `${showRow(id)} was deleted by ${gone.replica} and is back without anyone's edit`,
     )
   }
+}
+
+/** True when the delete took this value away, or one that had replaced it. */
+function sawValue(model: Model, gone: DeleteToken, value: string): boolean {
+  const token = model.get(value)
+  return token !== undefined && gone.seen.some((seen) => seen === token || model.hasSeen(seen, token))
 }
 
 const isUnsentElsewhere = (token: Token, replica: string): boolean =>
