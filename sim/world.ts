@@ -299,11 +299,16 @@ export class World {
   }
 
   /** Reads, as of now, what was agreed of a row of this replica, columns that its table lacks included. */
-  hiddenOf({ disk }: Replica): (table: string, key: string) => Fields | undefined {
+  hiddenOf({ disk, name }: Replica): (table: string, key: string) => Fields | undefined {
     const { agreed } = disk.view()
     return (table, key) => {
       const id = rowId(table, key)
-      return this.oracle.since(id, agreed.get(id)?.version ?? 0).first?.fields
+      const version = agreed.get(id)?.version ?? 0
+      // Agreed with a copy of the cloud, of which the oracle knows nothing.
+      const copied =
+        this.copy !== null && this.misled.has(name) ? this.copy.view().records.get(id) : undefined
+      if (copied?.version === version) return copied.fields
+      return this.oracle.since(id, version).first?.fields
     }
   }
 
