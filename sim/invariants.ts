@@ -1,6 +1,7 @@
 import { hlcToMs } from '../src/kernel/hlc.ts'
 import { sameValue, type Fields } from '../src/kernel/values.ts'
-import { fieldVersion, type WireRecord } from '../src/protocol/records.ts'
+import { fieldVersion } from '../src/protocol/field-version.ts'
+import type { WireRecord } from '../src/protocol/records.ts'
 import { tokensOf, type Model, type DeleteToken, type Tables, type Token } from './model.ts'
 import type { Oracle, Step } from './oracle.ts'
 import { check, InvariantBroken } from './outcome.ts'

@@ -1,11 +1,9 @@
 import { existsSync, rmSync } from 'node:fs'
 
-import { Check } from 'typebox/value'
-
 import { TidemarkError } from '../kernel/errors.ts'
 import { uuidV7 } from '../kernel/random.ts'
 import { MAX_SPACE_CHARS } from '../protocol/limits.ts'
-import { SpaceName } from '../protocol/records.ts'
+import { isSpaceName } from '../protocol/space-name.ts'
 import type { SchemaTable } from '../protocol/schema.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import { quoteName, type Connection } from '../stores/sqlite/driver/driver.ts'
@@ -188,7 +186,7 @@ function makeTables(file: string, tables: readonly SchemaTable[]): readonly stri
 
 /** Throws `bad_usage`: nothing is attached to a space that the cloud will never take. */
 function requireSpaceName(space: string): void {
-  if (Check(SpaceName, space)) return
+  if (isSpaceName(space)) return
   throw new TidemarkError(
     'bad_usage',
     `the name of a space is up to ${MAX_SPACE_CHARS} letters, digits and . _ : -, and begins with a letter or digit`,

@@ -1,4 +1,5 @@
-import { fieldVersion, type WireRecord } from '../protocol/records.ts'
+import { fieldVersion } from '../protocol/field-version.ts'
+import type { WireRecord } from '../protocol/records.ts'
 import { sameValue, type Encoded, type Fields } from '../kernel/values.ts'
 import type { Conflict } from './resolvers.ts'
 import type { InboxDraft } from './inbox.ts'

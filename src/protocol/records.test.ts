@@ -2,7 +2,9 @@ import { Compile } from 'typebox/compile'
 import { describe, expect, test } from 'vitest'
 
 import { MAX_ID_CHARS, MAX_SPACE_CHARS } from './limits.ts'
-import { Change, fieldVersion, Id, SpaceName, type WireRecord } from './records.ts'
+import { fieldVersion } from './field-version.ts'
+import { Change, Id, SpaceName, type WireRecord } from './records.ts'
+import { isSpaceName } from './space-name.ts'
 
 describe('the version of a field', () => {
   const record: WireRecord = { table: 't', key: '[1]', version: 9, hlc: 90, by: 'r', fields: { a: 1, b: 2 } }
@@ -25,13 +27,13 @@ describe('names that reach paths and storage', () => {
   const isId = (id: string) => Compile(Id).Check(id)
 
   test.each(['main', 'a', 'user:42', 'A-b.c_d', 'x'.repeat(MAX_SPACE_CHARS)])('space %j', (name) => {
-    expect(isSpace(name)).toBe(true)
+    expect([isSpace(name), isSpaceName(name)]).toEqual([true, true])
   })
 
   test.each(['', ' a', '../a', '-a', '.a', 'a/b', 'a b', 'é', 'a\n', 'x'.repeat(MAX_SPACE_CHARS + 1)])(
     'no space %j',
     (name) => {
-      expect(isSpace(name)).toBe(false)
+      expect([isSpace(name), isSpaceName(name)]).toEqual([false, false])
     },
   )
 

@@ -2,13 +2,14 @@ import Type, { type Static } from 'typebox'
 
 import type { Fields } from '../kernel/values.ts'
 import { MAX_CLAIM_CHARS, MAX_ID_CHARS, MAX_NAME_CHARS, MAX_SPACE_CHARS } from './limits.ts'
+import { SPACE_NAME_PATTERN } from './space-name.ts'
 
 /** Rows as they travel. Values are encodings of `kernel/values.ts`; the cloud never interprets them. */
 
 export const SpaceName = Type.String({
   minLength: 1,
   maxLength: MAX_SPACE_CHARS,
-  pattern: '^[A-Za-z0-9][A-Za-z0-9._:-]*$',
+  pattern: SPACE_NAME_PATTERN,
 })
 export const Id = Type.String({ minLength: 1, maxLength: MAX_ID_CHARS, pattern: '^[A-Za-z0-9._-]+$' })
 export const Name = Type.String({ minLength: 1, maxLength: MAX_NAME_CHARS })
@@ -88,11 +89,3 @@ export const Change = Type.Object(
   { additionalProperties: false },
 )
 export type Change = Static<typeof Change>
-
-/** The version and time at which `field` of `record` was last set. */
-export function fieldVersion(record: WireRecord, field: string): FieldVersion {
-  const own = record.fieldVersions
-  // A column may be called `constructor`.
-  const known = own !== undefined && Object.hasOwn(own, field) ? own[field] : undefined
-  return known ?? record.since ?? [record.version, record.hlc]
-}

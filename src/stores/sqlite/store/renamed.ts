@@ -1,6 +1,7 @@
 import type { InboxDraft } from '../../../engine/inbox.ts'
 import type { LocalRow } from '../../../engine/store.ts'
-import { fieldVersion, type WireRecord } from '../../../protocol/records.ts'
+import { fieldVersion } from '../../../protocol/field-version.ts'
+import type { WireRecord } from '../../../protocol/records.ts'
 import { sameValue, type Encoded, type Fields } from '../../../kernel/values.ts'
 import type { Hlc } from '../../../kernel/hlc.ts'
 import { keyColumn, markTable } from '../capture/names.ts'
