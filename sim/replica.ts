@@ -210,6 +210,8 @@ export class Replica {
       this.lastError = event.error
       this.place.scheduler.remark(() => `${this.name}   ${event.error.code}: ${event.error.message}`)
       count(coverage.outcomes, `error ${event.error.code}`)
+      // Whatever goes wrong outside, the engine's own expectations hold.
+      if (event.error.code === 'invariant' || event.error.code === 'internal') this.place.onFault(event.error)
     } else if (event.type === 'identity') {
       count(coverage.outcomes, `identity ${event.why}`)
       this.place.scheduler.note(`${this.name}   identity ${event.replica} ${event.why}`)

@@ -268,6 +268,8 @@ export class SyncEngine implements AsyncDisposable {
       try {
         event = await this.#effect(effect, signal)
       } catch (thrown) {
+        // What was taken from under a cancelled effect is no failure of the engine's.
+        if (turn !== this.#turn) return
         event = this.#failure(thrown)
       }
       if (turn === this.#turn) this.#dispatch(event)

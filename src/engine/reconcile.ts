@@ -47,6 +47,8 @@ export async function reconcileRecords(
       const merge = mergeRow(row, record, { rowidAlias: isRowidAlias(context, row.table) })
       collect(await settle(merge, context), merged, notes)
     }
+    // It changes nothing, but tells a hydrate that sweeps that the cloud has the row still (I4).
+    else clean.push(record)
   }
   return { records: clean, merged, notes }
 }

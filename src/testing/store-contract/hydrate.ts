@@ -169,6 +169,18 @@ export function hydrateContract(open: OpenStore): void {
       expect((await rowsOf(h, 'notes')).map((row) => row['title']).sort()).toEqual(['5', 'mine'])
     })
 
+    test('I4: a known record of an edited row counts as come, though the edit is taken back', async () => {
+      await using h = await openFresh(open)
+      await pull(h.store, [live('a', 1), live('b', 2)])
+      await h.store.startHydrate(start({ sweep: true }))
+      await h.app.update('notes', { id: 'a' }, { title: 'mine' })
+      expect(await pull(h.store, [live('a', 1)], { place: place('a') })).toMatchObject({ status: 'done' })
+      expect(await rowsOf(h, 'notes')).toContainEqual({ id: 'a', title: 'mine', body: '' })
+      await h.app.update('notes', { id: 'a' }, { title: '1' })
+      expect(await h.store.finishHydrate(cursor(10))).toEqual({ deleted: 1 })
+      expect(await rowsOf(h, 'notes')).toEqual([{ id: 'a', title: '1', body: '' }])
+    })
+
     test('I11: parked records that did not come go', async () => {
       await using h = await openFresh(open)
       const bad = (id: string, version: number) =>

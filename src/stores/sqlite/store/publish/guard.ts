@@ -85,11 +85,14 @@ export function readNews(session: Session, publication: Publication, acknowledge
         continue
       }
       const state = bounds === null ? NO_STATE : (table.states.read(bounds) ?? NO_STATE)
+      const isNew = isNews(session, table, record, state, known?.has(record.key) === true)
       const isMore = publication.place !== undefined && tellsMore(table, record, state)
-      if (!isMore && !isNews(session, table, record, state, known?.has(record.key) === true)) continue
+      if (!isNew && !isMore) continue
+      const isInTheWay = !isQuiet && publication.imagesOnly !== true && isTouched(session, table, record.key)
+      // A known record is never merged with an edit of its row: it would be in the way for ever.
+      if (isInTheWay && !isNew) continue
       records.push({ record, bounds, state })
-      if (!isQuiet && publication.imagesOnly !== true && isTouched(session, table, record.key))
-        moved.push({ table: name, key: record.key })
+      if (isInTheWay) moved.push({ table: name, key: record.key })
     }
     tables.push({ table, records })
   }
