@@ -31,6 +31,12 @@ export function createGuard(
       machine.identities.set(replica, { path, mutation: Math.max(mutation, known?.mutation ?? 0) })
       await step('guard.record done')
     },
+    async takeBack(replica, mutation) {
+      await step('guard.takeBack')
+      const known = machine.identities.get(replica)
+      if (known?.mutation === mutation) machine.identities.set(replica, { ...known, mutation: mutation - 1 })
+      await step('guard.takeBack done')
+    },
     async forget(replica) {
       await step('guard.forget')
       machine.identities.delete(replica)

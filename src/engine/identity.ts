@@ -11,8 +11,13 @@ export interface IdentityGuard {
    * A file that was moved (the recorded place is gone) is `same`.
    */
   verdict(replica: string, lastMutation: number): Promise<Verdict>
-  /** Records that `mutation` is about to be sent. Durable on the disk when it resolves. Never goes back. */
+  /** Records that `mutation` is about to be sent. Durable on the disk when it resolves; never goes back by itself. */
   record(replica: string, mutation: number): Promise<void>
+  /**
+   * The last recorded `mutation` was refused for good and never taken: its number is used again, and a file that is
+   * behind it is not older for that. Nothing happens when another one is recorded.
+   */
+  takeBack(replica: string, mutation: number): Promise<void>
   /** Forgets an identity that is no longer used. */
   forget(replica: string): Promise<void>
 }

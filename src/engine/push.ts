@@ -274,8 +274,10 @@ export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
 
 /** Takes a refused mutation back: halved next time; a single row is set apart, so that it stops nothing (I9). */
 export async function freeMutation(work: Work, code: ErrorCode): Promise<MachineEvent> {
-  const { inFlight } = await work.store.state()
+  const { inFlight, replica } = await work.store.state()
   if (inFlight === null) return { type: 'freed' }
+  // Before the file goes back to the number: after a crash between the two it would look like a restored one (I13).
+  await work.guard.takeBack(replica, inFlight.number)
   const changes = work.changes ?? changesOf(inFlight.parts)
   work.changes = null
   work.answer = null

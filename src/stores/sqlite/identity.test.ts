@@ -86,6 +86,21 @@ test('the number never goes back, and a torn write leaves the one before', async
   expect(await guardOf(file).verdict('r1', 5)).toBe('restored')
 })
 
+test('I13: a number that is taken back makes no file a restored one, and only the last can be', async () => {
+  const guard = guardOf(file)
+  await guard.record('r1', 5)
+  await guard.record('r1', 6)
+  await guard.takeBack('r1', 5)
+  expect(await guardOf(file).verdict('r1', 5)).toBe('restored')
+  await guard.takeBack('r1', 6)
+  expect(await guardOf(file).verdict('r1', 5)).toBe('same')
+  expect(await guardOf(file).verdict('r1', 4)).toBe('restored')
+  await guard.record('r1', 6)
+  expect(await guardOf(file).verdict('r1', 5)).toBe('restored')
+  await guard.takeBack('r2', 1)
+  expect(await guardOf(file).verdict('r2', 1)).toBe('unknown')
+})
+
 test('a forgotten identity is unknown', async () => {
   await guardOf(file).record('r1', 5)
   await guardOf(file).forget('r1')

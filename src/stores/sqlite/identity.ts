@@ -52,6 +52,13 @@ export function openIdentityGuard(options: IdentityGuardOptions): IdentityGuard 
       written.delete(path)
       await writeRecord(path, { mutation, place: await placeOf(options.file) })
     },
+    async takeBack(replica, mutation) {
+      const path = pathOf(replica)
+      const known = await readRecord(path)
+      if (known === null || known.mutation !== mutation) return
+      written.delete(path)
+      await writeRecord(path, { mutation: mutation - 1, place: known.place })
+    },
     async forget(replica) {
       written.delete(pathOf(replica))
       await rm(pathOf(replica), { force: true })
