@@ -37,6 +37,7 @@ const { values: options } = parseArgs({
 })
 
 const steps = Number(options.steps ?? (options.mutations ? 500 : 200))
+const workers = options.workers === undefined ? undefined : Number(options.workers)
 const store: StoreKind = options.store === 'sqlite' ? 'sqlite' : 'memory'
 const say = (line: string): void => (options.json ? undefined : console.log(line))
 
@@ -156,10 +157,7 @@ const range = (from: number, count: number): number[] => Array.from({ length: co
 
 async function main(): Promise<number> {
   if (options.mutations) return runMutations()
-  await using crew = createCrew(
-    { mutation: options.mutation ?? null },
-    options.workers === undefined ? undefined : Number(options.workers),
-  )
+  await using crew = createCrew({ mutation: options.mutation ?? null }, workers)
   if (options.case !== undefined) return await runSaved(crew, options.case)
   const seeds =
     options.seed === undefined ? range(Number(options.from), Number(options.seeds)) : [Number(options.seed)]
@@ -188,7 +186,7 @@ async function runMutations(): Promise<number> {
   const chosen =
     options.mutation === undefined ? MUTATIONS : MUTATIONS.filter(({ name }) => name === options.mutation)
   for (const { name, about } of chosen) {
-    await using crew = createCrew({ mutation: name })
+    await using crew = createCrew({ mutation: name }, workers)
     const { failures } = await runSeeds(crew, range(Number(options.from), Number(options.seeds)), true, false)
     const first = failures.toSorted((a, b) => a.seed - b.seed)[0]
     if (first === undefined) missed++
