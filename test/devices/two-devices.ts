@@ -73,6 +73,7 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
       const guard: IdentityGuard = {
         verdict: async () => 'same',
         record: async () => {},
+        takeBack: async () => {},
         forget: async () => {},
       }
       const requests: string[] = []

@@ -55,6 +55,7 @@ export async function openDevice(options: {
   const guard = {
     verdict: async () => 'same' as const,
     record: async () => {},
+    takeBack: async () => {},
     forget: async () => {},
   }
   const engine = new SyncEngine({ store, provider, guard, clock: STILL, random, listen: false })
