@@ -112,8 +112,9 @@ async function shrinkAndShow(crew: Crew, failure: Failure): Promise<void> {
   })
   const { outcome } = report
   const shown = Number(options.trace)
+  say(`\nagain: npm run sim -- --seed ${failure.seed} --steps ${steps} --store ${store}`)
   say(
-    `\nshrunk in ${report.type === 'shrunk' ? report.tries : 0} tries to ${report.case.actions.length} actions`,
+    `shrunk in ${report.type === 'shrunk' ? report.tries : 0} tries to ${report.case.actions.length} actions`,
   )
   for (const action of report.case.actions)
     say(`  +${action.gap}ms r${action.replica + 1} ${action.kind} (${action.seed})`)
@@ -198,7 +199,7 @@ async function runMutations(): Promise<number> {
     say(
       first === undefined
         ? `MISSED ${name}: ${about}`
-        : `caught ${name} by ${first.outcome.violation?.invariant} at seed ${first.seed}: ${first.outcome.violation?.message}`,
+        : `caught ${name} by ${first.outcome.violation?.invariant} at seed ${first.seed}: ${first.outcome.violation?.message.split('\n')[0]}`,
     )
   }
   if (options.json) console.log(JSON.stringify(results))
