@@ -14,6 +14,8 @@ export { switchToWal } from './journal.ts'
 export interface CaptureOptions {
   /** SQL for milliseconds since 1970. The simulation owns time and gives its own. */
   readonly clock?: string
+  /** Called for every table that is installed, when its number is known: for tables that are made beside it. */
+  readonly beside?: (shape: Shape, number: number) => void
 }
 
 const clockOf = ({ clock }: CaptureOptions): string => (clock === undefined ? CLOCK_SQL : `(${clock}) * 1000`)
@@ -56,26 +58,25 @@ export function installCapture(
     const found = verifyCapture(connection, wanted, options)
     makeFlag(connection)
     const installed = readInstalled(connection)
-    return wanted.map((shape, at) => {
-      const outcome = found[at]
-      if (outcome?.found === 'whole') return outcome
-      return installTable(connection, installed, shape, outcome?.found ?? 'absent', options)
+    const tables = wanted.map((shape, at) => ({ shape, outcome: found[at] }))
+    // All the tables first: SQLite reads its whole schema for every object it makes, and triggers make that long.
+    const made = tables.map(({ shape, outcome }) => {
+      if (outcome?.found === 'whole') return null
+      const number = numberOf(connection, shape.name)
+      const expected = expectedObjects(connection, installed, shape, number, clockOf(options))
+      makeTables(connection, installed, shape, expected)
+      options.beside?.(shape, number)
+      return { number, expected }
+    })
+    return tables.map(({ shape, outcome }, at): CaptureOutcome => {
+      const table = made[at] ?? null
+      if (table === null) return outcome as CaptureOutcome
+      const { number, expected } = table
+      for (const trigger of expected.triggers) connection.exec(trigger.sql)
+      tryWrites(connection, shape)
+      return { number, name: shape.name, found: outcome?.found ?? 'absent', sweep: expected.sweep }
     })
   })
-}
-
-function installTable(
-  connection: Connection,
-  installed: Installed,
-  shape: Shape,
-  found: CaptureState,
-  options: CaptureOptions,
-): CaptureOutcome {
-  const number = numberOf(connection, shape.name)
-  const expected = expectedObjects(connection, installed, shape, number, clockOf(options))
-  rebuild(connection, installed, shape, expected)
-  tryWrites(connection, shape)
-  return { number, name: shape.name, found, sweep: expected.sweep }
 }
 
 /** Our triggers must never make a write fail: they are compiled here, with the table's own. */
@@ -91,7 +92,8 @@ function tryWrites(connection: Connection, shape: Shape): void {
   connection.prepare(`DELETE FROM ${table}`)
 }
 
-function rebuild(
+/** The tables of one table's capture; the triggers that stood there go. */
+function makeTables(
   connection: Connection,
   installed: Installed,
   shape: Shape,
@@ -108,7 +110,6 @@ function rebuild(
     else keepRows(connection, table, table.keep, shape.rowidAlias)
   }
   for (const name of expected.unwanted) connection.exec(`DROP TABLE IF EXISTS ${quoteName(name)}`)
-  for (const trigger of expected.triggers) connection.exec(trigger.sql)
 }
 
 /** The key changed its type or collation: the marks go over that can be keys now, unless it has other columns. */

@@ -53,9 +53,11 @@ export function repairSchema(session: Session, before: Catalogue | null): Catalo
       .filter((outcome) => !isTableInOrder(session, now, outcome))
       .map(({ name }) => name)
     const shapes = broken.flatMap((name) => now.shapes.get(name) ?? [])
-    const repaired = new Map(
-      installCapture(connection, shapes, captureOptions(session)).map((outcome) => [outcome.name, outcome]),
-    )
+    const beside = (shape: Shape, number: number): void => {
+      if (!now.dictionaries.has(number)) createStateTable(connection, number, shape)
+    }
+    const outcomes = installCapture(connection, shapes, { ...captureOptions(session), beside })
+    const repaired = new Map(outcomes.map((outcome) => [outcome.name, outcome]))
     for (const shape of shapes) {
       const outcome = repaired.get(shape.name)
       if (outcome !== undefined)

@@ -44,7 +44,7 @@ export function createStateTables(connection: Connection): void {
   createDictionaryTable(connection)
 }
 
-/** The state of one table: the key columns have the key's own types and collations, as its marks have. */
+/** The state of one table, where there is none yet: the key columns have the key's own types and collations, as its marks have. */
 export function createStateTable(connection: Connection, number: number, shape: Shape): void {
   const keys = shape.key.map((column, index) => {
     // The affinity is all that matters of a type; its own text may be anything.
@@ -53,10 +53,10 @@ export function createStateTable(connection: Connection, number: number, shape: 
   })
   const primary = shape.key.map((_, index) => keyColumn(index)).join(', ')
   connection.exec(`
-    CREATE TABLE ${stateTable(number)} (${keys.join(', ')},
+    CREATE TABLE IF NOT EXISTS ${stateTable(number)} (${keys.join(', ')},
       version INTEGER NOT NULL, agreed INTEGER NOT NULL, image BLOB, extra TEXT, was INTEGER,
       PRIMARY KEY (${primary})) WITHOUT ROWID;
-    CREATE INDEX ${tombstoneIndex(number)} ON ${stateTable(number)} (version) WHERE image IS NULL;
+    CREATE INDEX IF NOT EXISTS ${tombstoneIndex(number)} ON ${stateTable(number)} (version) WHERE image IS NULL;
   `)
 }
 
