@@ -2,6 +2,9 @@ import type { Provider } from '../../../src/engine/provider.ts'
 import { keyOf } from '../../../src/kernel/keys.ts'
 import { canonicalJson, type Fields } from '../../../src/kernel/values.ts'
 import type { WireRecord } from '../../../src/protocol/records.ts'
+import type { Store } from '../../../src/engine/store.ts'
+import type { Connection } from '../../../src/stores/sqlite/driver/driver.ts'
+import { applicationOn } from '../../../src/stores/sqlite/store/harness.ts'
 import { SPACE } from '../../../sim/directory.ts'
 import type { Device } from './device.ts'
 import type { Ledger } from './ledger.ts'
@@ -33,7 +36,9 @@ export async function findFault(
     texts.push(JSON.stringify([await device.store.listParked(1_000), await device.store.listInbox({})]))
   }
   const lost = ledger.findLost(texts.join('\n'))
-  return lost.length === 0 ? null : `lost: ${lost.join(' ')}`
+  if (lost.length > 0) return `lost: ${lost.join(' ')}`
+  const [device] = devices
+  return device === undefined ? null : ledger.findAdopted(device, texts.join('\n'))
 }
 
 /** I2: the table, with what is parked in its place, is what the cloud has; rows that wait are left out. */
@@ -68,6 +73,33 @@ async function findApart({ store, rows }: Device, cloud: Cloud): Promise<string 
   return null
 }
 
+/** A parked record that could stand: it should have been tried again. */
+async function findFree(app: Connection, store: Store): Promise<string | null> {
+  app.exec('PRAGMA foreign_keys = 0')
+  const { tables } = await store.schema()
+  const { insert, update } = applicationOn(app)
+  for (const { table, key, record } of await store.listParked(1_000)) {
+    const shape = tables.find(({ name }) => name === table)
+    const names =
+      shape?.columns.filter(({ generated }) => generated === undefined).map(({ name }) => name) ?? []
+    const fields = Object.fromEntries(
+      Object.entries(record.fields ?? {}).filter(([name]) => names.includes(name)),
+    )
+    const place = Object.fromEntries((shape?.key ?? []).map((name) => [name, fields[name] ?? null]))
+    app.exec('BEGIN')
+    try {
+      await update(table, place, fields)
+      if (app.value('SELECT changes()') === 0n) await insert(table, fields)
+      if (app.value('SELECT changes()') !== 0n) return `${table} ${key}`
+    } catch {
+      // Something does.
+    } finally {
+      if (app.inTransaction) app.exec('ROLLBACK')
+    }
+  }
+  return null
+}
+
 /** The file itself, its references and its full-text indexes. */
 async function findBroken({ app, store }: Device, schema: PairSchema): Promise<string | null> {
   // Rules of one file only do not hold for rows of the other.
@@ -80,6 +112,8 @@ async function findBroken({ app, store }: Device, schema: PairSchema): Promise<s
   for (const [table] of app.prepare('PRAGMA foreign_key_check').all())
     if (!noted.some((note) => note.table === table))
       return `a reference of ${String(table)} points nowhere, unnoted`
+  const free = await findFree(app, store)
+  if (free !== null) return `${free} is parked, and nothing stands in its way`
   for (const name of schema.fullText) {
     try {
       app.exec(`INSERT INTO ${quote(name)} (${quote(name)}, rank) VALUES ('integrity-check', 1)`)
