@@ -71,7 +71,7 @@ function readKept(table: SyncedTable): readonly KeptRow[] {
     })
 }
 
-/** Answers what was decided between two values of a renamed column. */
+/** Answers what was decided between two values of one column. */
 function restoreRow(
   table: SyncedTable,
   { text, key, state }: KeptRow,
@@ -94,7 +94,10 @@ function restoreRow(
     if (!stands && !tryRestore(table, key, name, value)) continue
     // What this replica sent under the old name may be later than what it meets (I7): nobody here can tell.
     if (isApart && (stands ? isUnsent(column, value, state) : state.own))
-      notes.push(noteOf(table, text, name, { row, state, chosen: stands ? 'local' : 'remote' }))
+      notes.push(noteOf(table, text, name, { row, state, chosen: stands ? 'local' : 'remote', ...RENAMED }))
+    // What was filled in replaces what nobody here has seen (I7).
+    if (column.was === undefined && stands && !sameValue(own, value))
+      notes.push(noteOf(table, text, name, { row, state, chosen: 'local', ...FILLED }))
     // What the column makes of the value is no edit.
     back[name] = stands ? value : (table.rows.read(key)?.[name] ?? null)
     delete extra[name]
@@ -112,7 +115,9 @@ function noteOf(
     row,
     state,
     chosen,
-  }: { readonly row: Fields; readonly state: RowState; readonly chosen: 'local' | 'remote' },
+    by,
+    reason,
+  }: { readonly row: Fields; readonly state: RowState } & Pick<InboxDraft, 'chosen' | 'by' | 'reason'>,
 ): InboxDraft {
   const fields = { ...row, ...state.extra }
   return {
@@ -121,11 +126,20 @@ function noteOf(
     key,
     columns: [column],
     local: row,
-    remote: { table: table.name, key, version: state.version, hlc: 0, by: 'renamed', fields },
+    remote: { table: table.name, key, version: state.version, hlc: 0, by: 'another', fields },
     chosen,
-    by: 'renamed column',
-    reason: 'The column was renamed here; another replica had written it under the new name already.',
+    by,
+    reason,
   }
+}
+
+const RENAMED = {
+  by: 'renamed column',
+  reason: 'The column was renamed here; another replica had written it under the new name already.',
+}
+const FILLED = {
+  by: 'new column',
+  reason: 'The column was added and filled here; another replica had written it already.',
 }
 
 /** A value that the new column refuses stays where it was kept. */

@@ -60,6 +60,24 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
         ['[1]', ['b']],
         ['[2]', ['b']],
       ])
+      // I7: nobody here has seen what the cloud had there.
+      expect(await f.store.listInbox({ open: true })).toMatchObject([
+        {
+          kind: 'field',
+          key: '[1]',
+          columns: ['b'],
+          chosen: 'local',
+          remote: { version: 1, fields: { b: 'cloud' } },
+        },
+      ])
+    })
+
+    test('a migration that fills in what the cloud has leaves nothing to tell', async () => {
+      await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT)')
+      await pull(f.store, [record('t', 1, { id: 1, a: 'x', b: 'same' })])
+      f.app.exec("ALTER TABLE t ADD COLUMN b TEXT; UPDATE t SET b = 'same'")
+      expect(await dirtyKeys(f.store)).toEqual([])
+      expect(await f.store.listInbox({ open: true })).toEqual([])
     })
 
     test('a dropped and a renamed column: images survive, the renamed one is sent', async () => {
