@@ -223,7 +223,7 @@ async function goBack(world: World, replica: Replica, past: Past): Promise<void>
   excuseUnsent(world.model, replica.name, replica.disk.view())
   replica.past.splice(replica.past.indexOf(past) + 1)
   const line = `${replica.lineage}<`
-  world.owners.split(replica.lineage, line, past.disk.view)
+  world.owners.split(past.lineage, line, past.disk.view)
   replica.lineage = line
   world.torn.add(replica.name)
   if (replica.settings.afterRestore === 'overwrite') {

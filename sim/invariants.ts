@@ -194,12 +194,14 @@ export function excuseDeletes(
     const isBack = own.some((value) => !before.includes(value) && sawValue(model, gone, value))
     // Taken by the cloud, however long ago: a tombstone stood there, or another row has come since.
     const records = [oracle.since(id, oracle.head).first, ...clouds.map((cloud) => cloud.records.get(id))]
-    const buried = records.some(
-      (record) =>
-        record !== undefined &&
-        record !== null &&
-        !tokensOf(record.fields ?? {}).some((value) => sawValue(model, gone, value)),
-    )
+    const buried =
+      gone.buriedAt !== null ||
+      records.some(
+        (record) =>
+          record !== undefined &&
+          record !== null &&
+          !tokensOf(record.fields ?? {}).some((value) => sawValue(model, gone, value)),
+      )
     if (!buried && isBack) gone.fate = 'destroyed'
     const known =
       buried ||

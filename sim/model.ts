@@ -105,7 +105,16 @@ export class Model {
       if (token !== undefined && !isThere(id)) seen.push(token)
     }
     if (seen.length === 0) return
-    const gone: DeleteToken = { replica, table, key, seen, agreed, fate: 'live', excused: false }
+    const gone: DeleteToken = {
+      replica,
+      table,
+      key,
+      seen,
+      agreed,
+      fate: 'live',
+      excused: false,
+      buriedAt: null,
+    }
     for (const token of seen) token.children.push(gone)
     this.#deletes.push(gone)
   }
@@ -142,6 +151,19 @@ export class Model {
       return
     }
     this.#reviveAll(tokensOf(record.fields).flatMap((id) => this.#tokens.get(id) ?? []))
+  }
+
+  /** Learns that the cloud's row went, and with it what these deletes had seen. */
+  bury(table: string, key: string, before: Fields, version: number): void {
+    for (const gone of this.#deletes) {
+      if (gone.buriedAt !== null || gone.key !== key || gone.table !== table) continue
+      if (tokensOf(before).some((id) => gone.seen.some((token) => token.id === id))) gone.buriedAt = version
+    }
+  }
+
+  /** The cloud went back: what it had taken above is another history. */
+  unbury(head: number): void {
+    for (const gone of this.#deletes) if (gone.buriedAt !== null && gone.buriedAt > head) gone.buriedAt = null
   }
 
   /** These, and what they had replaced on a disk that never sent it: it is wiped out no more than replaced. */
@@ -223,6 +245,8 @@ export interface DeleteToken {
   fate: Fate
   /** A fault took the knowledge of it from everyone: the row may be back. */
   excused: boolean
+  /** The version at which the cloud took it, whatever has come of the row since; null: it has not, or lost it. */
+  buriedAt: number | null
 }
 
 /** Table → key → row. Rows that did not change are the same objects. */

@@ -38,6 +38,8 @@ export interface ReplicaPlace {
 export interface Past {
   readonly disk: DiskImage
   readonly machine: Machine
+  /** The line of history that it is a moment of. */
+  readonly lineage: string
 }
 
 /** One replica: a file on a machine, and the process that keeps it in step. */

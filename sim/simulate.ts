@@ -104,7 +104,8 @@ function keepPast(world: World, action: Action): void {
   const chance = createChance(action.seed ^ 0x5a5a5a5a)
   for (const replica of world.replicas) {
     if (!chance.odds(0.25)) continue
-    replica.past.push({ disk: replica.disk.image(), machine: copyMachine(replica.machine) })
+    const { lineage } = replica
+    replica.past.push({ disk: replica.disk.image(), machine: copyMachine(replica.machine), lineage })
     if (replica.past.length > KEPT_PAST) replica.past.splice(chance.int(KEPT_PAST), 1)
   }
   if (!chance.odds(0.1)) return

@@ -224,7 +224,11 @@ export class World {
     if (this.server.commits !== this.#learned) {
       this.#learned = this.server.commits
       const steps = this.oracle.learn(this.cloud)
-      for (const { after } of steps) this.model.revive(after)
+      for (const { before, after } of steps) {
+        if (after.deleted === true && before?.fields !== undefined)
+          this.model.bury(after.table, after.key, before.fields, after.version)
+        this.model.revive(after)
+      }
       if (this.overwriting.size === 0) checkNoRegress(this.model, steps, () => this.views())
       this.owners.accepted(this.cloud)
     }
@@ -290,6 +294,7 @@ export class World {
     this.#cloud = null
     this.#learned = this.server.commits
     this.oracle.rewind(this.cloud)
+    this.model.unbury(this.cloud.head)
     this.owners.rewound(this.cloud)
   }
 
