@@ -5,3 +5,11 @@ export class Unfit extends Error {
     this.name = 'Unfit'
   }
 }
+
+/** A trigger of the application passed over the row: what it asks may be another thing the next time. */
+export class LetFall extends Unfit {
+  constructor() {
+    super('a trigger of the application let it fall')
+    this.name = 'LetFall'
+  }
+}

@@ -5,7 +5,7 @@ import type { Session } from '../session.ts'
 import { differs, hasNews, readStanding } from '../standing.ts'
 import { NO_STATE, type RowState } from '../states.ts'
 import type { SyncedTable } from '../synced-table.ts'
-import { Unfit } from '../unfit.ts'
+import { LetFall } from '../unfit.ts'
 import { failureOf, Unmarked, type Failure } from './obstacle.ts'
 import { placeRows, type Put } from './place.ts'
 import { liveState, parkDisplaced, parkTarget, settleState } from './settle.ts'
@@ -243,7 +243,7 @@ class TableApply {
     checkKey(table, key, fields)
     const names = table.codec.differing(image, table.codec.encode(fields))
     if (names.length === 0 || table.rows.update(bounds, wholeRow(table, fields), names)) return
-    if (table.rows.read(bounds) !== null) throw new Unfit('a trigger of the application let it fall')
+    if (table.rows.read(bounds) !== null) throw new LetFall()
     insertRow(table, key, fields)
   }
 }

@@ -1,6 +1,6 @@
 import { SqliteFailure } from '../../driver/failure.ts'
 import { Retreat } from '../retreat.ts'
-import { Unfit } from '../unfit.ts'
+import { LetFall, Unfit } from '../unfit.ts'
 import type { Obstacle } from './target.ts'
 
 /** The transaction is gone: a trigger of the application rolled it back while this row was being written. */
@@ -38,7 +38,7 @@ export type Failure =
 
 /** What a failed write of one row says about that row. Null: it says nothing about it, and must be thrown on. */
 export function failureOf(error: unknown): Failure | null {
-  if (error instanceof Unfit) return other(error.message, true)
+  if (error instanceof Unfit) return other(error.message, !(error instanceof LetFall))
   if (!(error instanceof SqliteFailure)) return null
   const { constraint, names, sqlite } = error
   const named = names.length === 0 ? '' : `: ${names.join(', ')}`

@@ -1,7 +1,7 @@
 import { sameValue, type Fields } from '../../../../kernel/values.ts'
 import type { Bounds } from '../bind.ts'
 import type { SyncedTable } from '../synced-table.ts'
-import { Unfit } from '../unfit.ts'
+import { LetFall, Unfit } from '../unfit.ts'
 import { RolledBack } from './obstacle.ts'
 import { wholeRow } from './target.ts'
 
@@ -13,7 +13,7 @@ export function checkKey(table: SyncedTable, key: string, fields: Fields): void 
 
 export function insertRow(table: SyncedTable, key: string, fields: Fields): void {
   checkKey(table, key, fields)
-  if (!table.rows.insert(fields)) throw new Unfit(IGNORED)
+  if (!table.rows.insert(fields)) throw new LetFall()
 }
 
 /** Makes the row at a key these fields, inserting it where it is not. */
@@ -37,14 +37,12 @@ export function updateRow(
   fields: Fields,
   names: readonly string[],
 ): void {
-  if (!table.rows.update(bounds, fields, names)) throw new Unfit(IGNORED)
+  if (!table.rows.update(bounds, fields, names)) throw new LetFall()
 }
-
-const IGNORED = 'a trigger of the application let it fall'
 
 /** Deletes the row of a key. */
 export function deleteRow(table: SyncedTable, bounds: Bounds): void {
-  if (!table.rows.delete(bounds) && table.rows.read(bounds) !== null) throw new Unfit(IGNORED)
+  if (!table.rows.delete(bounds) && table.rows.read(bounds) !== null) throw new LetFall()
 }
 
 /** Runs one write; a trigger with RAISE(ROLLBACK) takes the whole transaction with it. */
