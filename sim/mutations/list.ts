@@ -257,13 +257,6 @@ export const MUTATIONS: readonly Mutation[] = [
     '',
   ),
   one(
-    'page-of-another-history',
-    'A page of the long poll is used although a push was answered by another history meanwhile',
-    'engine/pull.ts',
-    'const isOfHistory = early?.answer.generation.id === cursor.generation',
-    'const isOfHistory = early !== undefined',
-  ),
-  one(
     'hydrate-without-catching-up',
     'A cursor stays below the rows that a hydrate of new tables brought',
     'engine/hydrate.ts',
