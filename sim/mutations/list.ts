@@ -257,13 +257,6 @@ export const MUTATIONS: readonly Mutation[] = [
     '',
   ),
   one(
-    'hydrate-without-catching-up',
-    'A cursor stays below the rows that a hydrate of new tables brought',
-    'engine/hydrate.ts',
-    'await catchUp(work, kept, head, signal), known)',
-    'kept, known)',
-  ),
-  one(
     'answer-unheld',
     'A row that came with the answer of a push does not count as held',
     'engine/push.ts',
