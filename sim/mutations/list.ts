@@ -264,13 +264,6 @@ export const MUTATIONS: readonly Mutation[] = [
     "return result.status === 'ok' ? result.version : 0",
   ),
   one(
-    'parts-of-any-attempt',
-    'Parts of two writers, or of two attempts, are put together into one mutation',
-    'cloud/log/turns.ts',
-    ' && staged[0].attempt === request.part?.attempt',
-    '',
-  ),
-  one(
     'known-rows-unseen',
     'A sweep takes rows that came while they were edited',
     'engine/reconcile.ts',
