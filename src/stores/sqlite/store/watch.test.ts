@@ -32,6 +32,23 @@ describe.each([betterSqlite3, nodeSqlite])('watching a file ($name)', (driver) =
     expect(clock.pending.length).toBe(0)
   })
 
+  test('a commit that is told of is told once', async () => {
+    const clock = createManualClock()
+    await using f = await openFile(driver, SQL, { clock })
+    let calls = 0
+    const stop = f.store.watch(() => calls++)
+    f.app.exec("INSERT INTO t VALUES (1, 'x')")
+    f.store.notify()
+    expect(calls).toBe(1)
+    await f.store.readDirty({ rows: 9, bytes: 9_999 })
+    clock.elapse(1_000)
+    expect(calls).toBe(1)
+    f.app.exec("INSERT INTO t VALUES (2, 'x')")
+    clock.elapse(100)
+    expect(calls).toBe(2)
+    stop()
+  })
+
   test('polls come seldom while nothing happens, often again as soon as something does', async () => {
     const clock = createManualClock()
     await using f = await openFile(driver, SQL, { clock })

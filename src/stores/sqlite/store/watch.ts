@@ -45,6 +45,8 @@ export class Watch {
   /** Someone in this process has committed a write. */
   notify(): void {
     this.#quiet = 0
+    // Those who are told now look for themselves: the next poll has nothing to add to it.
+    if (this.#cancel !== null) this.#known = this.#read()
     if (this.#cancel !== null && this.#delay > ACTIVE_POLL_MS) {
       this.#cancel()
       this.#plan(ACTIVE_POLL_MS)
