@@ -39,6 +39,18 @@ const draft = (id: string, more: Partial<InboxDraft> = {}): InboxDraft =>
 /** Entries of the inbox, and what settling one does to its row. */
 export function inboxContract(open: OpenStore): void {
   describe('the inbox', () => {
+    test('the same conflict, met again, is one note while that is open', async () => {
+      await using h = await openFresh(open)
+      const again = (notes: readonly InboxDraft[]) => pull(h.store, [], { notes })
+      await again([draft('a'), draft('b')])
+      await again([draft('a'), draft('a', { chosen: 'local' })])
+      expect(await h.store.listInbox({ open: true })).toHaveLength(3)
+      for (const { id } of await h.store.listInbox({ open: true }))
+        await h.store.settleInbox(id, { status: 'dismissed', choice: 'none' })
+      await again([draft('a')])
+      expect(await h.store.listInbox({ open: true })).toHaveLength(1)
+    })
+
     test('I7: keeps both values, through a restart', async () => {
       await using h = await openHeld(open)
       await h.reopen()

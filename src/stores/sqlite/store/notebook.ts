@@ -1,3 +1,5 @@
+import { hash } from 'node:crypto'
+
 import { uuidV7, type Random } from '../../../kernel/random.ts'
 import type { InboxDraft, InboxEntry } from '../../../engine/inbox.ts'
 import type { Connection, SqlRow, Statement } from '../driver/driver.ts'
@@ -12,6 +14,7 @@ export interface StoredEntry {
 /** The conflict inbox. */
 export class Notebook {
   readonly #add: Statement
+  readonly #same: Statement
   readonly #find: Statement
   readonly #list: Statement
   readonly #listOpen: Statement
@@ -25,7 +28,10 @@ export class Notebook {
     const select = `SELECT id, at, status, draft, lost FROM ${INBOX_TABLE}`
     const order = 'ORDER BY sequence DESC LIMIT ?'
     this.#add = connection.prepare(
-      `INSERT INTO ${INBOX_TABLE} (id, at, status, kind, draft, lost) VALUES (?, ?, 'open', ?, ?, 0)`,
+      `INSERT INTO ${INBOX_TABLE} (id, at, status, kind, draft, digest, lost) VALUES (?, ?, 'open', ?, ?, ?, 0)`,
+    )
+    this.#same = connection.prepare(
+      `SELECT 1 FROM ${INBOX_TABLE} WHERE digest = ? AND status = 'open' AND lost = 0 LIMIT 1`,
     )
     this.#find = connection.prepare(`${select} WHERE id = ?`)
     this.#list = connection.prepare(`${select} ${order}`)
@@ -39,8 +45,12 @@ export class Notebook {
     )
   }
 
+  /** A conflict that is met again is noted once, as long as its note is open. */
   add(draft: InboxDraft, now: number, random: Random): void {
-    this.#add.run(uuidV7(now, random), BigInt(Math.floor(now)), draft.kind, JSON.stringify(draft))
+    const text = JSON.stringify(draft)
+    const digest = hash('sha256', text, 'buffer')
+    if (this.#same.get(digest) !== undefined) return
+    this.#add.run(uuidV7(now, random), BigInt(Math.floor(now)), draft.kind, text, digest)
   }
 
   find(id: string): StoredEntry | null {

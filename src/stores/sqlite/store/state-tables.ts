@@ -38,8 +38,9 @@ export function createStateTables(connection: Connection): void {
       code TEXT NOT NULL, message TEXT NOT NULL, at INTEGER NOT NULL, UNIQUE (number, key));
     CREATE TABLE ${INBOX_TABLE} (
       sequence INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, at INTEGER NOT NULL, status TEXT NOT NULL, kind TEXT NOT NULL,
-      draft TEXT NOT NULL, lost INTEGER NOT NULL, choice TEXT);
+      draft TEXT NOT NULL, digest BLOB NOT NULL, lost INTEGER NOT NULL, choice TEXT);
     CREATE INDEX ${INBOX_TABLE}_status ON ${INBOX_TABLE} (status, kind);
+    CREATE INDEX ${INBOX_TABLE}_digest ON ${INBOX_TABLE} (digest) WHERE status = 'open';
   `)
   createDictionaryTable(connection)
 }
