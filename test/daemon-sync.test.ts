@@ -27,6 +27,16 @@ const statusOf = async (machine: Machine): Promise<readonly string[]> => {
   return end < 0 ? lines : lines.slice(0, end)
 }
 
+/** A cloud, and a file of 15 rows that is in step with it. */
+async function serveSynced(machine: Machine) {
+  const cloud = await machine.serve()
+  await machine.tidemark('config', 'set', 'endpoint', cloud.url)
+  const file = makeFile(machine)
+  await machine.tidemark('attach', file, '--space', 'agents', '--yes')
+  await machine.tidemark('sync', 'now')
+  return { cloud, file }
+}
+
 /** A file with 3 sessions and 12 messages. */
 function makeFile(machine: Machine, name = 'agents.db'): string {
   const file = join(machine.folder, name)
@@ -202,11 +212,7 @@ test('status counts what waits, per table, and how long ago the last sync was', 
 
 test('sync now sends only what changed, at once', async () => {
   await using machine = await openMachine()
-  const cloud = await machine.serve()
-  await machine.tidemark('config', 'set', 'endpoint', cloud.url)
-  const file = makeFile(machine)
-  await machine.tidemark('attach', file, '--space', 'agents', '--yes')
-  await machine.tidemark('sync', 'now')
+  const { file } = await serveSynced(machine)
   expect(await syncNow(machine)).toMatchObject({ pushed: 0, pulled: 0 })
   write(file, `UPDATE sessions SET title = 'another' WHERE id = 'first1'`)
   write(file, `DELETE FROM messages WHERE id = 'first2'`)
@@ -216,11 +222,7 @@ test('sync now sends only what changed, at once', async () => {
 
 test('I1: changes made while the cloud is away wait, nothing is lost, and all is sent when it is back', async () => {
   await using machine = await openMachine()
-  const cloud = await machine.serve()
-  await machine.tidemark('config', 'set', 'endpoint', cloud.url)
-  const file = makeFile(machine)
-  await machine.tidemark('attach', file, '--space', 'agents', '--yes')
-  await machine.tidemark('sync', 'now')
+  const { cloud, file } = await serveSynced(machine)
   const last = async (): Promise<unknown> =>
     ((await machine.ask('sync', 'status')) as { last_sync: unknown }).last_sync
   const before = await last()
@@ -245,11 +247,7 @@ test('I1: changes made while the cloud is away wait, nothing is lost, and all is
 
 test('sync reset asks first; then the next sync reads everything again and loses nothing', async () => {
   await using machine = await openMachine()
-  const cloud = await machine.serve()
-  await machine.tidemark('config', 'set', 'endpoint', cloud.url)
-  const file = makeFile(machine)
-  await machine.tidemark('attach', file, '--space', 'agents', '--yes')
-  await machine.tidemark('sync', 'now')
+  const { file } = await serveSynced(machine)
   addRows(file, 'second')
   expect((await machine.tidemark('sync', 'reset')).code).not.toBe(0)
   expect((await machine.tidemark('sync', 'reset', '--yes')).code).toBe(0)
@@ -267,11 +265,7 @@ test('nothing is sent while sync is off, and then to the endpoint only', async (
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   try {
     await using machine = await openMachine()
-    const cloud = await machine.serve()
-    await machine.tidemark('config', 'set', 'endpoint', cloud.url)
-    const file = makeFile(machine)
-    await machine.tidemark('attach', file, '--space', 'agents', '--yes')
-    await machine.tidemark('sync', 'now')
+    const { file } = await serveSynced(machine)
 
     const { port } = server.address() as AddressInfo
     await machine.tidemark('config', 'set', 'endpoint', `http://127.0.0.1:${port}`)

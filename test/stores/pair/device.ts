@@ -2,6 +2,7 @@ import type { Handler } from '../../../src/cloud/handler/handler.ts'
 import { SyncEngine } from '../../../src/engine/engine.ts'
 import type { Provider } from '../../../src/engine/provider.ts'
 import { systemClock, type Clock } from '../../../src/kernel/clock.ts'
+import { TidemarkError } from '../../../src/kernel/errors.ts'
 import { seededRandom } from '../../../src/kernel/random.ts'
 import type { Fields } from '../../../src/kernel/values.ts'
 import type { Connection, Driver } from '../../../src/stores/sqlite/driver/driver.ts'
@@ -68,8 +69,8 @@ export async function openDevice(options: {
     sync: () =>
       engine.syncNow().then(
         () => {},
-        (error: { readonly code: string }) => {
-          if (error.code !== 'network') throw error as unknown as Error
+        (error: unknown) => {
+          if (!(error instanceof TidemarkError) || error.code !== 'network') throw error
         },
       ),
     edit(edits) {

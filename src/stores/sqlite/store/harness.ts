@@ -6,9 +6,7 @@ import { join } from 'node:path'
 import { systemClock, type Clock } from '../../../kernel/clock.ts'
 import { seededRandom } from '../../../kernel/random.ts'
 import type { Encoded, Fields } from '../../../kernel/values.ts'
-import type { WireRecord } from '../../../protocol/records.ts'
 import type { SchemaColumn, SchemaTable } from '../../../protocol/schema.ts'
-import { key } from '../../../testing/store-contract/cycle.ts'
 import type {
   ContractStatements,
   OpenOptions,
@@ -203,17 +201,6 @@ export async function openFile(
       remove()
     },
   }
-}
-
-/** A live record of another replica; its key is the first column's. */
-export function record(
-  table: string,
-  version: number,
-  fields: Fields,
-  more: Partial<WireRecord> = {},
-): WireRecord {
-  const [first = null] = Object.values(fields)
-  return { table, key: key(first), version, hlc: version * 1_000, by: 'replica-b', fields, ...more }
 }
 
 /** The answer of a query, integers as numbers. */

@@ -59,7 +59,6 @@ function findSyncedWriters(
   return effects.filter((effect) => isWriter(effect) && reached.has(effect.table.toLowerCase()))
 }
 
-/** Columns are restored while the schema is still being put in order, perhaps at the first opening: then the file says. */
 function hasTriggers(session: Session, name: string): boolean {
   return (session.catalogue.shapes.shapes.get(name)?.triggers.length ?? 0) > 0
 }

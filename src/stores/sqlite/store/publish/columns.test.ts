@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'vitest'
 
 import type { Fields } from '../../../../kernel/values.ts'
-import { dirtyKeys, pull, push, readAllDirty } from '../../../../testing/store-contract/cycle.ts'
+import { dirtyKeys, pull, push, readAllDirty, record } from '../../../../testing/store-contract/cycle.ts'
 import { betterSqlite3 } from '../../driver/better-sqlite3.ts'
 import { nodeSqlite } from '../../driver/node-sqlite.ts'
-import { all, record, openFile } from '../harness.ts'
+import { all, openFile } from '../harness.ts'
 
 describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driver) => {
   describe('an older replica and a newer one', () => {

@@ -9,13 +9,14 @@ import {
   note,
   pull,
   push,
+  record,
   send,
   tombstone,
   touch,
 } from '../../../../testing/store-contract/cycle.ts'
 import { betterSqlite3 } from '../../driver/better-sqlite3.ts'
 import { nodeSqlite } from '../../driver/node-sqlite.ts'
-import { all, record, openFile } from '../harness.ts'
+import { all, openFile } from '../harness.ts'
 
 /** Re-keys the row that meets this record, as the engine decides. */
 async function rekey(store: Store, records: readonly WireRecord[], more: Parameters<typeof pull>[2] = {}) {

@@ -1,9 +1,16 @@
 import { describe, expect, test } from 'vitest'
 
-import { dirtyKeys, parkedKeys, pull, tombstone, touch } from '../../../../testing/store-contract/cycle.ts'
+import {
+  dirtyKeys,
+  parkedKeys,
+  pull,
+  record,
+  tombstone,
+  touch,
+} from '../../../../testing/store-contract/cycle.ts'
 import { betterSqlite3 } from '../../driver/better-sqlite3.ts'
 import { nodeSqlite } from '../../driver/node-sqlite.ts'
-import { all, record, openFile } from '../harness.ts'
+import { all, openFile } from '../harness.ts'
 
 describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driver) => {
   describe('rules of one side only', () => {

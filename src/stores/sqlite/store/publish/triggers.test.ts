@@ -1,11 +1,18 @@
 import { describe, expect, test } from 'vitest'
 
 import type { WireRecord } from '../../../../protocol/records.ts'
-import { dirtyKeys, parkedKeys, pull, push, tombstone } from '../../../../testing/store-contract/cycle.ts'
+import {
+  dirtyKeys,
+  parkedKeys,
+  pull,
+  push,
+  record,
+  tombstone,
+} from '../../../../testing/store-contract/cycle.ts'
 import { betterSqlite3 } from '../../driver/better-sqlite3.ts'
 import type { Connection } from '../../driver/driver.ts'
 import { nodeSqlite } from '../../driver/node-sqlite.ts'
-import { all, record, openFile } from '../harness.ts'
+import { all, openFile } from '../harness.ts'
 
 describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driver) => {
   describe('triggers of the application', () => {

@@ -10,12 +10,13 @@ import {
   pull,
   push,
   readAllDirty,
+  record,
   send,
   touch,
 } from '../../../../testing/store-contract/cycle.ts'
 import { betterSqlite3 } from '../../driver/better-sqlite3.ts'
 import { nodeSqlite } from '../../driver/node-sqlite.ts'
-import { all, record, openFile } from '../harness.ts'
+import { all, openFile } from '../harness.ts'
 
 describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driver) => {
   describe('unique values', () => {
