@@ -15,6 +15,7 @@ import {
   openSqliteStore,
 } from '../stores/sqlite/store/open.ts'
 import { addAttachment, canonicalPath, fileTag, findAttachment, removeAttachment } from './attachments.ts'
+import { askPatiently, type Asking } from './ask.ts'
 import type { Credentials } from './device.ts'
 import { takeLock } from './lock.ts'
 import { createProvider, guardOf, requireFile, runFolder, type Machine } from './replica.ts'
@@ -73,6 +74,7 @@ function countRows(
  */
 export async function attachFile(
   options: Machine &
+    Pick<Asking, 'signal' | 'patience'> &
     TableNames & {
       readonly file: string
       readonly space: string
@@ -104,12 +106,12 @@ export async function attachFile(
 
 /** Records of a space; 0 when there is no such space yet. */
 async function countRecords(
-  options: Machine & { readonly connection: Credentials },
+  options: Machine & Asking & { readonly connection: Credentials },
   space: string,
 ): Promise<number> {
   const provider = await createProvider(options, options.connection)
   try {
-    return (await provider.status(space, new AbortController().signal)).records
+    return (await askPatiently(options, (signal) => provider.status(space, signal))).records
   } catch (error) {
     if (error instanceof TidemarkError && error.code === 'space_not_found') return 0
     throw error
@@ -153,18 +155,19 @@ export async function detachFile(
  * `file_exists`, `space_not_found`; leaves no file behind when it fails.
  */
 export async function cloneSpace(
-  options: Machine & {
-    readonly space: string
-    readonly file: string
-    readonly connection: Credentials
-    readonly profile: string
-  },
+  options: Machine &
+    Pick<Asking, 'signal' | 'patience'> & {
+      readonly space: string
+      readonly file: string
+      readonly connection: Credentials
+      readonly profile: string
+    },
 ): Promise<{ readonly tables: readonly string[]; readonly notes: readonly string[] }> {
   const { space, file } = options
   requireSpaceName(space)
   if (existsSync(file)) throw new TidemarkError('file_exists', undefined, { details: { file } })
   const provider = await createProvider(options, options.connection)
-  const { tables } = await provider.readSchema(space, new AbortController().signal)
+  const { tables } = await askPatiently(options, (signal) => provider.readSchema(space, signal))
   if (tables.length === 0)
     throw new TidemarkError('space_not_found', 'The space has no tables yet', { details: { space } })
   try {

@@ -1,4 +1,5 @@
 import type { EngineEvent } from '../engine/engine.ts'
+import type { Patience } from '../engine/patience.ts'
 import type { SyncResult } from '../engine/waiters.ts'
 import type { EngineStatus } from '../engine/status.ts'
 import type { Clock } from '../kernel/clock.ts'
@@ -18,7 +19,7 @@ export interface RunningReplica extends AsyncDisposable {
   /** Resolves when the file at the path is no longer the one that was opened: this replica is to be closed then. */
   readonly replaced: Promise<void>
   status(): Promise<EngineStatus>
-  syncNow(signal?: AbortSignal): Promise<SyncResult>
+  syncNow(options?: { readonly signal?: AbortSignal; readonly patience?: Patience }): Promise<SyncResult>
 }
 
 /**
@@ -57,7 +58,7 @@ export async function runReplica(
     replica,
     replaced: place.replaced,
     status: () => statusOf(replica),
-    syncNow: (signal) => replica.engine.syncNow(signal === undefined ? {} : { signal }),
+    syncNow: (options) => replica.engine.syncNow(options),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }

@@ -20,9 +20,10 @@ import { acknowledgeMutation, buildMutation, freeMutation, sendMutation } from '
 import { reset, takeNewIdentity } from './reset.ts'
 import { newestWins, type NamedResolver, type ResolverSet } from './resolvers.ts'
 import { clearStaging, createStaging } from './staging.ts'
+import { PATIENT_FIRST_MS, type Patience } from './patience.ts'
 import { describePhase, type EngineStatus, type Reset } from './status.ts'
 import type { Store } from './store.ts'
-import { Waiters, type SyncResult } from './waiters.ts'
+import { gotOn, Waiters, type SyncResult } from './waiters.ts'
 import { ATOMIC_ROWS, type Work, type WorkEvent } from './work.ts'
 
 export interface EngineOptions {
@@ -81,6 +82,8 @@ export class SyncEngine implements AsyncDisposable {
   #cancelTimer: (() => void) | null = null
   #unwatch: (() => void) | null = null
   #nextAt: number | null = null
+  /** Something lasting was done since the last failure. */
+  #gotOn = false
   #lastSyncAt: number | null = null
   #lastReset: Reset | null = null
   #cycles = 0
@@ -142,14 +145,15 @@ export class SyncEngine implements AsyncDisposable {
   /**
    * One whole cycle that begins now, local changes and cloud's both: resolves when nothing is left to do,
    * rejects with the reason when it fails, or when the cycle fails that is under way now. The engine itself goes
-   * on trying either way.
+   * on trying either way; with `patience` the caller waits for that, for as long as it says.
    */
-  syncNow(options: { readonly signal?: AbortSignal } = {}): Promise<SyncResult> {
-    const { signal } = options
+  syncNow(
+    options: { readonly signal?: AbortSignal; readonly patience?: Patience } = {},
+  ): Promise<SyncResult> {
     if (this.#state.phase === 'stopped' || this.#state.phase === 'paused') {
       return Promise.reject(new TidemarkError('sync_disabled', 'the engine is stopped or paused'))
     }
-    const whole = this.#waiters.add(this.#cycles + 1, signal)
+    const whole = this.#waiters.add(this.#cycles + 1, options)
     this.#dispatch({ type: 'wake', urgent: true })
     return whole
   }
@@ -225,7 +229,12 @@ export class SyncEngine implements AsyncDisposable {
   #dispatch(event: MachineEvent): void {
     const from = this.#state
     const { pollMs, listen, random } = this.#options
-    const step = transition(from, event, { random, pollMs: pollMs ?? POLL_MS, listen: listen ?? true })
+    const step = transition(from, event, {
+      random,
+      pollMs: pollMs ?? POLL_MS,
+      listen: listen ?? true,
+      ...(this.#waiters.patient ? { firstPauseMs: PATIENT_FIRST_MS } : {}),
+    })
     this.#state = step.state
     if (step.begins === true) this.#cycles++
     if (step.effects.length > 0) this.#clearTimer()
@@ -309,7 +318,9 @@ export class SyncEngine implements AsyncDisposable {
     const error = toTidemarkError(thrown)
     this.#work.lastError = error
     this.#emit({ type: 'error', error })
-    return { type: 'failed', code: error.code, retryAfterMs: error.retryAfterMs }
+    const got = this.#gotOn
+    this.#gotOn = false
+    return { type: 'failed', code: error.code, retryAfterMs: error.retryAfterMs, gotOn: got }
   }
 
   #listen(): void {
@@ -353,6 +364,7 @@ export class SyncEngine implements AsyncDisposable {
 
   #emit(event: EngineEvent): void {
     if (event.type === 'identity') this.#lastReset = { why: event.why, at: this.#options.clock.now() }
+    if (gotOn(event)) this.#gotOn = true
     this.#waiters.count(event)
     for (const listener of this.#listeners) {
       try {
@@ -374,7 +386,9 @@ export class SyncEngine implements AsyncDisposable {
     if (phase === 'idle') this.#waiters.resolve(this.#cycles)
     else if (phase === 'waiting' || phase === 'blocked') {
       // Those who wait for the next cycle too: it begins after the back-off, and a person would wait for nothing.
-      this.#waiters.rejectAll(this.#work.lastError ?? new TidemarkError(reason ?? 'internal'))
+      const error = this.#work.lastError ?? new TidemarkError(reason ?? 'internal')
+      if (phase === 'blocked' || this.#nextAt === null) this.#waiters.rejectAll(error)
+      else if (event.type === 'failed') this.#waiters.fail(error, this.#nextAt)
     }
   }
 }

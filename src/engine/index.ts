@@ -13,6 +13,7 @@ export {
   type Resolution,
   type Resolver,
 } from './resolvers.ts'
+export type { Patience } from './patience.ts'
 export type { EngineStatus } from './status.ts'
 export type * from './store.ts'
 export type { SyncResult } from './waiters.ts'

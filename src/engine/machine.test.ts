@@ -294,6 +294,23 @@ describe('the cycle', () => {
     expect(asked.effects).toEqual([{ type: 'timer', ms: 900_000 }])
   })
 
+  it('begins its pauses shorter while somebody waits, and anew when a long read got on', () => {
+    const watched = { ...context, random: { next: () => 0 }, firstPauseMs: 1_000 }
+    const waits: number[] = []
+    let state = at('hydrating')
+    for (const gotOn of [false, false, true, false]) {
+      const step = transition(
+        { ...state, phase: 'hydrating' },
+        { type: 'failed', code: 'network', gotOn },
+        watched,
+      )
+      state = step.state
+      const [effect] = step.effects
+      waits.push(effect?.type === 'timer' ? effect.ms : -1)
+    }
+    expect(waits).toEqual([1_000, 2_000, 1_000, 2_000])
+  })
+
   it('probes a blocked state, a full disk more often', () => {
     expect(transition(at('sending'), EVENTS.unauthorized, context).effects).toEqual([
       { type: 'timer', ms: PROBE_MS },

@@ -83,7 +83,13 @@ export type MachineEvent =
   | { readonly type: 'reset' }
   /** A mutation was taken back after a definite refusal. */
   | { readonly type: 'freed' }
-  | { readonly type: 'failed'; readonly code: ErrorCode; readonly retryAfterMs?: number | undefined }
+  | {
+      readonly type: 'failed'
+      readonly code: ErrorCode
+      readonly retryAfterMs?: number | undefined
+      /** Something lasting was done since the last failure. */
+      readonly gotOn?: boolean
+    }
 
 export type Effect =
   /** `first`: from the cursor, with nothing staged; else the next page. */
@@ -108,6 +114,8 @@ export interface MachineContext {
   readonly random: Random
   readonly pollMs: number
   readonly listen: boolean
+  /** The first pause of a back-off, in milliseconds; absent: the usual one. */
+  readonly firstPauseMs?: number
 }
 
 export interface Step {
@@ -293,7 +301,7 @@ const BLOCKING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
 
 function fail(
   state: MachineState,
-  event: { readonly code: ErrorCode; readonly retryAfterMs?: number | undefined },
+  event: Extract<MachineEvent, { readonly type: 'failed' }>,
   context: MachineContext,
 ): Step {
   const { code } = event
@@ -303,13 +311,17 @@ function fail(
     return { state: { ...state, phase: 'hydrating' }, effects: [{ type: 'hydrate', sweep: true }] }
   }
   if (state.phase === 'sending' && DEFINITE.has(code)) return { state, effects: [{ type: 'free', code }] }
-  const failures = state.failures + 1
+  // A long read that is cut again and again but gets on each time is no cloud that needs rest.
+  const before = state.phase === 'hydrating' && event.gotOn === true ? 0 : state.failures
+  const failures = before + 1
   if (BLOCKING.has(code)) {
     const ms = code === 'disk_full' ? PROBE_DISK_MS : PROBE_MS
     return { state: { ...state, phase: 'blocked', failures, reason: code }, effects: [{ type: 'timer', ms }] }
   }
   const retryAfterMs = event.retryAfterMs ?? 0
-  const ms = backOffMs(failures, context.random, { retryAfterMs })
+  const { firstPauseMs } = context
+  const first = firstPauseMs === undefined ? {} : { firstMs: firstPauseMs }
+  const ms = backOffMs(failures, context.random, { retryAfterMs, ...first })
   return { state: { ...state, phase: 'waiting', failures, reason: code }, effects: [{ type: 'timer', ms }] }
 }
 

@@ -1,6 +1,7 @@
 import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import type { EngineEvent } from './engine.ts'
+import { createWaiting, type Patience, type Waiting } from './patience.ts'
 
 /** What one `syncNow` did. Counts of rows. */
 export interface SyncResult {
@@ -19,11 +20,20 @@ interface Waiter {
   readonly cycle: number
   readonly begun: number
   readonly sum: Sum
+  /** Null: the first failure ends the wait. */
+  readonly patience: Waiting | null
   readonly resolve: (result: SyncResult) => void
   readonly reject: (error: TidemarkError) => void
   /** No longer listens to its signal. */
   readonly leave: () => void
 }
+
+/** Ends of an effect that come of an answer of the cloud. */
+const ANSWERS: ReadonlySet<string> = new Set(['page', 'hydrated', 'answered'])
+
+/** What a failure does not take back: rows that the cloud took, or a first read that goes on from there. */
+export const gotOn = (event: EngineEvent): boolean =>
+  event.type === 'pushed' || (event.type === 'progress' && event.task === 'hydrate')
 
 /** Callers that wait for a whole cycle, and what happened since they asked. */
 export class Waiters {
@@ -34,8 +44,14 @@ export class Waiters {
     this.#clock = clock
   }
 
-  /** Resolves with the end of `cycle`; rejects with the first failure until then, or `aborted`. */
-  add(cycle: number, signal?: AbortSignal): Promise<SyncResult> {
+  /**
+   * Resolves with the end of `cycle`; rejects with the first failure until then that is not waited out, or
+   * `aborted`.
+   */
+  add(
+    cycle: number,
+    { signal, patience }: { readonly signal?: AbortSignal; readonly patience?: Patience },
+  ): Promise<SyncResult> {
     return new Promise((resolve, reject) => {
       if (signal?.aborted === true) return reject(new TidemarkError('aborted'))
       const stop = () => {
@@ -46,6 +62,7 @@ export class Waiters {
         cycle,
         begun: this.#clock.now(),
         sum: { pushed: 0, pulled: 0, applied: 0, conflicts: 0, quarantined: 0 },
+        patience: patience === undefined ? null : createWaiting(patience, this.#clock),
         resolve,
         reject,
         leave: () => signal?.removeEventListener('abort', stop),
@@ -56,7 +73,9 @@ export class Waiters {
   }
 
   count(event: EngineEvent): void {
-    for (const { sum } of this.#waiting) {
+    for (const { sum, patience } of this.#waiting) {
+      if (gotOn(event)) patience?.gotOn()
+      if (event.type === 'phase' && ANSWERS.has(event.event.type)) patience?.heard()
       if (event.type === 'pushed') sum.pushed += event.rows
       else if (event.type === 'pulled') sum.pulled += event.records
       else if (event.type === 'applied') sum.applied += event.rows
@@ -67,17 +86,28 @@ export class Waiters {
 
   /** The cycle `done` is whole. */
   resolve(done: number): void {
-    for (const waiter of this.#take(done)) {
+    for (const waiter of this.#take(({ cycle }) => cycle <= done)) {
       waiter.resolve({ ...waiter.sum, durationMs: this.#clock.now() - waiter.begun })
     }
   }
 
-  rejectAll(error: TidemarkError): void {
-    for (const waiter of this.#take(Infinity)) waiter.reject(error)
+  /** Somebody waits through failures. */
+  get patient(): boolean {
+    return [...this.#waiting].some(({ patience }) => patience !== null)
   }
 
-  #take(done: number): readonly Waiter[] {
-    const taken = [...this.#waiting].filter(({ cycle }) => cycle <= done)
+  /** A try failed; the next one comes at `nextAt`, in milliseconds since 1970. */
+  fail(error: TidemarkError, nextAt: number): void {
+    const left = this.#take(({ patience }) => patience?.waitsUntil(error, nextAt) !== true)
+    for (const waiter of left) waiter.reject(error)
+  }
+
+  rejectAll(error: TidemarkError): void {
+    for (const waiter of this.#take(() => true)) waiter.reject(error)
+  }
+
+  #take(chosen: (waiter: Waiter) => boolean): readonly Waiter[] {
+    const taken = [...this.#waiting].filter(chosen)
     for (const waiter of taken) {
       this.#waiting.delete(waiter)
       waiter.leave()

@@ -19,7 +19,7 @@ export const ERRORS = {
   unprocessable: { status: 422, retry: false, title: 'The request is well formed but cannot be carried out', hint: 'The details name the rule.' },
   rate_limited: { status: 429, retry: true, title: 'Too many requests', hint: 'Wait for the time in Retry-After; the client does.' },
   internal: { status: 500, retry: true, title: 'The server failed', hint: 'The request can be sent again; see the log of the server.' },
-  unavailable: { status: 503, retry: true, title: 'The server is starting, stopping or overloaded', hint: 'The client tries again by itself.' },
+  unavailable: { status: 503, retry: true, title: 'The server is starting, stopping or overloaded', hint: 'What keeps running tries again by itself; a command can be given again.' },
   disk_full: { status: 507, retry: true, title: 'No room is left on the disk', hint: 'Free space; work goes on by itself.' },
   // sync
   replica_forked: { status: 409, retry: false, title: 'Another copy of this file has pushed under the same identity', hint: 'The client takes a new identity by itself; nothing is lost.' },

@@ -1,13 +1,15 @@
+import { existsSync } from 'node:fs'
 import { basename, extname } from 'node:path'
 
 import { TidemarkError } from '../../kernel/errors.ts'
 import { attachFile, cloneSpace, detachFile, planAttach, type AttachPlan } from '../../daemon/attach.ts'
 import { readSpace, resumeFile } from '../../daemon/rejoin.ts'
-import { openReplica } from '../../daemon/replica.ts'
-import { findAttachment } from '../../daemon/attachments.ts'
+import { openReplica, openStoreOf } from '../../daemon/replica.ts'
+import { findAttachment, readStatus } from '../../daemon/attachments.ts'
 import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext, type Connection } from '../context.ts'
 import { countOf, startProgress } from '../progress.ts'
+import { createWaits, tellHowToGoOn, type Wait, type Waits } from '../waits.ts'
 
 export interface AttachOptions {
   readonly space?: string
@@ -36,6 +38,7 @@ export function spaceOfFile(file: string): string {
 /** tidemark attach FILE: says what it will sync and what it refuses, asks, attaches, and sends the first time. */
 export async function attach(context: CliContext, file: string, options: AttachOptions): Promise<void> {
   const { output } = context
+  const waits = createWaits(output, 'Uploading')
   const connection = requireConnection(context.config)
   const known = await readSpace(file)
   if (known !== null) return resume(context, file, known, connection, options)
@@ -58,15 +61,18 @@ export async function attach(context: CliContext, file: string, options: AttachO
     tables: splitNames(options.tables),
     exclude: splitNames(options.exclude),
     merge: options.merge === true,
+    patience: waits,
   })
-  const synced = options.sync === false ? null : await firstSync(context, file, connection, 'Uploading')
-  output.result({ file, space, plan, synced }, [
-    `${file} is attached to ${space}.`,
-    `Keep it in step: tidemark run    Elsewhere: tidemark clone ${space} FILE`,
-  ])
+  const synced =
+    options.sync === false ? null : await firstSync(context, file, connection, 'Uploading', waits)
+  tellAttached(context, file, { space, plan, synced })
 }
 
-/** A file that brings its sync along: a copy, or one that was restored or moved. */
+/** The first sync of a file that was attached here has never come to its end. */
+const isBegun = ({ folders }: CliContext, file: string): boolean =>
+  findAttachment(folders, file) !== undefined && (readStatus(folders, file)?.lastSyncAt ?? null) === null
+
+/** A file that brings its sync along: a first sync that was cut off, a copy, or one that was restored or moved. */
 async function resume(
   context: CliContext,
   file: string,
@@ -75,8 +81,15 @@ async function resume(
   options: AttachOptions,
 ): Promise<void> {
   const { output } = context
-  if (findAttachment(context.folders, file) !== undefined || (options.space ?? space) !== space)
+  const begun = isBegun(context, file)
+  const listed = findAttachment(context.folders, file) !== undefined
+  if ((listed && !begun) || (options.space ?? space) !== space)
     throw new TidemarkError('already_attached', undefined, { details: { file, space } })
+  if (begun) {
+    output.say(`${file} is attached to ${space}, but its first sync did not end: it goes on as it began.`)
+    const rest = options.sync === false ? null : await firstSync(context, file, connection, 'Uploading')
+    return tellAttached(context, file, { space, plan: null, synced: rest })
+  }
   output.say(`${file} is under sync with ${space} already: a copy, or a file that was restored or moved.`)
   output.say('It goes on as it is; a copy gets an identity of its own.')
   if (options.yes !== true && !(await context.confirm('Go on with it?')))
@@ -86,6 +99,18 @@ async function resume(
   output.result({ file, space, plan: null, synced }, [
     `${file} is attached to ${space} again.`,
     'Keep it in step: tidemark run',
+  ])
+}
+
+function tellAttached(
+  { output }: CliContext,
+  file: string,
+  done: { readonly space: string; readonly plan: AttachPlan | null; readonly synced: unknown },
+): void {
+  const { space } = done
+  output.result({ file, ...done }, [
+    `${file} is attached to ${space}.`,
+    `Keep it in step: tidemark run    Elsewhere: tidemark clone ${space} FILE`,
   ])
 }
 
@@ -107,40 +132,45 @@ export async function firstSync(
   file: string,
   connection: Connection,
   label: string,
+  waits: Waits = createWaits(context.output, label),
 ): Promise<unknown> {
   const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
-  try {
-    await using running: RunningReplica = await runReplica(context.folders, open, file, context.clock)
-    return await syncWithProgress(context, running, label)
-  } catch (thrown) {
-    context.output.warn(
-      `${file} is under sync, but the first sync did not end: tidemark run goes on with it, or tidemark sync now`,
-    )
-    throw thrown
-  }
+  await using running: RunningReplica = await runReplica(context.folders, open, file, context.clock)
+  return await syncWithProgress(context, running, label, waits)
 }
 
-/** Waits for a whole cycle and shows how far it is; answers what was done and how fast. */
+/**
+ * Waits for a whole cycle, through failures of the cloud that pass, and shows how far it is; answers what was done,
+ * how fast, and what it waited for.
+ */
 export async function syncWithProgress(
   context: CliContext,
   running: RunningReplica,
   label: string,
-): Promise<{ readonly rows: number; readonly rate: number }> {
+  waits: Waits = createWaits(context.output, label),
+): Promise<{ readonly rows: number; readonly rate: number; readonly waits: readonly Wait[] }> {
   const progress = startProgress(context.output, label, context.clock)
   let done = 0
+  /** A first read that was cut counts from its own place on: what came before, and what it counts. */
+  let [before, counted] = [0, 0]
   const total = Object.values((await running.status()).counts.pending).reduce((sum, count) => sum + count, 0)
   const off = running.replica.engine.on((event) => {
+    if (event.type === 'error') [before, counted] = [before + counted, 0]
     if (event.type === 'pushed') done += event.rows
-    else if (event.type === 'progress' && event.task === 'hydrate') done = Math.max(done, event.done)
-    else return
+    else if (event.type === 'progress' && event.task === 'hydrate') {
+      counted = event.done
+      done = before + counted
+    } else return
     progress.update(done, event.type === 'progress' ? event.total : Math.max(done, total))
   })
   try {
-    await running.syncNow(context.signal)
+    await running.syncNow({ signal: context.signal, patience: waits })
+  } catch (thrown) {
+    throw tellHowToGoOn(context.output, thrown, running.replica.file, waits)
   } finally {
     off()
   }
-  return progress.end(done)
+  return { ...progress.end(done), waits: waits.told }
 }
 
 /** tidemark detach FILE: the file is as it was before it was attached, its rows as they are now. */
@@ -160,7 +190,12 @@ export async function detach(
     context.output.warn('It stays in WAL mode, for another program has it open: see PRAGMA journal_mode')
 }
 
-/** tidemark clone SPACE FILE: a new replica of a space. */
+async function readTables({ folders }: CliContext, file: string): Promise<readonly string[]> {
+  await using store = await openStoreOf(folders, file)
+  return (await store.schema()).tables.map(({ name }) => name)
+}
+
+/** tidemark clone SPACE FILE: a new replica of a space, or the rest of one whose first sync was cut off. */
 export async function clone(
   context: CliContext,
   space: string,
@@ -168,8 +203,15 @@ export async function clone(
   options: { readonly sync?: boolean },
 ): Promise<void> {
   const connection = requireConnection(context.config)
-  const made = await cloneSpace({ ...context, space, file, connection, profile: context.config.profile })
-  const synced = options.sync === false ? null : await firstSync(context, file, connection, 'Downloading')
+  const waits = createWaits(context.output, 'Downloading')
+  const { profile } = context.config
+  const begun = existsSync(file) && isBegun(context, file) && (await readSpace(file)) === space
+  if (begun) context.output.say(`${file} is a replica of ${space}, but not whole yet: it goes on.`)
+  const made = begun
+    ? { tables: await readTables(context, file), notes: [] }
+    : await cloneSpace({ ...context, space, file, connection, profile, patience: waits })
+  const synced =
+    options.sync === false ? null : await firstSync(context, file, connection, 'Downloading', waits)
   context.output.result({ file, space, tables: made.tables, notes: made.notes, synced }, [
     `${file} is a replica of ${space} with ${countOf(made.tables.length, 'table')}. Triggers and views are not copied.`,
     ...made.notes,

@@ -207,7 +207,7 @@ async function syncFile(context: CliContext, file: string): Promise<SyncResult> 
   const connection = requireConnection(context.config)
   const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
   await using running = await runReplica(context.folders, open, file, context.clock)
-  return await running.syncNow(context.signal)
+  return await running.syncNow({ signal: context.signal })
 }
 
 /** Keys told with `--verbose`, at most so many. */

@@ -13,6 +13,7 @@ import { engineSettings, type CliContext, type Connection } from '../context.ts'
 import { countOf, formatCount } from '../progress.ts'
 import { makeSample } from '../sample.ts'
 import { STOP_MS, untilStopped } from '../stopping.ts'
+import { createWaits } from '../waits.ts'
 import { describePlan, spaceOfFile, syncWithProgress } from './attach.ts'
 
 export interface UpOptions {
@@ -128,10 +129,14 @@ async function waitUntilEqual(
   one: RunningReplica,
   other: RunningReplica,
 ): Promise<number> {
+  const waits = createWaits(context.output, 'Comparing')
   let idle = 0
   let differing: readonly TableDifference[] = []
   for (let round = 0; round < MAX_ROUNDS && idle < MAX_IDLE_ROUNDS; round++) {
-    const results = [await one.syncNow(context.signal), await other.syncNow(context.signal)]
+    const results = [
+      await one.syncNow({ signal: context.signal, patience: waits }),
+      await other.syncNow({ signal: context.signal, patience: waits }),
+    ]
     idle = results.every(({ pushed, pulled }) => pushed === 0 && pulled === 0) ? idle + 1 : 0
     const { tables } = await one.replica.store.schema()
     const differences = compareFiles(one.replica.file, other.replica.file, tables)
