@@ -2,6 +2,7 @@ import { ConstraintError } from '../src/stores/memory/constraint-error.ts'
 import { MemoryDatabase, type Snapshot } from '../src/stores/memory/database.ts'
 import { openMemoryStore } from '../src/stores/memory/store.ts'
 import { TidemarkError } from '../src/kernel/errors.ts'
+import type { Fields } from '../src/kernel/values.ts'
 import type { Store } from '../src/engine/store.ts'
 import type { WireRecord } from '../src/protocol/records.ts'
 import type { Application } from './application.ts'
@@ -109,7 +110,9 @@ function viewOf(snapshot: Snapshot): DiskView {
   const held = new Set<string>()
   const parked = new Map<string, WireRecord>()
   const agreed = new Map<string, { readonly version: number; readonly deleted: boolean }>()
+  const hidden = new Map<string, Fields>()
   for (const { schema, marks, states } of snapshot.tables) {
+    const columns = new Set(schema.columns.map(({ name }) => name))
     for (const key of marks.keys()) marked.add(rowId(schema.name, key))
     for (const [key, state] of states) {
       const id = rowId(schema.name, key)
@@ -117,6 +120,8 @@ function viewOf(snapshot: Snapshot): DiskView {
       if (state.parked !== null) parked.set(id, state.parked.record)
       if (state.agreed !== 'none')
         agreed.set(id, { version: state.version, deleted: state.agreed === 'deleted' })
+      const beyond = Object.entries(state.image).filter(([name]) => !columns.has(name))
+      if (beyond.length > 0) hidden.set(id, Object.fromEntries(beyond))
     }
   }
   return {
@@ -134,6 +139,7 @@ function viewOf(snapshot: Snapshot): DiskView {
     held,
     parked,
     agreed,
+    hidden,
     inbox: [...snapshot.inbox.values()].map(({ entry }) => entry),
     quarantine: [...snapshot.quarantine.values()],
   }

@@ -55,7 +55,8 @@ export class Model {
         const next = now?.get(key)
         if (next === undefined) {
           const hidden = options.hidden?.(table, key)
-          this.#learnDelete(replica, table, key, { ...hidden, ...row }, isThere, hidden !== undefined)
+          const all = { ...hidden?.fields, ...row }
+          this.#learnDelete(replica, table, key, all, isThere, hidden?.agreed === true)
         } else if (next !== row) this.#learnUpdate(row, next, options.settled === true)
       }
     }
@@ -211,8 +212,15 @@ export interface LearnOptions {
   readonly at: number
   /** A person chose the values. */
   readonly settled?: boolean
-  /** Columns of an agreed row that this replica's version of the application does not have: a delete takes them along. */
-  readonly hidden?: (table: string, key: string) => Fields | undefined
+  readonly hidden?: (table: string, key: string) => Hidden
+}
+
+/** What the application does not see of a row that it deletes. */
+export interface Hidden {
+  /** The row is agreed with the cloud. */
+  readonly agreed: boolean
+  /** Values in columns that this replica's version of the application does not have: a delete takes them along. */
+  readonly fields: Fields
 }
 
 export interface Token {

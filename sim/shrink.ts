@@ -1,5 +1,6 @@
 import type { Action, Case, Settings } from './plan.ts'
 import type { Violation } from './outcome.ts'
+import { TABLE_NAMES } from './shape.ts'
 
 export type Probe = (candidate: Case) => Promise<Violation | null>
 
@@ -10,7 +11,7 @@ export interface Shrunk {
 }
 
 /**
- * Leaves out actions, then simplifies the world, as long as the same invariant still breaks. Bounded by `tries`:
+ * Leaves out actions, then simplifies the world, as long as the same invariant still breaks in the same way. Bounded by `tries`:
  * a case that shrinks badly is still a case.
  */
 export async function shrinkCase(
@@ -27,7 +28,7 @@ export async function shrinkCase(
     if (tries >= maxTries) return false
     tries++
     const result = await probe(candidate)
-    if (result === null || result.invariant !== violation.invariant) return false
+    if (result === null || !isAlike(result, violation)) return false
     best = cut(candidate, result)
     shown = result
     return true
@@ -50,6 +51,16 @@ export async function shrinkCase(
     if (action.gap > 0) await accept({ ...best, actions: best.actions.with(at, { ...action, gap: 0 }) })
   }
   return { case: best, violation: shown, tries }
+}
+
+/** The same sentence, whatever it says it of. */
+function isAlike(one: Violation, other: Violation): boolean {
+  const plain = ({ message }: Violation) =>
+    message
+      .split(' ')
+      .filter((word) => /^[a-z']+$/.test(word) && !TABLE_NAMES.includes(word))
+      .join(' ')
+  return one.invariant === other.invariant && plain(one) === plain(other)
 }
 
 /** Actions after the break say nothing. */

@@ -260,9 +260,12 @@ function readView(database: Database.Database): DiskView {
     const place = ({ number, key }: Row): string => rowId(names.get(Number(number)) ?? '', String(key))
     const marked = new Set<string>()
     const agreed = new Map<string, { readonly version: number; readonly deleted: boolean }>()
+    const hidden = new Map<string, Fields>()
     for (const [number, name] of names) {
       for (const row of all(`SELECT * FROM ${markTable(number)}`)) marked.add(rowId(name, keyIn(row)))
       for (const row of all(`SELECT * FROM ${stateTable(number)}`)) {
+        if (typeof row['extra'] === 'string')
+          hidden.set(rowId(name, keyIn(row)), JSON.parse(row['extra']) as Fields)
         const flags = Number(row['agreed'])
         if ((flags & (StateFlag.live | StateFlag.deleted)) === 0) continue
         agreed.set(rowId(name, keyIn(row)), {
@@ -317,6 +320,7 @@ function readView(database: Database.Database): DiskView {
       held,
       parked,
       agreed,
+      hidden,
       inbox,
       quarantine,
     }

@@ -1,5 +1,6 @@
 import type { InboxEntry, QuarantineEntry } from '../src/engine/inbox.ts'
 import type { HydrateState, Mutation } from '../src/engine/store.ts'
+import type { Fields } from '../src/kernel/values.ts'
 import type { Cursor, Generation, WireRecord } from '../src/protocol/records.ts'
 import type { Tables } from './model.ts'
 
@@ -24,6 +25,8 @@ export interface DiskView {
   readonly parked: ReadonlyMap<string, WireRecord>
   /** Agreed versions, tombstones included. */
   readonly agreed: ReadonlyMap<string, { readonly version: number; readonly deleted: boolean }>
+  /** Values that the store keeps of rows in columns that their table lacks, as `table\0key`. */
+  readonly hidden: ReadonlyMap<string, Fields>
   readonly inbox: readonly InboxEntry[]
   readonly quarantine: readonly QuarantineEntry[]
 }

@@ -1,7 +1,7 @@
 import type { Encoded, Fields } from '../src/kernel/values.ts'
 import type { Application, Statement } from './application.ts'
 import type { Chance } from './chance.ts'
-import type { Model } from './model.ts'
+import type { Hidden, Model } from './model.ts'
 import { keyColumns, keyFields, MAX_EXTRA_COLUMNS, extraColumn, TOKEN_COLUMNS } from './shape.ts'
 
 /** What an application does at random, one transaction each. Weights say how often. */
@@ -37,8 +37,8 @@ export interface WorkPlace {
   readonly now: number
   /** The group of accounts that this replica alone moves money in. */
   readonly group: string
-  /** What the cloud holds of an agreed row, columns that the table lacks included. */
-  readonly hidden: (table: string, key: string) => Fields | undefined
+  /** What its application does not see of a row. */
+  readonly hidden: (table: string, key: string) => Hidden
 }
 
 /** Runs one transaction of this kind; false when the application itself was refused or had nothing to do. */

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 
 import type { Handler } from '../src/cloud/handler/handler.ts'
-import type { Fields } from '../src/kernel/values.ts'
 import { createChance, streamSeed, type Chance } from './chance.ts'
 import { count, createCoverage, type Coverage } from './coverage.ts'
 import type { CloudImage } from './cloud-disk.ts'
@@ -20,7 +19,7 @@ import {
   type Presence,
   type WentBack,
 } from './invariants.ts'
-import { Model } from './model.ts'
+import { Model, type Hidden } from './model.ts'
 import { Network, type Serving } from './network.ts'
 import { Oracle } from './oracle.ts'
 import { check, InvariantBroken } from './outcome.ts'
@@ -59,6 +58,8 @@ export class World {
   readonly torn = new Set<string>()
   /** State went back in time somewhere, or a file was copied. */
   troubled = false
+  /** How often the cloud's storage became an older one. */
+  rewinds = 0
   /** No clock is wrong, and none was. */
   clocksAreRight = true
   /** A file was copied: both are the row's author. */
@@ -229,7 +230,7 @@ export class World {
           this.model.bury(after.table, after.key, before.fields, after.version)
         this.model.revive(after)
       }
-      if (this.overwriting.size === 0) checkNoRegress(this.model, steps, () => this.views())
+      if (this.overwriting.size === 0) checkNoRegress(this.model, steps, () => this.views(), this.rewinds > 0)
       this.owners.accepted(this.cloud)
     }
     for (const replica of this.replicas) {
@@ -291,6 +292,7 @@ export class World {
 
   /** The cloud's storage was exchanged for an older state. */
   rewound(): void {
+    this.rewinds++
     this.#cloud = null
     this.#learned = this.server.commits
     this.oracle.rewind(this.cloud)
@@ -303,17 +305,12 @@ export class World {
     this.scheduler.after(createOwner('world'), ms, label, run)
   }
 
-  /** Reads, as of now, what was agreed of a row of this replica, columns that its table lacks included. */
-  hiddenOf({ disk, name }: Replica): (table: string, key: string) => Fields | undefined {
-    const { agreed } = disk.view()
+  /** Reads, as of now, whether a row of this replica is agreed, and what it has in columns that its table lacks. */
+  hiddenOf({ disk }: Replica): (table: string, key: string) => Hidden {
+    const { agreed, hidden } = disk.view()
     return (table, key) => {
       const id = rowId(table, key)
-      const version = agreed.get(id)?.version ?? 0
-      // Agreed with a copy of the cloud, of which the oracle knows nothing.
-      const copied =
-        this.copy !== null && this.misled.has(name) ? this.copy.view().records.get(id) : undefined
-      if (copied?.version === version) return copied.fields
-      return this.oracle.since(id, version).first?.fields
+      return { agreed: agreed.get(id)?.deleted === false, fields: hidden.get(id) ?? {} }
     }
   }
 

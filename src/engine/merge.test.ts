@@ -266,6 +266,28 @@ describe('answers of a push', () => {
     ])
   })
 
+  it('I7: a row offered again tells that it may have been deleted elsewhere', async () => {
+    const offered = { ...change, was: 9, fields: { id: 'a', x: 1 } }
+    const result = { status: 'ok', version: 12, forgotten: true } as const
+    const { rows, notes, conflicts } = await reconcileAnswers(
+      [{ change: offered, result }],
+      [],
+      context(localWins),
+    )
+    expect(rows).toMatchObject([{ outcome: { kind: 'ok', version: 12 } }])
+    expect(notes).toMatchObject([
+      {
+        kind: 'rejoined',
+        key: change.key,
+        columns: [],
+        local: { id: 'a', x: 1 },
+        remote: null,
+        chosen: 'local',
+      },
+    ])
+    expect(conflicts).toBe(0)
+  })
+
   it('I9: sets a refused row apart', async () => {
     const refused = { change, result: { status: 'rejected', code: 'unprocessable', message: 'no' } } as const
     const { rows, conflicts } = await reconcileAnswers([refused], [], context(localWins))

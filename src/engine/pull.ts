@@ -12,7 +12,7 @@ import {
   ATOMIC_ROWS,
   PUBLISH_CHUNK_ROWS,
   tablesByName,
-  withGeneration,
+  newGenerations,
   type Work,
 } from './work.ts'
 
@@ -40,7 +40,8 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
   const answer = await nextPage(work, state, staging.cursor, signal)
   stageRecords(staging, answer.records)
   staging.cursor = advanceCursor(staging.cursor, answer.generation, { version: answer.next })
-  staging.generation = answer.generation
+  // The first answer of a generation tells those before it.
+  if (staging.generation?.id !== answer.generation.id) staging.generation = answer.generation
   staging.floor = answer.floor
   if (answer.records.length > 0) work.report({ type: 'pulled', records: answer.records.length })
   // Past the atomic size nothing is gained by holding more in memory: publish, then go on from there (I6).
@@ -113,7 +114,7 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
     cursor,
     floor: staging.floor,
     ...(overwrites && !more ? { overwritten: true } : {}),
-    ...(generation === null ? {} : { generations: withGeneration(state.generations, generation) }),
+    ...(generation === null ? {} : newGenerations(state.generations, generation)),
   }
   const chunked = records.length > ATOMIC_ROWS
   const rows = chunked ? PUBLISH_CHUNK_ROWS : Math.max(1, records.length)

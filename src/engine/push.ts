@@ -16,7 +16,7 @@ import {
   ATOMIC_ROWS,
   PUSH_CHUNK_BYTES,
   tablesByName,
-  withGeneration,
+  newGenerations,
   type Chunk,
   type Work,
 } from './work.ts'
@@ -253,7 +253,7 @@ export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
     merged: settled.merged,
     notes: settled.notes,
     cursor: advanceCursor(state.cursor, generation, { high }),
-    generations: withGeneration(state.generations, generation),
+    ...newGenerations(state.generations, generation),
   })
   if (result.status !== 'done') return moved(work, result)
   // What the answer brought, it brought without marks: rows read before that may be others by now.

@@ -85,6 +85,7 @@ export async function reconcileAnswers(
     if (result.status === 'ok') {
       rows.push({ change, outcome: { kind: 'ok', version: result.version } })
       notes.push(...forceNotes(change, result.current, result.lost))
+      if (result.forgotten === true) notes.push(cameBack(change))
       if (result.current === undefined) continue
       const left = row === undefined ? undefined : rowSincePush(row, change)
       if (left === undefined) records.push(result.current)
@@ -268,6 +269,22 @@ function rowSincePush(row: LocalRow, change: Change): LocalRow | undefined {
     Object.hasOwn(pushed, column) ? !sameValue(fields[column], pushed[column]) : row.changed.includes(column),
   )
   return changed.length === 0 ? undefined : { ...row, agreed: 'live', changed, was: null }
+}
+
+/** A row of a lost history that the cloud did not have: nobody can tell any more whether it had been deleted (I7). */
+function cameBack(change: Change): InboxDraft {
+  return {
+    kind: 'rejoined',
+    table: change.table,
+    key: change.key,
+    columns: [],
+    local: change.fields ?? null,
+    remote: null,
+    chosen: 'local',
+    by: 'offered again',
+    reason:
+      'The cloud lost history and has forgotten old deletions: it did not have this row, which was kept and may have been deleted elsewhere.',
+  }
 }
 
 /** What `force` chose, for the inbox: values of others that it overwrote, own values that were older. */

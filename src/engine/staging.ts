@@ -1,11 +1,11 @@
-import type { Cursor, Generation, WireRecord } from '../protocol/records.ts'
+import type { CurrentGeneration, Cursor, WireRecord } from '../protocol/records.ts'
 import { rowId } from './reconcile.ts'
 
 /** Pages on their way to one publish: the last record of a key stands, whatever page it came with. */
 export interface Staging {
   /** Null between two cycles. */
   cursor: Cursor | null
-  generation: Generation | null
+  generation: CurrentGeneration | null
   floor: number
   /** The cloud has more pages than one publish takes. */
   more: boolean

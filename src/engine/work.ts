@@ -4,7 +4,7 @@ import type { Logger } from '../kernel/logger.ts'
 import type { Random } from '../kernel/random.ts'
 import type { PullAnswer } from '../protocol/pull.ts'
 import type { PushResult } from '../protocol/push.ts'
-import type { Change, Cursor, Generation } from '../protocol/records.ts'
+import type { Change, CurrentGeneration, Cursor, Generation } from '../protocol/records.ts'
 import type { BatchSize } from './batch-size.ts'
 import type { IdentityGuard } from './identity.ts'
 import type { Provider } from './provider.ts'
@@ -66,7 +66,7 @@ export interface Chunk {
 }
 
 export interface PushOutcome {
-  readonly generation: Generation
+  readonly generation: CurrentGeneration
   readonly results: readonly PushResult[]
 }
 
@@ -106,9 +106,19 @@ export function advanceCursor(
   }
 }
 
-/** The known generations with this one. */
-export function withGeneration(known: readonly Generation[], generation: Generation): readonly Generation[] {
-  return known.some(({ id }) => id === generation.id)
-    ? known
-    : [...known, { id: generation.id, start: generation.start }]
+/** What a publication says of the generation that answered: nothing where it is known. */
+export function newGenerations(
+  known: readonly Generation[],
+  generation: CurrentGeneration,
+): { readonly generations?: readonly Generation[] } {
+  const now = withGeneration(known, generation)
+  return now === known ? {} : { generations: now }
+}
+
+/** The known generations with this one, and those before it where the cloud tells them. */
+export function withGeneration(
+  known: readonly Generation[],
+  { id, start, before }: CurrentGeneration,
+): readonly Generation[] {
+  return known.some((one) => one.id === id) ? known : [...(before ?? known), { id, start }]
 }

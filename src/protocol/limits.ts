@@ -13,6 +13,8 @@ export const MAX_STAGED_BYTES = 256 * 1024 * 1024
 export const MAX_PULL_RECORDS = 10_000
 export const DEFAULT_PULL_RECORDS = 5_000
 export const MAX_PULL_BYTES = 4 * 1024 * 1024
+/** Generations before the newest that an answer tells, the last of them. A start of the cloud makes one. */
+export const MAX_TOLD_GENERATIONS = 100
 /** Seconds a long poll may wait. */
 export const MAX_WAIT_S = 55
 /** Characters of a table, column or index name, a space name, an id. */

@@ -1,7 +1,7 @@
 import Type, { type Static } from 'typebox'
 
 import { MAX_PULL_RECORDS, MAX_READ_KEYS, MAX_TABLES, MAX_WAIT_S } from './limits.ts'
-import { Cursor, Generation, Id, Key, Name, SpaceName, Version, WireRecord } from './records.ts'
+import { Cursor, CurrentGeneration, Id, Key, Name, SpaceName, Version, WireRecord } from './records.ts'
 
 /**
  * POST /sync/pull: records with a version above the cursor's, in version order, read in one snapshot (I4).
@@ -25,7 +25,7 @@ export type PullRequest = Static<typeof PullRequest>
 
 export const PullAnswer = Type.Object({
   epoch: Id,
-  generation: Generation,
+  generation: CurrentGeneration,
   head: Version,
   /** Tombstones up to here are gone; a cursor below it is `cursor_expired`. */
   floor: Version,
@@ -56,7 +56,7 @@ export type HydrateQuery = Static<typeof HydrateQuery>
 
 export const HydrateStart = Type.Object({
   epoch: Id,
-  generation: Generation,
+  generation: CurrentGeneration,
   head: Version,
   floor: Version,
   schema: Version,

@@ -5,7 +5,7 @@ import {
   Change,
   Cursor,
   FieldMap,
-  Generation,
+  CurrentGeneration,
   Id,
   Key,
   Name,
@@ -53,7 +53,8 @@ export type PushRequest = Static<typeof PushRequest>
 /**
  * What became of one change.
  * - `ok`: applied at `version`. `current` is there when the row holds fields that the replica has not seen:
- *   set by others since `base`, or kept by `force`. `lost` holds the values that `force` overwrote.
+ *   set by others since `base`, or kept by `force`. `lost` holds the values that `force` overwrote. `forgotten`: the
+ *   row was offered again, the cloud had nothing of it, and deletions above `base` are forgotten: this may undo one.
  * - `conflict`: not applied; `current` is the row as it is, null when the cloud has neither row nor tombstone.
  * - `taken`: not applied: the row `by` holds the unique value; `current` is the pushed row as the cloud has it.
  * - `rejected`: will never be applied as it is; the reason is for the quarantine.
@@ -64,6 +65,7 @@ export const PushResult = Type.Union([
     version: Version,
     current: Type.Optional(WireRecord),
     lost: Type.Optional(FieldMap),
+    forgotten: Type.Optional(Type.Literal(true)),
   }),
   Type.Object({ status: Type.Literal('conflict'), current: Type.Union([WireRecord, Type.Null()]) }),
   Type.Object({
@@ -78,7 +80,7 @@ export type PushResult = Static<typeof PushResult>
 
 export const PushAnswer = Type.Object({
   epoch: Id,
-  generation: Generation,
+  generation: CurrentGeneration,
   head: Version,
   /** Set instead of results for every part but the last. */
   staged: Type.Optional(Type.Integer({ minimum: 0 })),

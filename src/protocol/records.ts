@@ -1,7 +1,13 @@
 import Type, { type Static } from 'typebox'
 
 import type { Fields } from '../kernel/values.ts'
-import { MAX_CLAIM_CHARS, MAX_ID_CHARS, MAX_NAME_CHARS, MAX_SPACE_CHARS } from './limits.ts'
+import {
+  MAX_CLAIM_CHARS,
+  MAX_ID_CHARS,
+  MAX_NAME_CHARS,
+  MAX_SPACE_CHARS,
+  MAX_TOLD_GENERATIONS,
+} from './limits.ts'
 import { SPACE_NAME_PATTERN } from './space-name.ts'
 
 /** Rows as they travel. Values are encodings of `kernel/values.ts`; the cloud never interprets them. */
@@ -36,6 +42,17 @@ export type Cursor = Static<typeof Cursor>
 /** A start of the cloud's storage, and the head it started from. */
 export const Generation = Type.Object({ id: Id, start: Version })
 export type Generation = Static<typeof Generation>
+
+/**
+ * The generation that answers. `before`: those that led to it, oldest first, for a reader whose cursor is of another
+ * one or who has none. Who knows them all loses nothing and offers nothing twice when the cloud goes back (I11).
+ */
+export const CurrentGeneration = Type.Object({
+  id: Id,
+  start: Version,
+  before: Type.Optional(Type.Array(Generation, { maxItems: MAX_TOLD_GENERATIONS })),
+})
+export type CurrentGeneration = Static<typeof CurrentGeneration>
 
 /** The version and time at which a field was last set. */
 export const FieldVersion = Type.Tuple([Version, HlcTime])

@@ -39,6 +39,7 @@ interface Scene {
   readonly claims?: Standing['claims'] | undefined
   readonly others?: readonly Standing[]
   readonly force?: boolean | undefined
+  readonly floor?: number
   readonly replica?: string
 }
 
@@ -62,7 +63,13 @@ function decide(changes: readonly Draft[], scene: Scene = {}): Decision {
       force: scene.force === true,
       changes: changes.map((change) => ({ table: 't', key: KEY, ...change })),
     },
-    { head: 100, now: NOW, standing: (table, key) => rows.get(rowId(table, key)) ?? null, holder },
+    {
+      head: 100,
+      floor: scene.floor ?? 0,
+      now: NOW,
+      standing: (table, key) => rows.get(rowId(table, key)) ?? null,
+      holder,
+    },
   )
 }
 
@@ -115,6 +122,15 @@ describe('one change against one row', () => {
       { force: true },
     ],
     ['a delete of a tombstone', dead(8), del(3), { status: 'ok', version: 8 }],
+    ['offered again where nothing is', undefined, put(5, whole, { was: 9 }), ok, { floor: 5 }],
+    [
+      'offered again where nothing is and a deletion would be forgotten',
+      undefined,
+      put(5, whole, { was: 9 }),
+      { ...ok, forgotten: true },
+      { floor: 6 },
+    ],
+    ['inserted where deletions are forgotten', undefined, put(0, whole), ok, { floor: 6 }],
     ['offered again, row not above the common point', live(3), put(5, whole, { was: 9 }), ok],
     ['offered again, row above it', live(8), put(5, whole, { was: 9 }), conflict(live(8))],
     ['offered again, a lower offer stands', live(8), put(5, whole, { was: 9 }), ok, { was: 7 }],

@@ -32,6 +32,8 @@ export interface Mutation {
 /** The space as it is, read under its lock. */
 export interface SpaceView {
   readonly head: number
+  /** Tombstones up to this version may be gone. */
+  readonly floor: number
   /** The cloud's clock, milliseconds. */
   readonly now: number
   /** The row as it stands, a tombstone too; null when there is neither. */
@@ -68,6 +70,8 @@ interface Plan {
   /** The row holds fields that the replica has not seen. */
   readonly unseen: boolean
   readonly lost: Fields | null
+  /** Offered again where nothing is, and where a deletion of it would be forgotten by now. */
+  readonly forgotten?: boolean
 }
 
 type Verdict = { readonly answer: PushResult } | { readonly plan: Plan }
@@ -80,7 +84,7 @@ type Verdict = { readonly answer: PushResult } | { readonly plan: Plan }
  * | put, base 0     | inserted                  | conflict (`force`: inserted)  | conflict                             |
  * | put, base b     | conflict, `current: null` | inserted if not newer than b  | merged if no field it sets is newer than b |
  * | put, `force`    | conflict, `current: null` | conflict (fields are missing) | each field: the newer time           |
- * | put, `was` w    | inserted                  | in place of what is not newer than b, or was offered with less than w     ||
+ * | put, `was` w    | inserted (`forgotten` where a tombstone of it may be gone) | in place of what is not newer than b, or was offered with less than w     ||
  * | delete          | tombstone                 | nothing to do: ok             | deleted if no field is newer than b (`force`: left, ok) |
  * | delete, `was` w | tombstone                 | as a put with `was`; else nothing to do | as a put with `was`        |
  *
@@ -118,7 +122,12 @@ function judgeChanges({ replica, force, changes }: Mutation, view: SpaceView): r
     rows.add(row)
     const before = view.standing(change.table, change.key)
     const judge = change.op === 'delete' ? judgeDelete : judgePut
-    const verdict = judge(change, before, { replica, force, hlc: hlcClamp(change.hlc, view.now) })
+    const verdict = judge(change, before, {
+      replica,
+      force,
+      floor: view.floor,
+      hlc: hlcClamp(change.hlc, view.now),
+    })
     if ('answer' in verdict || verdict.plan.live === null) return verdict
     const size = sizeFault(verdict.plan.live.text)
     return size === null ? verdict : rejected(size)
@@ -128,6 +137,7 @@ function judgeChanges({ replica, force, changes }: Mutation, view: SpaceView): r
 interface Judging {
   readonly replica: string
   readonly force: boolean
+  readonly floor: number
   /** The change's time, clamped. */
   readonly hlc: number
 }
@@ -176,11 +186,12 @@ function claimsMoved(claims: StandingClaims, change: Change): boolean {
   return Object.keys(change.claims ?? {}).some((index) => claimVersion(claims, index) > change.base)
 }
 
-function insert(change: Change, before: Standing | null, { hlc }: Judging): Verdict {
+function insert(change: Change, before: Standing | null, { hlc, floor }: Judging): Verdict {
   const fields = change.fields ?? {}
   const live = { fields, set: fields, text: JSON.stringify(fields) }
   const time = Math.max(hlc, before === null ? 0 : before.record.hlc + 1)
-  return { plan: { change, before, live, whole: true, hlc: time, unseen: false, lost: null } }
+  const forgotten = before === null && change.was !== undefined && change.base < floor
+  return { plan: { change, before, live, whole: true, hlc: time, unseen: false, lost: null, forgotten } }
 }
 
 function bury(change: Change, before: Standing | null, hlc: number): Verdict {
@@ -297,7 +308,8 @@ function carryOut(plan: Plan, version: number, by: string): Write {
   return { before, after: { record, was, claims }, text: live.text }
 }
 
-function accepted({ unseen, lost }: Plan, record: WireRecord): PushResult {
+function accepted({ unseen, lost, forgotten }: Plan, record: WireRecord): PushResult {
+  if (forgotten === true) return { status: 'ok', version: record.version, forgotten }
   if (!unseen) return { status: 'ok', version: record.version }
   const some = lost !== null && Object.keys(lost).length > 0
   return { status: 'ok', version: record.version, current: record, ...(some ? { lost } : {}) }

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../kernel/errors.ts'
-import type { Cursor, Generation } from '../../protocol/records.ts'
+import { MAX_TOLD_GENERATIONS } from '../../protocol/limits.ts'
+import type { Cursor, CurrentGeneration, Generation } from '../../protocol/records.ts'
 
 /** One history of a space. `generations` are the oldest first, and there is always one. */
 export interface History {
@@ -15,6 +16,16 @@ export function currentGeneration({ generations }: History): Generation {
   return last
 }
 
+/** The newest generation as a reader is told of it: with those before it, unless its cursor is of this one. */
+export function tellGeneration(history: History, cursor: Cursor | null): CurrentGeneration {
+  const { id, start } = currentGeneration(history)
+  if (cursor?.epoch === history.epoch && cursor.generation === id) return { id, start }
+  return { id, start, before: told(history.generations.slice(0, -1)) }
+}
+
+const told = (generations: readonly Generation[]): Generation[] =>
+  generations.slice(-MAX_TOLD_GENERATIONS).map(({ id, start }) => ({ id, start }))
+
 /**
  * Throws `lost_history` when the cursor does not lie in this history (I11): another epoch, a generation that
  * began in a copy or after the backup, or a version past the end of its generation.
@@ -24,7 +35,7 @@ export function checkHistory(history: History, cursor: Cursor): void {
   const place = epoch === cursor.epoch ? generations.findIndex(({ id }) => id === cursor.generation) : -1
   const end = generations[place + 1]?.start ?? head
   if (place >= 0 && Math.max(cursor.version, cursor.high) <= end) return
-  throw new TidemarkError('lost_history', undefined, { details: { epoch, generations: [...generations] } })
+  throw new TidemarkError('lost_history', undefined, { details: { epoch, generations: told(generations) } })
 }
 
 /** Throws `cursor_expired` when tombstones above `version` are gone. */

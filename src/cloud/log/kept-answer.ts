@@ -12,6 +12,7 @@ import type { Change, WireRecord } from '../../protocol/records.ts'
  *   [2, table, key]              conflict
  *   [3, table, key, index, by]   taken
  *   [4, code, message]           rejected
+ *   [5, version]                 ok and `forgotten`
  */
 type Kept =
   | readonly [0, number, number]
@@ -20,6 +21,7 @@ type Kept =
   | readonly [2, string, string]
   | readonly [3, string, string, string, string]
   | readonly [4, string, string]
+  | readonly [5, number]
 
 export function keepAnswer(results: readonly PushResult[], changes: readonly Change[]): string {
   const kept: Kept[] = []
@@ -37,6 +39,7 @@ export function keepAnswer(results: readonly PushResult[], changes: readonly Cha
 function keepResult(result: PushResult, table: string, key: string): Kept {
   switch (result.status) {
     case 'ok':
+      if (result.forgotten === true) return [5, result.version]
       if (result.current === undefined) return [0, result.version, 1]
       return result.lost === undefined
         ? [1, result.version, table, key]
@@ -76,6 +79,8 @@ export function repeatAnswer(
         return [{ status: 'taken', index: item[3], by: item[4], current: read(item[1], item[2]) }]
       case 4:
         return [{ status: 'rejected', code: item[1], message: item[2] }]
+      case 5:
+        return [{ status: 'ok', version: item[1], forgotten: true }]
     }
   })
 }

@@ -11,11 +11,11 @@ import type {
   ReadRequest,
 } from '../../protocol/pull.ts'
 import type { PushAnswer } from '../../protocol/push.ts'
-import type { Change, WireRecord } from '../../protocol/records.ts'
+import type { Change, Cursor, WireRecord } from '../../protocol/records.ts'
 import { joinSchemas, type SchemaAnswer, type SchemaTable } from '../../protocol/schema.ts'
 import type { SpaceStatus } from '../../protocol/status.ts'
 import { decideBatch } from './batch.ts'
-import { checkFloor, checkHistory, currentGeneration } from './history.ts'
+import { checkFloor, checkHistory, currentGeneration, tellGeneration } from './history.ts'
 import { keepAnswer, repeatAnswer } from './kept-answer.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import { MEMORY_RULES, type MemoryRules } from './memory-rules.ts'
@@ -104,14 +104,16 @@ export class MemoryLog implements Log {
     return this.#write(
       id,
       async (space): Promise<PushAnswer> => {
+        const { cursor } = request
         const replica = space.replicas.get(request.replica) ?? NEW_REPLICA
         const bytes = (): number => JSON.stringify(request.changes).length
         const judged = this.#rules.judgeTurn(replica.last, replica.staged, request, hash, bytes)
         const turn = admitTurn(judged, request, replica.last, space)
         const read = (table: string, key: string): WireRecord | null =>
           space.standing(table, key)?.record ?? null
-        if (turn.kind === 'replay') return answer(space, { results: [...repeatAnswer(replica.answer, read)] })
-        if (turn.kind === 'staged') return answer(space, { staged: turn.parts, results: [] })
+        if (turn.kind === 'replay')
+          return { ...about(space, cursor), results: [...repeatAnswer(replica.answer, read)] }
+        if (turn.kind === 'staged') return { ...about(space, cursor), staged: turn.parts, results: [] }
         await this.#yield('decide')
         if (turn.kind === 'stage') {
           const { of, attempt } = request.part ?? { of: 1, attempt: '' }
@@ -119,7 +121,7 @@ export class MemoryLog implements Log {
           const staged = [...(turn.fresh ? [] : replica.staged), part]
           await this.#yield('commit')
           space.replicas.set(request.replica, { ...replica, seen: this.#clock.now(), staged })
-          return answer(space, { staged: turn.index + 1, results: [] })
+          return { ...about(space, cursor), staged: turn.index + 1, results: [] }
         }
         const parts = turn.hashes.length > 1 ? replica.staged : []
         const changes: readonly Change[] = [...parts.flatMap((part) => part.changes), ...request.changes]
@@ -127,6 +129,7 @@ export class MemoryLog implements Log {
           { replica: request.replica, force: request.force === true, changes },
           {
             head: this.#rules.headForWriting({ id, head: space.head }, changes.length),
+            floor: space.floor,
             now: this.#clock.now(),
             standing: (table, key) => space.standing(table, key),
             holder: (table, index, value) => space.holder(table, index, value),
@@ -142,7 +145,7 @@ export class MemoryLog implements Log {
           seen: this.#clock.now(),
           staged: [],
         })
-        return answer(space, { results: [...decision.results] })
+        return { ...about(space, cursor), results: [...decision.results] }
       },
       request.replica,
     )
@@ -156,7 +159,7 @@ export class MemoryLog implements Log {
     const { version } = request.cursor
     const [page, now] = await this.#rules.readSnapshot(
       () => readPage(space, request),
-      () => ({ ...answer(space, {}), floor: space.floor, schema: space.schema }),
+      () => ({ ...about(space, request.cursor), floor: space.floor, schema: space.schema }),
       () => this.#yield('begin'),
     )
     const replica = space.replicas.get(request.replica) ?? NEW_REPLICA
@@ -181,7 +184,7 @@ export class MemoryLog implements Log {
     let count = 0
     const isAsked = tableFilter(tables)
     for (const { table } of space.inOrder(null)) if (isAsked(table)) count++
-    return { ...answer(space, {}), head, floor: space.floor, schema: space.schema, count }
+    return { ...about(space, null), head, floor: space.floor, schema: space.schema, count }
   }
 
   async hydratePage(
@@ -234,7 +237,9 @@ export class MemoryLog implements Log {
     const space = this.#find(id)
     const tombstones = [...space.tombstones()].length
     return {
-      ...answer(space, {}),
+      epoch: space.epoch,
+      generation: currentGeneration(space),
+      head: space.head,
       floor: space.floor,
       schema: space.schema,
       records: space.size - tombstones,
@@ -248,6 +253,7 @@ export class MemoryLog implements Log {
       await this.#yield('decide')
       const view = {
         head: this.#rules.headForWriting({ id, head: space.head }, rows.length),
+        floor: space.floor,
         now: this.#clock.now(),
         standing: (table: string, key: string) => space.standing(table, key),
         holder: () => null,
@@ -344,10 +350,12 @@ export class MemoryLog implements Log {
   }
 }
 
-/** What every answer says of the space, with more. */
-function answer<T extends object>(space: MemorySpace, more: T) {
-  return { epoch: space.epoch, generation: currentGeneration(space), head: space.head, ...more }
-}
+/** What an answer says of the space to the reader with this cursor. */
+const about = (space: MemorySpace, cursor: Cursor | null) => ({
+  epoch: space.epoch,
+  generation: tellGeneration(space, cursor),
+  head: space.head,
+})
 
 /** Whether a table is in the filter; without one every table is. */
 function tableFilter(tables: readonly string[] | undefined): (table: string) => boolean {

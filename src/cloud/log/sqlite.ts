@@ -15,7 +15,7 @@ import type {
 import type { PushAnswer } from '../../protocol/push.ts'
 import { joinSchemas, type SchemaAnswer, type SchemaTable } from '../../protocol/schema.ts'
 import type { SpaceStatus } from '../../protocol/status.ts'
-import { acknowledgeHydrate, checkFloor, currentGeneration } from './history.ts'
+import { acknowledgeHydrate, checkFloor, currentGeneration, tellGeneration } from './history.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import { checkSchemaSize } from './schema-size.ts'
 import { Acks, type Ack } from './sqlite/acks.ts'
@@ -126,7 +126,16 @@ class SqliteLog implements Log {
     const { no, floor, schema } = page.space
     await this.#acknowledge(id, no, request, row)
     const { next, more } = page
-    return { ...about(page.space), floor, schema, records: [...page.records], next, has_more: more }
+    const generation = tellGeneration(page.space, request.cursor)
+    return {
+      ...about(page.space),
+      generation,
+      floor,
+      schema,
+      records: [...page.records],
+      next,
+      has_more: more,
+    }
   }
 
   async startHydrate(
@@ -149,7 +158,8 @@ class SqliteLog implements Log {
       const asked = tables === undefined ? null : new Set(tables)
       const rows = statements.listTables.all(space.no).filter(([, name]) => asked === null || asked.has(name))
       const count = rows.reduce((sum, [, , live]) => sum + live, 0)
-      return { ...about(space), head, floor: space.floor, schema: space.schema, count }
+      const generation = tellGeneration(space, null)
+      return { ...about(space), generation, head, floor: space.floor, schema: space.schema, count }
     })
   }
 

@@ -26,6 +26,7 @@ const isId = text(1, MAX_ID_CHARS, /^[A-Za-z0-9._-]+$/)
 const isName = text(1, MAX_NAME_CHARS)
 const isKey = text(2, 1_024)
 const isGeneration = objectOf({ id: isId, start: isCount })
+const isCurrentGeneration = objectOf({ id: isId, start: isCount }, { before: listOf(isGeneration) })
 const isFieldVersion = pairOf(isCount, isCount)
 const areFieldVersions = mapOf(isFieldVersion)
 
@@ -49,7 +50,7 @@ export function isWireRecord(value: unknown): value is WireRecord {
 
 const isCurrent = anyOf(isNull, isWireRecord)
 const isPushResult = taggedBy('status', {
-  ok: objectOf({ version: isCount }, { current: isWireRecord, lost: isFields }),
+  ok: objectOf({ version: isCount }, { current: isWireRecord, lost: isFields, forgotten: isTrue }),
   conflict: objectOf({ current: isCurrent }),
   taken: objectOf({ index: isName, by: isKey, current: isCurrent }),
   rejected: objectOf({ code: isText, message: isText }),
@@ -96,10 +97,10 @@ const isTable = objectOf(
 
 type Guard<Answer> = (value: unknown) => value is Answer
 
-const start = { epoch: isId, generation: isGeneration, head: isCount, floor: isCount, schema: isCount }
+const start = { epoch: isId, generation: isCurrentGeneration, head: isCount, floor: isCount, schema: isCount }
 
 export const isPushAnswer = objectOf(
-  { epoch: isId, generation: isGeneration, head: isCount, results: listOf(isPushResult) },
+  { epoch: isId, generation: isCurrentGeneration, head: isCount, results: listOf(isPushResult) },
   { staged: isCount },
 ) as Guard<PushAnswer>
 export const isPullAnswer = objectOf({

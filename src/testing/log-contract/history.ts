@@ -36,6 +36,26 @@ export function historyContract(open: OpenLog): void {
       expect(await a.write(put('3', 0, {}))).toEqual([3])
     })
 
+    run('I11: who does not know the generation is told those before it, once', async (harness) => {
+      const a = new Reader(harness.log, 'a')
+      const b = new Reader(harness.log, 'b')
+      await a.start()
+      await b.start()
+      await a.write(put('1', 0, {}))
+      const first = await harness.restart()
+      // A generation that neither of them meets.
+      await first.status(SPACE)
+      const log = await harness.restart()
+      const [one, two, three] = await generationsOf(log)
+      a.log = log
+      b.log = log
+      const whole = { ...three, before: [one, two] }
+      expect((await b.pull()).generation).toEqual(whole)
+      expect((await b.pull()).generation).toEqual(three)
+      expect((await a.push([put('2', 0, {})])).generation).toEqual(whole)
+      expect((await log.startHydrate(SPACE, 'c')).generation).toEqual(whole)
+    })
+
     run('a cursor of an older generation holds up to where that ended', async (harness) => {
       const a = new Reader(harness.log, 'a')
       const old = await a.start()

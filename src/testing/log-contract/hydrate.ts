@@ -39,7 +39,7 @@ export function hydrateContract(open: OpenLog): void {
       const { cursor } = { cursor: await a.start() }
       expect(await log.startHydrate(SPACE, 'b')).toEqual({
         epoch: cursor.epoch,
-        generation: { id: cursor.generation, start: 0 },
+        generation: { id: cursor.generation, start: 0, before: [] },
         head: 4,
         floor: 0,
         schema: 0,
@@ -129,6 +129,28 @@ export function hydrateContract(open: OpenLog): void {
       expect(await log.collect(SPACE, recent)).toBe(1)
       expect(await codeOf(b.pull())).toBe('cursor_expired')
       expect((await log.status(SPACE)).floor).toBe(4)
+    })
+
+    run('I7: a row offered again says that it may undo a forgotten deletion', async ({ log }) => {
+      const a = new Reader(log, 'a')
+      await a.start()
+      await a.write(put('1', 0, {}), put('2', 0, {}))
+      await a.write(del('1', 1))
+      await a.pull()
+      await a.pull()
+      expect(await log.collect(SPACE, keepAll)).toBe(1)
+      const b = new Reader(log, 'b')
+      const offer = (key: string) => put(key, 0, { x: 1 }, { was: 7 })
+      const { results } = await b.push([offer('1'), offer('2'), put('3', 0, {})])
+      expect(results).toMatchObject([
+        { status: 'ok', version: 4, forgotten: true },
+        { status: 'conflict' },
+        { status: 'ok', version: 5 },
+      ])
+      expect(results[2]).not.toHaveProperty('forgotten')
+      const request = b.lastRequest
+      if (request === null) throw new Error('no request')
+      expect((await b.send(request)).results).toEqual(results)
     })
 
     run('a push acknowledges what its cursor says', async ({ log }) => {

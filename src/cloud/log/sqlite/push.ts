@@ -3,7 +3,7 @@ import type { PushAnswer } from '../../../protocol/push.ts'
 import type { Change } from '../../../protocol/records.ts'
 import { decideBatch } from '../batch.ts'
 import { decideMutation, type SpaceView } from '../decide.ts'
-import { currentGeneration } from '../history.ts'
+import { tellGeneration } from '../history.ts'
 import { keepAnswer, repeatAnswer } from '../kept-answer.ts'
 import type { BatchRow, PushInput } from '../log.ts'
 import type { SchemaTable } from '../../../protocol/schema.ts'
@@ -33,7 +33,7 @@ export function pushRequest(storage: Storage, id: string, input: PushInput): Pus
     last,
     space,
   )
-  const about = { epoch: space.epoch, generation: currentGeneration(space) }
+  const about = { epoch: space.epoch, generation: tellGeneration(space, request.cursor) }
   switch (turn.kind) {
     case 'replay': {
       const read = (table: string, key: string) => findStanding(storage, space.no, table, key)?.record ?? null
@@ -86,9 +86,10 @@ export function pushBatch(
   return { head, count }
 }
 
-function viewOf(storage: Storage, { no, head }: Space): SpaceView {
+function viewOf(storage: Storage, { no, head, floor }: Space): SpaceView {
   return {
     head,
+    floor,
     now: storage.now(),
     standing: (table, key) => findStanding(storage, no, table, key),
     holder(table, index, value) {
