@@ -2,7 +2,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import type { Random } from '../kernel/random.ts'
 import { decideSync, openConfig, type Config } from '../daemon/config.ts'
-import type { Environment, Folders } from '../daemon/folders.ts'
+import type { Environment, Folders } from '../machine/folders.ts'
 import type { Output } from './output.ts'
 
 /** What every command gets. */

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module'
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 
-import { findFolders, type Folders } from '../daemon/folders.ts'
+import { findFolders, type Folders } from '../machine/folders.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { systemRandom } from '../kernel/random.ts'
 import { createConfig, type CliContext } from './context.ts'

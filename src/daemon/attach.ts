@@ -16,9 +16,11 @@ import {
 } from '../stores/sqlite/store/open.ts'
 import { addAttachment, canonicalPath, fileTag, findAttachment, removeAttachment } from './attachments.ts'
 import { askPatiently, type Asking } from './ask.ts'
-import type { Credentials } from './device.ts'
-import { takeLock } from './lock.ts'
-import { createProvider, guardOf, requireFile, runFolder, type Machine } from './replica.ts'
+import type { Credentials } from '../machine/device.ts'
+import { runFolder } from '../machine/folders.ts'
+import { guardOf } from '../machine/guard.ts'
+import { takeLock } from '../machine/lock.ts'
+import { createProvider, requireFile, type Machine } from './replica.ts'
 
 /** What attaching would do. */
 export interface AttachPlan {

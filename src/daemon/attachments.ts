@@ -4,8 +4,8 @@ import { join, resolve } from 'node:path'
 
 import type { Reset } from '../engine/status.ts'
 import { systemClock } from '../kernel/clock.ts'
-import { changePrivateFile, readPrivateFile, writePrivateFile } from './private-file.ts'
-import type { Folders } from './folders.ts'
+import { changePrivateFile, readPrivateFile, writePrivateFile } from '../machine/private-file.ts'
+import type { Folders } from '../machine/folders.ts'
 
 /** A file under sync on this machine. */
 export interface Attachment {

@@ -1,7 +1,7 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import { systemClock } from '../kernel/clock.ts'
-import type { Environment, Folders } from './folders.ts'
-import { changePrivateFile, readPrivateFile } from './private-file.ts'
+import type { Environment, Folders } from '../machine/folders.ts'
+import { changePrivateFile, readPrivateFile } from '../machine/private-file.ts'
 import {
   isSettingName,
   parseSetting,
@@ -10,7 +10,7 @@ import {
   type SettingName,
   type SettingRead,
   type SettingValue,
-} from './settings.ts'
+} from '../machine/settings.ts'
 
 /**
  * The configuration: flags over environment over file over defaults. The file has origin 000's shape, lines

@@ -1,8 +1,6 @@
 import { statSync } from 'node:fs'
-import { join } from 'node:path'
 
 import { SyncEngine } from '../engine/engine.ts'
-import type { IdentityGuard } from '../engine/identity.ts'
 import type { Provider } from '../engine/provider.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
@@ -10,13 +8,13 @@ import type { Random } from '../kernel/random.ts'
 import { nodeCodec } from '../providers/cloud/node-codec.ts'
 import { createCloudProvider } from '../providers/cloud/provider.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
-import { openIdentityGuard } from '../stores/sqlite/identity.ts'
 import { openSqliteStore } from '../stores/sqlite/store/open.ts'
 import type { SqliteStore } from '../stores/sqlite/store/store.ts'
 import { canonicalPath, fileTag, readStatus, type AttachmentStatus } from './attachments.ts'
-import { deviceToken, type Credentials } from './device.ts'
-import { makePrivateFolder, type Folders } from './folders.ts'
-import { takeLock } from './lock.ts'
+import { deviceToken, type Credentials } from '../machine/device.ts'
+import { runFolder, type Folders } from '../machine/folders.ts'
+import { guardOf } from '../machine/guard.ts'
+import { takeLock } from '../machine/lock.ts'
 
 /** What every function here needs of the process. */
 export interface Machine {
@@ -35,9 +33,6 @@ export interface Replica extends AsyncDisposable {
   /** What an earlier process last knew of it. */
   readonly earlier: AttachmentStatus | null
 }
-
-/** Where locks and sockets of running files lie. */
-export const runFolder = (folders: Folders): string => makePrivateFolder(join(folders.data, 'run'))
 
 /** A provider with this device's own token. */
 export async function createProvider(machine: Machine, credentials: Credentials): Promise<Provider> {
@@ -126,7 +121,3 @@ export function requireFile(file: string): string {
   if (!found.isFile()) throw new TidemarkError('not_a_database', undefined, { details: { file } })
   return canonicalPath(file)
 }
-
-/** What a machine knows of a file's identity, outside the file. */
-export const guardOf = (folders: Folders, file: string): IdentityGuard =>
-  openIdentityGuard({ folder: makePrivateFolder(join(folders.data, 'identities')), file })

@@ -5,10 +5,10 @@ import type { EngineStatus } from '../engine/status.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { writeStatus, fileTag } from './attachments.ts'
 import { serveControl, socketPath } from './control.ts'
-import type { Folders } from './folders.ts'
-import { takeLock } from './lock.ts'
+import { runFolder, type Folders } from '../machine/folders.ts'
+import { takeLock } from '../machine/lock.ts'
 import { watchPlace } from './place.ts'
-import { runFolder, type Replica } from './replica.ts'
+import type { Replica } from './replica.ts'
 
 /** The last status is written for other processes at most this often, in milliseconds. */
 const STATUS_EVERY_MS = 1_000

@@ -20,7 +20,7 @@ export interface Patience {
   /** Milliseconds from the first failure since anything got on. */
   readonly ms: number
   /** The next try comes in so many milliseconds. */
-  onWait(error: TidemarkError, ms: number): void
+  readonly onWait: (error: TidemarkError, ms: number) => void
 }
 
 /** One caller's patience as time goes by. */

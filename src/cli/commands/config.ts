@@ -1,6 +1,6 @@
 import { TidemarkError } from '../../kernel/errors.ts'
 import { requireSetting } from '../../daemon/config.ts'
-import { SETTINGS, type SettingName, type SettingRead } from '../../daemon/settings.ts'
+import { SETTINGS, type SettingName, type SettingRead } from '../../machine/settings.ts'
 import type { CliContext } from '../context.ts'
 
 /** tidemark config set NAME VALUE: origin 000, line 11. */

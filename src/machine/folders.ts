@@ -28,3 +28,6 @@ export function makePrivateFolder(path: string): string {
   mkdirSync(path, { recursive: true, mode: 0o700 })
   return path
 }
+
+/** Where locks and sockets of running files lie. */
+export const runFolder = (folders: Folders): string => makePrivateFolder(join(folders.data, 'run'))
