@@ -20,8 +20,11 @@ import type { SpaceStatus } from '../protocol/status.ts'
  */
 export interface Provider {
   readonly name: string
-  /** Sends one `PushRequest`, as the exact text the store keeps, so that a repeat has the same bytes (I3). */
-  push(body: string, signal: AbortSignal): Promise<PushAnswer>
+  /**
+   * Sends one `PushRequest`, as the exact text the store keeps, so that a repeat has the same bytes (I3). `packed` is
+   * that text as a frame of zstd, for those who would compress it.
+   */
+  push(body: string, signal: AbortSignal, packed?: Uint8Array<ArrayBuffer>): Promise<PushAnswer>
   pull(request: PullRequest, signal: AbortSignal): Promise<PullAnswer>
   /** One `start`, then records in (table, key) order; ends normally only when the cloud said that it is whole. */
   hydrate(request: HydrateRequest, signal: AbortSignal): AsyncIterable<HydrateChunk>

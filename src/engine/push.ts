@@ -41,8 +41,8 @@ export async function buildMutation(
   const pending = Object.values(counts.pending).reduce((sum, count) => sum + count, 0)
   await tellSchema(work, pending > 0, signal)
   const state = await work.store.state()
-  // Past the atomic size, the first upload for one, chunks of the batch size go one after the other.
-  const chunked = pending > ATOMIC_ROWS
+  // Past the atomic size, the first upload for one, chunks of the batch size go one after the other, to the last.
+  const chunked = pending > ATOMIC_ROWS || (work.chunk !== null && work.more && !force)
   const rows = Math.min(work.rowLimit, chunked ? Math.max(1, work.batch.rows) : ATOMIC_ROWS)
   const bytes = chunked ? PUSH_CHUNK_BYTES : ATOMIC_BYTES
   const ahead = chunked && !force ? work.ahead : null
@@ -109,12 +109,16 @@ async function tellSchema(work: Work, needed: boolean, signal: AbortSignal): Pro
 
 /** A dirty row as it is sent: the changed fields of a row the cloud has, all fields of any other. */
 export function changeOf(row: LocalRow): Change {
+  if (row.fields !== null && row.agreed === 'none' && row.was === null && isEmpty(row.claims)) {
+    const { table, key, base, at: hlc, fields } = row
+    return { table, key, base, hlc, op: 'put', fields }
+  }
   const base = {
     table: row.table,
     key: row.key,
     base: row.base,
     hlc: row.at,
-    ...(Object.keys(row.claims).length > 0 ? { claims: row.claims } : {}),
+    ...(isEmpty(row.claims) ? {} : { claims: row.claims }),
     ...(row.was === null ? {} : { was: row.was }),
   }
   if (row.fields === null) return { ...base, op: 'delete' }
@@ -124,6 +128,8 @@ export function changeOf(row: LocalRow): Change {
   const changed = Object.fromEntries(row.changed.map((column) => [column, fields[column] ?? null]))
   return { ...base, op: 'put', fields: changed }
 }
+
+const isEmpty = (claims: LocalRow['claims']): boolean => Object.keys(claims).length === 0
 
 /** Parts of about the batch size, none over the limits of a request. */
 function splitParts(changes: readonly Change[], batchRows: number): readonly Change[][] {
@@ -155,10 +161,11 @@ export async function sendMutation(work: Work, signal: AbortSignal): Promise<Mac
   // Before the first byte leaves: a file restored to before this moment is noticed by it (I13).
   await work.guard.record(state.replica, mutation.number)
   let answer: PushAnswer | null = null
+  const packed = await work.store.packedParts?.()
   const count = work.changes?.length ?? 0
   for (const [index, body] of mutation.parts.entries()) {
     const begun = work.clock.now()
-    const answered = pushPart(work, body, signal)
+    const answered = pushPart(work, body, signal, packed?.[index])
     const isLast = index === mutation.parts.length - 1
     const reading = isLast && count > 0 && work.more ? readAhead(work) : null
     try {
@@ -210,9 +217,14 @@ function versionHeld(result: PushResult): number {
  * Sends one part. A cloud that lacks the parts before it says nothing against the rows: freeing and halving the
  * mutation would tear what one transaction wrote (I5), so all parts are sent again.
  */
-async function pushPart(work: Work, body: string, signal: AbortSignal): Promise<PushAnswer> {
+async function pushPart(
+  work: Work,
+  body: string,
+  signal: AbortSignal,
+  packed: Uint8Array<ArrayBuffer> | undefined,
+): Promise<PushAnswer> {
   try {
-    return await work.provider.push(body, signal)
+    return await work.provider.push(body, signal, packed)
   } catch (thrown) {
     const error = toTidemarkError(thrown)
     if (error.code !== 'unprocessable' || typeof error.details['expected'] !== 'number') throw error

@@ -77,16 +77,17 @@ export async function reconcileAnswers(
   const notes: InboxDraft[] = []
   let conflicts = 0
   for (const { change, result } of answers) {
-    const row = rowsById.get(rowId(change))
+    // Of a bulk nothing is touched, as a rule.
+    const row = rowsById.size === 0 ? undefined : rowsById.get(rowId(change))
     if (result.status === 'rejected') {
       rows.push({ change, outcome: { kind: 'refused', code: result.code, message: result.message } })
       continue
     }
     if (result.status === 'ok') {
       rows.push({ change, outcome: { kind: 'ok', version: result.version } })
-      notes.push(...forceNotes(change, result.current, result.lost))
       if (result.forgotten === true) notes.push(cameBack(change))
       if (result.current === undefined) continue
+      notes.push(...forceNotes(change, result.current, result.lost))
       const left = row === undefined ? undefined : rowSincePush(row, change)
       if (left === undefined) records.push(result.current)
       else {
@@ -288,21 +289,17 @@ function cameBack(change: Change): InboxDraft {
 }
 
 /** What `force` chose, for the inbox: values of others that it overwrote, own values that were older. */
-function forceNotes(
-  change: Change,
-  current: WireRecord | undefined,
-  lost: Fields | undefined,
-): readonly InboxDraft[] {
+function forceNotes(change: Change, current: WireRecord, lost: Fields | undefined): readonly InboxDraft[] {
   const notes: InboxDraft[] = []
   const base = { table: change.table, key: change.key, by: 'newestWins, decided by the cloud' }
   const reason = 'Both sides changed the row again and again; the cloud chose the newer values.'
-  if (lost !== undefined && current !== undefined) {
+  if (lost !== undefined) {
     const remote = { ...current, fields: { ...current.fields, ...lost } }
     const local = current.fields ?? null
     notes.push({ ...base, kind: 'field', columns: Object.keys(lost), local, remote, chosen: 'local', reason })
   }
   const pushed = change.fields
-  if (current?.fields === undefined) return notes
+  if (current.fields === undefined) return notes
   if (pushed === undefined) {
     const note = 'The cloud edited a row that was deleted here; the edit won and the row is back.'
     return [

@@ -56,6 +56,11 @@ export interface Store extends AsyncDisposable {
   /** Keeps the mutation as in flight. Rejects with `invariant` when there is one, or its number is not the next. */
   saveMutation(mutation: Mutation): Promise<void>
   /**
+   * The parts of the mutation in flight as frames of zstd, where the store keeps them so: a provider may send them as
+   * they are. Null when none is in flight.
+   */
+  packedParts?(): Promise<readonly Uint8Array<ArrayBuffer>[] | null>
+  /**
    * Takes the mutation off again, after a definite refusal: its rows stay dirty, its number is used again
    * (`ReplicaState.mutation` goes back by one). Rejects with `invariant` when it is not the one in flight.
    */

@@ -5,7 +5,6 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { silentLogger, type Logger } from '../../kernel/logger.ts'
 import type { Random } from '../../kernel/random.ts'
 import { HydrateQuery, PullRequest, ReadRequest } from '../../protocol/pull.ts'
-import { PushRequest } from '../../protocol/push.ts'
 import { Id } from '../../protocol/records.ts'
 import { SchemaRequest } from '../../protocol/schema.ts'
 import { DeviceInput, DeviceRename, SpaceQuery } from '../../protocol/status.ts'
@@ -19,9 +18,10 @@ import type { ApiRoute } from './contract.ts'
 import { deregisterDevice, registerDevice, renameDevice } from './devices.ts'
 import { reportFailure } from './failures.ts'
 import { readPlace, startHydrateLines } from './hydrate.ts'
-import { bodyText, parseJson } from './json.ts'
-import { HANDLER_LIMITS, type HandlerLimits } from './limits.ts'
+import { bodyText, HARMLESS_BYTES, parseJson } from './json.ts'
+import { HANDLER_LIMITS, PUSH_UNLOOKED_BYTES, type HandlerLimits } from './limits.ts'
 import { createPolls } from './polls.ts'
+import { checkPush, checkValueDepth } from './push-check.ts'
 import { createSpaces } from './spaces.ts'
 
 export interface HandlerOptions {
@@ -71,7 +71,6 @@ export interface Handler {
   stop(): void
 }
 
-const checkPush = compileCheck(PushRequest)
 const checkPull = compileCheck(PullRequest)
 const checkRead = compileCheck(ReadRequest)
 const checkHydrate = compileCheck(HydrateQuery)
@@ -100,7 +99,8 @@ export function createHandler(options: HandlerOptions): Handler {
 
   const answers: Answers = {
     async push({ grant }, { body }) {
-      const request = checkPush(parseJson(bodyText(body)))
+      const request = checkPush(parseJson(bodyText(body, PUSH_UNLOOKED_BYTES)))
+      if (body !== undefined && body.length > HARMLESS_BYTES) checkValueDepth(request)
       requireSpace(grant, request.space)
       checkClaims(request.changes)
       const space = await spaces.open(grant, request.space)

@@ -4,7 +4,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { MAX_JSON_DEPTH, MAX_JSON_PARTS } from './limits.ts'
 
 /** Bodies shorter than this cannot cost anything, whatever they hold. */
-const HARMLESS_BYTES = 65_536
+export const HARMLESS_BYTES = 65_536
 
 /** What `JSON.parse` tells its reviver about a primitive: the text it was. */
 export interface ParseContext {
@@ -13,14 +13,14 @@ export interface ParseContext {
 export type Reviver = (this: unknown, key: string, value: unknown, context?: ParseContext) => unknown
 
 /**
- * The text of a request body, its depth and size bounded before anything is built of it. Throws `bad_request`
- * when it is not UTF-8: a replaced character would be a silently changed value (I10).
+ * The text of a request body, its depth and size bounded before anything is built of it, where it has more bytes than
+ * `harmless`. Throws `bad_request` when it is not UTF-8: a replaced character would be a silently changed value (I10).
  */
-export function bodyText(body: Uint8Array | string | undefined): string {
+export function bodyText(body: Uint8Array | string | undefined, harmless = HARMLESS_BYTES): string {
   if (body === undefined) return ''
   const bytes =
     typeof body === 'string' ? Buffer.from(body) : Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  if (bytes.length > HARMLESS_BYTES) checkStructure(bytes)
+  if (bytes.length > harmless) checkStructure(bytes)
   if (typeof body === 'string') return body
   if (!isUtf8(bytes)) throw new TidemarkError('bad_request', 'The body is not UTF-8')
   return bytes.toString('utf8')

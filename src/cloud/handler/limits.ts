@@ -17,5 +17,10 @@ export const MAX_JSON_DEPTH = 48
  * otherwise become a gigabyte. 20,000 rows of 100 columns have 2 million.
  */
 export const MAX_JSON_PARTS = 4_000_000
+/**
+ * Bytes of a push that are parsed before their structure is looked at, the depth of the values after: no body of so
+ * many can have more elements than may be, and a bulk upload is made of such.
+ */
+export const PUSH_UNLOOKED_BYTES = 2 * 1024 * 1024
 /** Characters of a bearer token; ours have 43 and a prefix. */
 export const MAX_TOKEN_CHARS = 512

@@ -39,7 +39,8 @@ class Draw {
 
   step(): Step {
     const draw = this.#random.next()
-    if (draw < 0.45) return this.#push()
+    if (draw < 0.42) return this.#push()
+    if (draw < 0.45) return this.#bulk()
     if (draw < 0.55) return this.#repeat()
     if (draw < 0.7) return this.#pull()
     if (draw < 0.75) return this.#parts()
@@ -107,6 +108,30 @@ class Draw {
   #push(): Step {
     const replica = this.#pick(REPLICAS)
     const request = this.#request(replica)
+    this.#mutations.set(replica, request.mutation)
+    this.#sent.push(request)
+    return (log) => log.push(SPACE, { request, hash: hashOf(request) })
+  }
+
+  /** Many new rows at once, of which some may be there. */
+  #bulk(): Step {
+    const replica = this.#pick(REPLICAS)
+    const [prefix, start, every] = [
+      this.#pick(['p', 'q', 'r']),
+      randomInt(this.#random, 150),
+      this.#pick([1, 1, 2]),
+    ]
+    const odd = this.#random.next() < 0.2 ? randomInt(this.#random, 100) : -1
+    const changes = Array.from({ length: 100 + randomInt(this.#random, 20) }, (_, at) =>
+      put(
+        `${prefix}${start + (at === odd ? 0 : at * every)}`,
+        0,
+        { x: this.#random.next() < 0.001 ? 'a\0b' : at },
+        { table: this.#pick(['t', 'u']) },
+      ),
+    )
+    const request = this.#request(replica, { changes })
+    this.head += changes.length >> 1
     this.#mutations.set(replica, request.mutation)
     this.#sent.push(request)
     return (log) => log.push(SPACE, { request, hash: hashOf(request) })

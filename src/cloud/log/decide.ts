@@ -11,7 +11,6 @@ import {
   listClaims,
   mergedRecord,
   NO_CLAIMS,
-  rowId,
   tombstone,
   wholeRecord,
   type Claim,
@@ -111,15 +110,29 @@ export function decideMutation(mutation: Mutation, view: SpaceView): Decision {
   return { head, results, writes }
 }
 
+/**
+ * What `decideMutation` comes to for a put with base 0, without claims, of a row that is not there: its time and the
+ * JSON of its fields. Null when it is refused.
+ */
+export function decideNewRow(
+  change: Change,
+  now: number,
+): { readonly hlc: number; readonly text: string } | null {
+  if (changeFault(change) !== null) return null
+  const text = JSON.stringify(change.fields ?? {})
+  return sizeFault(text) === null ? { hlc: hlcClamp(change.hlc, now), text } : null
+}
+
 function judgeChanges({ replica, force, changes }: Mutation, view: SpaceView): readonly Verdict[] {
-  const rows = new Set<string>()
+  const rows = new Map<string, Set<string>>()
   return changes.map((change) => {
     const fault = changeFault(change)
     if (fault !== null) return rejected(fault)
-    const row = rowId(change.table, change.key)
-    if (rows.has(row))
+    let keys = rows.get(change.table)
+    if (keys === undefined) rows.set(change.table, (keys = new Set()))
+    if (keys.has(change.key))
       return rejected({ code: 'unprocessable', message: 'the row was changed twice in one mutation' })
-    rows.add(row)
+    keys.add(change.key)
     const before = view.standing(change.table, change.key)
     const judge = change.op === 'delete' ? judgeDelete : judgePut
     const verdict = judge(change, before, {

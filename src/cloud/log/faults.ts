@@ -18,9 +18,11 @@ export function changeFault(change: Change): Fault | null {
   if (table !== null) return table
   const key = keyFault(change.key)
   if (key !== null) return key
-  for (const [index, value] of Object.entries(change.claims ?? {})) {
-    if (!isPlain(index) || (value !== null && !isPlain(value)))
-      return fault('a claim is not well-formed text')
+  if (change.claims !== undefined) {
+    for (const [index, value] of Object.entries(change.claims)) {
+      if (!isPlain(index) || (value !== null && !isPlain(value)))
+        return fault('a claim is not well-formed text')
+    }
   }
   if (change.op === 'delete') return null
   if (change.fields === undefined) return fault('a put without fields')
@@ -29,7 +31,7 @@ export function changeFault(change: Change): Fault | null {
 
 /** What is wrong with the name of a table; null when nothing is. */
 export function tableFault(table: string): Fault | null {
-  return isPlain(table) ? null : fault('the name of the table is not well-formed text')
+  return isPlainName(table) ? null : fault('the name of the table is not well-formed text')
 }
 
 /** What is wrong with a key text; null when nothing is. */
@@ -44,7 +46,7 @@ export function fieldsFault(fields: { readonly [column: string]: unknown }): Fau
   const columns = Object.keys(fields)
   if (columns.length > MAX_COLUMNS) return fault(`the row has more than ${MAX_COLUMNS} columns`)
   for (const column of columns) {
-    if (!isPlain(column)) return fault('the name of a column is not well-formed text')
+    if (!isPlainName(column)) return fault('the name of a column is not well-formed text')
     const found = encodingFault(fields[column])
     if (found !== null) return fault(`column ${JSON.stringify(column)}: ${found}`)
   }
@@ -59,6 +61,21 @@ export function sizeFault(text: string): Fault | null {
 
 /** Neither NUL nor a lone surrogate: storage keeps such text as it is. */
 const isPlain = (text: string): boolean => !text.includes('\0') && text.isWellFormed()
+
+/** Names that were looked at before: the same few come with every row. */
+const plainNames = new Set<string>()
+const MAX_PLAIN_NAMES = 4_096
+const MAX_PLAIN_NAME_CHARS = 64
+
+function isPlainName(name: string): boolean {
+  if (plainNames.has(name)) return true
+  if (!isPlain(name)) return false
+  if (name.length <= MAX_PLAIN_NAME_CHARS) {
+    if (plainNames.size >= MAX_PLAIN_NAMES) plainNames.clear()
+    plainNames.add(name)
+  }
+  return true
+}
 
 /** UTF-8 takes one to three bytes for each unit, so most texts need no count. */
 function fits(text: string, bytes: number): boolean {

@@ -15,7 +15,7 @@ import type { Change, WireRecord } from '../../protocol/records.ts'
  *   [5, version]                 ok and `forgotten`
  */
 type Kept =
-  | readonly [0, number, number]
+  | [status: 0, version: number, count: number]
   | readonly [1, number, string, string]
   | readonly [1, number, string, string, Fields]
   | readonly [2, string, string]
@@ -26,12 +26,14 @@ type Kept =
 export function keepAnswer(results: readonly PushResult[], changes: readonly Change[]): string {
   const kept: Kept[] = []
   for (const [at, result] of results.entries()) {
+    if (result.status === 'ok' && result.current === undefined && result.forgotten !== true) {
+      const before = kept.at(-1)
+      if (before?.[0] === 0 && before[1] + before[2] === result.version) before[2]++
+      else kept.push([0, result.version, 1])
+      continue
+    }
     const { table, key } = changes[at] as Change
-    const item = keepResult(result, table, key)
-    const before = kept.at(-1)
-    if (item[0] === 0 && before?.[0] === 0 && before[1] + before[2] === item[1]) {
-      kept[kept.length - 1] = [0, before[1], before[2] + 1]
-    } else kept.push(item)
+    kept.push(keepResult(result, table, key))
   }
   return JSON.stringify(kept)
 }

@@ -67,7 +67,8 @@ export interface Stamp {
 /** A live record, every field of which is set now. */
 export function wholeRecord(table: string, key: string, fields: Fields, stamp: Stamp): WireRecord {
   const { version, hlc, by, sealed } = stamp
-  return { table, key, version, hlc, by, fields, ...(sealed === undefined ? {} : { sealed }) }
+  const record = { table, key, version, hlc, by, fields }
+  return sealed === undefined ? record : { ...record, sealed }
 }
 
 export function tombstone(table: string, key: string, stamp: Stamp): WireRecord {

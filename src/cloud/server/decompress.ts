@@ -13,9 +13,12 @@ import { TidemarkError } from '../../kernel/errors.ts'
 
 export type BodyEncoding = 'identity' | 'gzip' | 'zstd'
 
-/** Compressed bytes up to which the thread pool would cost more than it saves. */
-const SYNC_UP_TO_BYTES = 32_768
-const CHUNK_BYTES = 256 * 1024
+/** Compressed bytes up to which the thread pool would cost more than it saves: rows make a megabyte of so many. */
+const SYNC_UP_TO_BYTES = 262_144
+/** A piece of what comes out, for a body of up to so many bytes, and for a larger one. */
+const SMALL_BYTES = 32_768
+const SMALL_CHUNK_BYTES = 256 * 1024
+const CHUNK_BYTES = 1024 * 1024
 /** log2 of the window a frame may ask for: 16 MiB, where 128 MiB is zstd's own bound. */
 const MAX_WINDOW_LOG = 24
 
@@ -35,7 +38,8 @@ export function readEncoding(header: string | undefined): BodyEncoding {
  */
 export async function decompress(encoding: 'gzip' | 'zstd', body: Buffer, limit: number): Promise<Buffer> {
   // The bound of zlib must be at least one; an empty body is no frame and fails as one.
-  const bounds = { maxOutputLength: limit, chunkSize: CHUNK_BYTES }
+  const chunkSize = body.length <= SMALL_BYTES ? SMALL_CHUNK_BYTES : CHUNK_BYTES
+  const bounds = { maxOutputLength: limit, chunkSize }
   const sync = body.length <= SYNC_UP_TO_BYTES
   try {
     if (encoding === 'gzip') return sync ? gunzipSync(body, bounds) : await gunzipAsync(body, bounds)

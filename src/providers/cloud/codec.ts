@@ -4,6 +4,8 @@ export interface Codec {
   readonly accept?: string
   /** The compressed body, or null when this platform cannot. */
   encode(body: string): Promise<EncodedBody | null>
+  /** What is zstd already is sent as it is. */
+  readonly zstd?: true
   /** Decompresses an answer that the platform's fetch left as it was; absent where that does not happen. */
   readonly decode?: (encoding: 'zstd', chunks: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>
 }

@@ -15,6 +15,7 @@ const zstdAsync = promisify<Buffer, ZstdOptions, Buffer>(zstdCompress)
 /** zstd by Node's zlib. Some versions of Node's fetch hand a zstd answer on as it came: it is decompressed here. */
 export const nodeCodec: Codec = {
   accept: 'zstd, gzip',
+  zstd: true,
   async encode(body) {
     const plain = Buffer.from(body)
     const bytes =

@@ -1,4 +1,4 @@
-import { gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
+import { constants, gunzipSync, gzipSync, zstdCompressSync, zstdDecompressSync } from 'node:zlib'
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -91,6 +91,33 @@ describe('a request', () => {
 })
 
 describe('compression', () => {
+  const large = JSON.stringify('x'.repeat(70_000))
+  /** Nobody else makes such a frame: another level. */
+  const packed = Uint8Array.from(
+    zstdCompressSync(large, { params: { [constants.ZSTD_c_compressionLevel]: 9 } }),
+  )
+
+  test('that the store has done is not done again, not even on this machine', async () => {
+    await connect().push(large, never, packed)
+    await connect({ compressLoopback: true }).push(large, never, packed)
+    for (const { headers, body } of server.requests) {
+      expect(headers['content-encoding']).toBe('zstd')
+      expect(Buffer.compare(body, packed)).toBe(0)
+    }
+    expect(server.requests).toHaveLength(2)
+  })
+
+  test('that the store has done is left where it does not pay, or the platform knows no zstd', async () => {
+    await connect().push('{"a":1}', never, Uint8Array.from(zstdCompressSync('{"a":1}')))
+    await connect({ codec: webCodec }).push(large, never, packed)
+    expect(
+      server.requests.map(({ headers, body }) => [headers['content-encoding'], body.toString()]),
+    ).toEqual([
+      [undefined, '{"a":1}'],
+      [undefined, large],
+    ])
+  })
+
   test.each([
     ['zstd', nodeCodec, (bytes: Buffer) => zstdDecompressSync(bytes)],
     ['gzip', webCodec, (bytes: Buffer) => gunzipSync(bytes)],

@@ -21,7 +21,8 @@ export interface CloudProviderOptions {
   readonly fetch?: typeof globalThis.fetch
   /**
    * How this platform compresses; absent: gzip by its own streams. Node's is in `node-codec.ts`. Nothing is
-   * compressed to and from this machine itself, unless `compressLoopback` asks for it.
+   * compressed to and from this machine itself, unless `compressLoopback` asks for it; a large push that comes
+   * compressed from the store is sent so.
    */
   readonly codec?: Codec
   readonly compressLoopback?: boolean
@@ -40,13 +41,14 @@ export function createCloudProvider(options: CloudProviderOptions): Provider {
     clock: options.clock,
     fetch: options.fetch ?? globalThis.fetch.bind(globalThis),
     codec: plain ? plainCodec : (options.codec ?? webCodec),
+    packed: options.codec?.zstd === true,
   }
   const send = <Answer>(call: Call, isAnswer: (value: unknown) => value is Answer, signal: AbortSignal) =>
     readAnswer(line, call, isAnswer, signal)
 
   return {
     name: `cloud ${endpoint.host}`,
-    push: (body, signal) => send({ route: 'push', body }, isPushAnswer, signal),
+    push: (body, signal, packed) => send({ route: 'push', body, packed }, isPushAnswer, signal),
     pull(request, signal) {
       const call: Call = { route: 'pull', body: JSON.stringify(request) }
       const { wait } = request

@@ -3,7 +3,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { HEADERS, NDJSON, ROUTES } from '../../protocol/routes.ts'
 import { PROTOCOL_VERSION } from '../../protocol/version.ts'
 import { openBody, readText, type Body } from './body.ts'
-import type { Codec } from './codec.ts'
+import type { Codec, EncodedBody } from './codec.ts'
 import { routeUrl, type Endpoint, type RouteName } from './endpoint.ts'
 import { toRefusal } from './failures.ts'
 import { createWatch, type Watch } from './watch.ts'
@@ -16,6 +16,8 @@ export const POLL_GRACE_MS = 15_000
 const UPLOAD_BYTES_PER_MS = 12.5
 /** Characters of a body from which compressing is worth it. */
 const COMPRESS_FROM_CHARS = 1_024
+/** The same where it is compressed already and the cloud is on this machine: below it the cloud loses more by it. */
+const PACKED_FROM_CHARS = 65_536
 const MAX_ERROR_BYTES = 1024 * 1024
 
 export interface Line {
@@ -24,12 +26,16 @@ export interface Line {
   readonly clock: Clock
   readonly fetch: typeof globalThis.fetch
   readonly codec: Codec
+  /** Requests that are zstd already may be sent so. */
+  readonly packed: boolean
 }
 
 export interface Call {
   readonly route: RouteName
   readonly query?: { readonly [name: string]: string | readonly string[] | undefined }
   readonly body?: string
+  /** The same as zstd. */
+  readonly packed?: Uint8Array<ArrayBuffer> | undefined
   readonly headers?: { readonly [name: string]: string }
   /** Milliseconds that the cloud may hold the answer back on purpose. */
   readonly waitMs?: number
@@ -103,10 +109,21 @@ async function writeRequest(
   }
   if (call.body === undefined) return { init, bytes: 0 }
   headers['content-type'] = 'application/json'
-  const encoded = call.body.length < COMPRESS_FROM_CHARS ? null : await line.codec.encode(call.body)
+  const encoded = await encodeBody(line, call.body, call.packed)
   if (encoded === null) return { init: { ...init, body: call.body }, bytes: call.body.length }
   headers['content-encoding'] = encoded.encoding
   return { init: { ...init, body: encoded.bytes }, bytes: encoded.bytes.length }
+}
+
+async function encodeBody(
+  { codec, endpoint, packed }: Line,
+  body: string,
+  bytes: Uint8Array<ArrayBuffer> | undefined,
+): Promise<EncodedBody | null> {
+  const isPacked = packed && bytes !== undefined
+  if (isPacked && body.length >= (endpoint.loopback ? PACKED_FROM_CHARS : COMPRESS_FROM_CHARS))
+    return { encoding: 'zstd', bytes }
+  return body.length < COMPRESS_FROM_CHARS ? null : codec.encode(body)
 }
 
 async function requireSuccess(line: Line, call: Call, response: Response, body: Body): Promise<void> {

@@ -1,16 +1,15 @@
-import { TidemarkError } from '../../../kernel/errors.ts'
 import type { PushAnswer } from '../../../protocol/push.ts'
 import type { Change } from '../../../protocol/records.ts'
 import { decideBatch } from '../batch.ts'
-import { decideMutation, type SpaceView } from '../decide.ts'
+import { decideMutation, type Decision, type Mutation, type SpaceView } from '../decide.ts'
 import { tellGeneration } from '../history.ts'
 import { keepAnswer, repeatAnswer } from '../kept-answer.ts'
 import type { BatchRow, PushInput } from '../log.ts'
 import type { SchemaTable } from '../../../protocol/schema.ts'
 import { admitTurn, judgeTurn, type LastMutation } from '../turns.ts'
+import { pushNewRows } from './new-rows.ts'
 import { writeRecords } from './records.ts'
-import { MAX_VERSION } from './schema.ts'
-import { findStanding, readSpace, type Space, type Storage } from './space.ts'
+import { findStanding, moveHead, readSpace, type Space, type Storage } from './space.ts'
 
 /** One push request, inside a writing transaction. */
 export function pushRequest(storage: Storage, id: string, input: PushInput): PushAnswer {
@@ -52,9 +51,8 @@ export function pushRequest(storage: Storage, id: string, input: PushInput): Pus
       const parts = turn.hashes.length > 1 ? statements.stagedChanges.all(space.no, replica) : []
       const changes = [...parts.flatMap((part) => JSON.parse(part) as Change[]), ...request.changes]
       const mutation = { replica, force: request.force === true, changes }
-      const { head, results, writes } = decideMutation(mutation, viewOf(storage, space))
-      moveHead(storage, space, head)
-      writeRecords(storage, space.no, writes, storage.now())
+      const { head, results } =
+        pushNewRows(storage, space, mutation) ?? pushMutation(storage, space, mutation)
       if (staged.length > 0) statements.dropStaged.run(space.no, replica)
       const acked = request.cursor?.version ?? row?.[3] ?? null
       const kept = keepAnswer(results, changes)
@@ -70,6 +68,13 @@ export function pushRequest(storage: Storage, id: string, input: PushInput): Pus
       return { ...about, head, results: [...results] }
     }
   }
+}
+
+function pushMutation(storage: Storage, space: Space, mutation: Mutation): Omit<Decision, 'writes'> {
+  const { head, results, writes } = decideMutation(mutation, viewOf(storage, space))
+  moveHead(storage, space, head)
+  writeRecords(storage, space.no, writes, storage.now())
+  return { head, results }
 }
 
 /** Origin 000's upsert, inside a writing transaction. */
@@ -97,11 +102,6 @@ function viewOf(storage: Storage, { no, head, floor }: Space): SpaceView {
       return number === undefined ? null : (storage.statements.findClaim.get(number, index, value) ?? null)
     },
   }
-}
-
-function moveHead({ statements }: Storage, space: Space, head: number): void {
-  if (head > MAX_VERSION) throw new TidemarkError('invariant', 'a space has no more versions to give')
-  if (head !== space.head) statements.moveHead.run(head, space.no)
 }
 
 function onlyOnce<T>(make: () => T): () => T {

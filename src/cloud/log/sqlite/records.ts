@@ -67,19 +67,33 @@ export function writeRecords(
     const { record, was, claims } = after
     const table = names.table(space, record.table)
     const isLive = record.deleted !== true
-    const values = [
-      names.writer(record.by),
-      record.hlc,
-      isLive ? null : now,
-      record.sealed ?? null,
-      agesText(record),
-      isLive ? text : null,
-      was,
-      claims === NO_CLAIMS ? null : JSON.stringify(claims),
-    ] as const
     const { version } = record
-    if (before === null) statements.addRecord.run(space, version, ...values, table, record.key)
-    else statements.replaceRecord.run(space, version, ...values, space, before.record.version)
+    const isPlain =
+      was === null && claims === NO_CLAIMS && record.since === undefined && record.sealed === undefined
+    if (before === null && isPlain && isLive && text !== null) {
+      statements.addPlainRecord.run(
+        space,
+        version,
+        names.writer(record.by),
+        record.hlc,
+        text,
+        table,
+        record.key,
+      )
+    } else {
+      const values = [
+        names.writer(record.by),
+        record.hlc,
+        isLive ? null : now,
+        record.sealed ?? null,
+        agesText(record),
+        isLive ? text : null,
+        was,
+        claims === NO_CLAIMS ? null : JSON.stringify(claims),
+      ] as const
+      if (before === null) statements.addRecord.run(space, version, ...values, table, record.key)
+      else statements.replaceRecord.run(space, version, ...values, space, before.record.version)
+    }
     if (claims !== before?.claims) {
       for (const { index, value } of listClaims(claims)) {
         if (before !== null && claimValue(before.claims, index) === value) continue

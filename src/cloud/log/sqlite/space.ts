@@ -2,6 +2,7 @@ import { TidemarkError } from '../../../kernel/errors.ts'
 import type { History } from '../history.ts'
 import type { Names } from './names.ts'
 import { rowToStanding } from './records.ts'
+import { MAX_VERSION } from './schema.ts'
 import type { Statements } from './statements.ts'
 import type { Standing } from '../standing.ts'
 
@@ -39,6 +40,11 @@ export function addSpace({ statements, names }: Storage, id: string, newId: () =
 export function beginGeneration(storage: Storage, id: string, newId: () => string): void {
   const space = readSpace(storage, id)
   storage.names.addGeneration(space.no, { id: newId(), start: space.head })
+}
+
+export function moveHead({ statements }: Storage, space: Space, head: number): void {
+  if (head > MAX_VERSION) throw new TidemarkError('invariant', 'a space has no more versions to give')
+  if (head !== space.head) statements.moveHead.run(head, space.no)
 }
 
 /** The row as it stands, a tombstone too. */

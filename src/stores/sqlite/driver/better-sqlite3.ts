@@ -113,12 +113,33 @@ class BetterStatement implements Statement {
     }
   }
 
-  *iterate(...parameters: readonly SqlValue[]): IterableIterator<SqlRow> {
+  iterate(...parameters: readonly SqlValue[]): IterableIterator<SqlRow> {
+    return new RowIterator(guard(() => this.#statement.iterate(...parameters)))
+  }
+}
+
+/** The library's own iterator with our errors: a generator around it would cost as much as reading the row. */
+class RowIterator implements IterableIterator<SqlRow> {
+  readonly #rows: IterableIterator<SqlRow>
+
+  constructor(rows: IterableIterator<SqlRow>) {
+    this.#rows = rows
+  }
+
+  next(): IteratorResult<SqlRow> {
     try {
-      yield* this.#statement.iterate(...parameters)
+      return this.#rows.next()
     } catch (error) {
       throw toFailure(error)
     }
+  }
+
+  return(): IteratorResult<SqlRow> {
+    return this.#rows.return?.() ?? { value: undefined, done: true }
+  }
+
+  [Symbol.iterator](): this {
+    return this
   }
 }
 

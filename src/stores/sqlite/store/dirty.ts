@@ -11,6 +11,7 @@ import type { Session } from './session.ts'
 import {
   changesOf,
   isDirty,
+  newLocalRow,
   readAside,
   readStanding,
   standingOf,
@@ -58,7 +59,7 @@ function collectDirty(
   const { after } = limit
   // Rows behind those in flight are not in flight themselves.
   const inFlight = session.mutations.isInFlight && after === undefined
-  const found: Standing[] = []
+  const found: (Standing | LocalRow)[] = []
   const met: Met[] = []
   let bytes = 0
   const isFull = (): boolean => found.length >= limit.rows || (found.length > 0 && bytes >= limit.bytes)
@@ -66,7 +67,18 @@ function collectDirty(
     if (after !== undefined && table.name < after.table) return false
     if (!table.states.hasMarks()) return false
     const aside = readAside(session, table)
+    const isPlain = table.shape.unique.length === 0
     for (const joined of markedRows(table, after?.table === table.name ? table.bindKey(after.key) : null)) {
+      const fresh = isPlain ? newLocalRow(table, joined, aside) : null
+      if (fresh !== null && joined.fields !== null) {
+        const size = bytesOfFields(joined.fields)
+        if (size * 6 <= MAX_ROW_BYTES && !isKeyTooLong(fresh.key)) {
+          if (isFull()) return true
+          found.push(fresh)
+          bytes += size
+          continue
+        }
+      }
       const row = standingOf(table, joined, aside)
       const isNews = isDirty(row, inFlight)
       const size = isNews ? bytesOf(row) : 0
@@ -82,7 +94,8 @@ function collectDirty(
     return false
   })
   // Claims may have to be computed by SQLite, which is not possible while marks are being read.
-  return { rows: found.map((row) => toLocalRow(row, inFlight)), more: isEnough, met }
+  const rows = found.map((row) => ('dirty' in row ? row : toLocalRow(row, inFlight)))
+  return { rows, more: isEnough, met }
 }
 
 function faultOf(row: Standing, size: number): string | null {
@@ -103,8 +116,9 @@ function changedFields(row: Standing): Fields {
 const exactBytes = (row: Standing): number => utf8Bytes(JSON.stringify(changedFields(row)))
 
 /** Bytes of what would be sent, about. */
-function bytesOf(row: Standing): number {
-  const fields = changedFields(row)
+const bytesOf = (row: Standing): number => bytesOfFields(changedFields(row))
+
+function bytesOfFields(fields: Fields): number {
   let bytes = 0
   for (const name in fields) bytes += name.length + 4 + sizeOf(fields[name] ?? null)
   return bytes

@@ -10,8 +10,10 @@ import { MUTATION_TABLE } from './names.ts'
 export class Mutations {
   readonly #connection: Connection
   readonly #meta: Meta
-  /** The parts of the mutation that was read last: `state` is asked for often, the texts may be megabytes. */
+  /** The mutation that was saved or read last: `state` is asked for often, the texts may be megabytes. */
   #known: Mutation | null = null
+  /** The same parts as they are kept. */
+  #packed: readonly Uint8Array<ArrayBuffer>[] | null = null
 
   constructor(connection: Connection, meta: Meta) {
     this.#connection = connection
@@ -38,20 +40,35 @@ export class Mutations {
     if (!inFlight) return null
     if (this.#known?.number === number && this.#known.force === force) return this.#known
     const rows = this.#connection.prepare(`SELECT body FROM ${MUTATION_TABLE} ORDER BY part`).all()
-    const parts = rows.map(([body]) => zstdDecompressSync(body as Uint8Array).toString())
-    this.#known = { number, force, parts }
+    const packed = rows.map(([body]) => Uint8Array.from(body as Uint8Array))
+    const parts = packed.map((body) => zstdDecompressSync(body).toString())
+    this.keep({ number, force, parts }, packed)
     return this.#known
   }
 
-  save(mutation: Mutation): void {
+  /** Null when none is in flight. */
+  readPacked(): readonly Uint8Array<ArrayBuffer>[] | null {
+    return this.read() === null ? null : this.#packed
+  }
+
+  /** Answers the parts as they are kept, for `keep`. */
+  save(mutation: Mutation): readonly Uint8Array<ArrayBuffer>[] {
     const { number, inFlight } = this.#meta.get('mutation')
     if (inFlight) throw new TidemarkError('invariant', 'there is a mutation in flight already')
     if (mutation.number !== number + 1)
       throw new TidemarkError('invariant', 'the mutation is not the next one')
     this.#clear()
     const insert = this.#connection.prepare(`INSERT INTO ${MUTATION_TABLE} (part, body) VALUES (?, ?)`)
-    mutation.parts.forEach((part, at) => insert.run(BigInt(at), zstdCompressSync(part)))
+    const packed = mutation.parts.map((part) => zstdCompressSync(part))
+    packed.forEach((body, at) => insert.run(BigInt(at), body))
     this.#meta.set('mutation', { number: mutation.number, inFlight: true, force: mutation.force })
+    return packed
+  }
+
+  /** It has been saved, and the transaction committed: there is no need to read it back. */
+  keep(mutation: Mutation, packed: readonly Uint8Array<ArrayBuffer>[]): void {
+    this.#known = mutation
+    this.#packed = packed
   }
 
   /** The answer came. `returned`: the cloud never took the number, it is used again. */
@@ -72,6 +89,7 @@ export class Mutations {
 
   #clear(): void {
     this.#known = null
+    this.#packed = null
     this.#connection.exec(`DELETE FROM ${MUTATION_TABLE}`)
   }
 }

@@ -121,6 +121,31 @@ export function isAgreed(row: Standing): boolean {
   )
 }
 
+/**
+ * A dirty row of which nothing was ever agreed, and nothing waits or is parked, as the engine sees it; null for any
+ * other. What `toLocalRow` comes to, for the rows of a first upload. `table` has no unique index.
+ */
+export function newLocalRow(table: SyncedTable, row: JoinedRow, aside: Aside): LocalRow | null {
+  const { key, fields, state, at } = row
+  if (state !== null || fields === null || at === null) return null
+  if (aside.waiting.size > 0 || aside.offered.size > 0) return null
+  return {
+    table: table.name,
+    key,
+    dirty: true,
+    held: false,
+    at,
+    fields,
+    base: 0,
+    agreed: 'none',
+    changed: table.names,
+    claims: NO_CLAIMS,
+    was: null,
+  }
+}
+
+const NO_CLAIMS = {}
+
 /** The row as the engine sees it. */
 export function toLocalRow(row: Standing, inFlight: boolean): LocalRow {
   const { table, key, state, fields, parked } = row

@@ -72,7 +72,12 @@ export function createStore(options: StoreOptions): SqliteStore {
     readDirty: (limit) => performMarked(() => readDirty(session, limit)),
     readTouched: (rows) => performMarked(() => readTouched(session, rows)),
 
-    saveMutation: (mutation) => perform(() => session.write(() => mutations.save(mutation))),
+    saveMutation: (mutation) =>
+      perform(() => {
+        const packed = session.write(() => mutations.save(mutation))
+        mutations.keep(mutation, packed)
+      }),
+    packedParts: () => perform(() => session.read(() => mutations.readPacked())),
     freeMutation: (number) => perform(() => session.write(() => mutations.settle(number, true))),
     publish: (publication) => performMarked(() => publish(session, publication)),
 

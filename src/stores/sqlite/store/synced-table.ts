@@ -93,12 +93,8 @@ export class SyncedTable {
 
   /** The canonical key of a row, null when a key column is missing or NULL. */
   keyOf(fields: Fields): string | null {
-    if (this.#onlyKey !== null) {
-      const value = fields[this.#onlyKey]
-      // The commonest keys, in the text that the long way would come to.
-      if (typeof value === 'number') return `[${value}]`
-      if (typeof value === 'string' && this.#collations[0] === 'BINARY') return `[${JSON.stringify(value)}]`
-    }
+    const plain = this.#onlyKey === null ? null : this.#plainKey(fields[this.#onlyKey])
+    if (plain !== null) return plain
     const values: Encoded[] = []
     for (const name of this.#keyNames) {
       const value = fields[name]
@@ -110,7 +106,14 @@ export class SyncedTable {
 
   /** The canonical key of key values in key order. */
   keyOfValues(values: readonly Encoded[]): string {
-    return keyOf(values, this.#collations)
+    const plain = this.#onlyKey === null ? null : this.#plainKey(values[0])
+    return plain ?? keyOf(values, this.#collations)
+  }
+
+  /** The commonest keys of one value, in the text that the long way would come to; null for any other. */
+  #plainKey(value: Encoded | undefined): string | null {
+    if (typeof value === 'number') return `[${value}]`
+    return typeof value === 'string' && this.#collations[0] === 'BINARY' ? `[${JSON.stringify(value)}]` : null
   }
 
   /** The key's columns as SQL, compared as the key's index compares them. */

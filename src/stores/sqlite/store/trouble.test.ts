@@ -1,3 +1,5 @@
+import { zstdDecompressSync } from 'node:zlib'
+
 import { describe, expect, test } from 'vitest'
 
 import type { WireRecord } from '../../../protocol/records.ts'
@@ -100,10 +102,16 @@ describe.each([betterSqlite3, nodeSqlite])('trouble ($name)', (driver) => {
     f.app.exec("UPDATE t SET y = 'edited'")
     await send(f.store)
     const { inFlight } = await f.store.state()
+    const unpacked = async () =>
+      (await f.store.packedParts?.())?.map((bytes) => zstdDecompressSync(bytes).toString())
+    expect(await unpacked()).toEqual(inFlight?.parts)
     await f.reopen()
+    expect(await unpacked()).toEqual(inFlight?.parts)
     expect((await f.store.state()).inFlight).toEqual(inFlight)
     expect(f.app.value('SELECT sum(length(body)) FROM _tidemark_mutation')).toBeLessThan(
       BigInt(inFlight?.parts.join('').length ?? 0),
     )
+    await f.store.freeMutation(inFlight?.number ?? 0)
+    expect(await unpacked()).toBeUndefined()
   })
 })

@@ -4,6 +4,7 @@ import { acknowledge, dirtyKeys, readAllDirty, send } from '../../../../testing/
 import { betterSqlite3 } from '../../driver/better-sqlite3.ts'
 import { nodeSqlite } from '../../driver/node-sqlite.ts'
 import { openFile } from '../harness.ts'
+import { stateTable } from '../names.ts'
 
 /** The library cannot say which row an `abs()` index displaces: the table is swept for rows that are gone. */
 const SWEPT = 'CREATE TABLE t (id INTEGER PRIMARY KEY, d INTEGER); CREATE UNIQUE INDEX u ON t (abs(d));'
@@ -31,6 +32,50 @@ describe.each([betterSqlite3, nodeSqlite])(
       expect((await readAllDirty(f.store)).map(({ changed, fields }) => [changed, fields])).toEqual([
         [['x'], { id: 1, x: 'later' }],
         [[], null],
+      ])
+    })
+
+    test('I1: many at once, of which some are written meanwhile', async () => {
+      await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)')
+      f.app.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 150)
+        INSERT INTO t SELECT i, 'x' || i FROM n`)
+      const changes = await send(f.store)
+      f.app.exec(`UPDATE t SET x = 'later' WHERE id = 40; UPDATE t SET x = 'later' WHERE id = 41;
+        UPDATE t SET x = 'x41' WHERE id = 41; DELETE FROM t WHERE id = 100; INSERT INTO t VALUES (200, 'new')`)
+      await acknowledge(f.store, changes, 10)
+      expect(await dirtyKeys(f.store)).toEqual(['t [100]', 't [200]', 't [40]'])
+      const dirty = new Map((await readAllDirty(f.store)).map((row) => [row.key, row]))
+      expect(dirty.get('[40]')).toMatchObject({ base: 49, agreed: 'live', changed: ['x'] })
+      expect(dirty.get('[100]')).toMatchObject({ base: 109, agreed: 'live', fields: null })
+      expect(dirty.get('[200]')).toMatchObject({ base: 0, agreed: 'none' })
+      // What was agreed is what was pushed: an edit of any row is an edit of that column, from the version it got.
+      f.app.exec("UPDATE t SET x = 'edited' WHERE id IN (1, 32, 33, 150)")
+      const edited = (await readAllDirty(f.store)).filter(({ fields }) => fields?.['x'] === 'edited')
+      expect(edited.map(({ key, base, changed }) => [key, base, changed])).toEqual([
+        ['[1]', 10, ['x']],
+        ['[32]', 41, ['x']],
+        ['[33]', 42, ['x']],
+        ['[150]', 159, ['x']],
+      ])
+    })
+
+    test('many at once of a key of two columns, one of which something newer is known', async () => {
+      await using f = await openFile(
+        driver,
+        'CREATE TABLE t (a TEXT COLLATE NOCASE, b INTEGER, x, PRIMARY KEY (a, b)) WITHOUT ROWID',
+      )
+      f.app.exec(`WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 70)
+        INSERT INTO t SELECT 'Key', i, x'00' FROM n`)
+      const changes = await send(f.store)
+      f.app.exec(
+        `INSERT INTO ${stateTable(1)} (k0, k1, version, agreed, image) VALUES ('Key', 5, 900, 1, x'03010101')`,
+      )
+      await acknowledge(f.store, changes, 10)
+      f.app.exec('UPDATE t SET x = 1 WHERE b IN (4, 5, 6)')
+      expect((await readAllDirty(f.store)).map(({ key, base }) => [key, base])).toEqual([
+        ['["key",4]', 13],
+        ['["key",5]', 900],
+        ['["key",6]', 15],
       ])
     })
 

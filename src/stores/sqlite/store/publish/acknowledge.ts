@@ -6,6 +6,7 @@ import type { Bounds } from '../bind.ts'
 import { calmRekeys } from '../dictionary.ts'
 import { withhold } from '../holding.ts'
 import type { Parked } from '../parking.ts'
+import { addStates, PUSHED_ROWS, removeMarks, type PushedRow } from '../pushed-rows.ts'
 import type { Session } from '../session.ts'
 import { equalsImage, readStanding } from '../standing.ts'
 import { NO_STATE, type RowState } from '../states.ts'
@@ -16,17 +17,27 @@ export type Acknowledged = Map<string, Map<string, RowState>>
 
 /**
  * Settles the mutation in flight. Answers the states of before: a `current` that cannot stand must not leave a row
- * that claims to know it. Also answers the latest time of what was pushed.
+ * that claims to know it; where the answer brought no `news`, of new rows none. Also answers the latest time of what
+ * was pushed.
  */
 export function acknowledge(
   session: Session,
   acknowledgement: Acknowledgement,
+  news: boolean,
 ): { readonly before: Acknowledged; readonly floor: Hlc } {
   const { mutation, returned, rows } = acknowledgement
   session.mutations.settle(mutation, returned === true)
   const before: Acknowledged = new Map()
   const time = session.time
   const calm = new Set<number>()
+  const keep = (table: SyncedTable, key: string, state: RowState): void => {
+    const states = before.get(table.name)
+    if (states === undefined) before.set(table.name, new Map([[key, state]]))
+    else states.set(key, state)
+  }
+  const settle: Settle = (table, bounds, change, version) =>
+    keep(table, change.key, agree(session, table, bounds, change, version, time))
+  const inserts = new NewRows(session, time, settle)
   let floor = 0
   for (const { change, outcome } of rows) {
     floor = Math.max(floor, change.hlc)
@@ -35,16 +46,14 @@ export function acknowledge(
     if (table === undefined || bounds === null) continue
     if (outcome.kind === 'ok') {
       const { version } = outcome
-      const state = isPlainInsert(session, table, change)
-        ? (agreeNew(session, table, bounds, change, version, time) ??
-          agree(session, table, bounds, change, version, time))
-        : agree(session, table, bounds, change, version, time)
-      const states = before.get(table.name)
       if (change.base === 0) calm.add(table.number)
-      if (states === undefined) before.set(table.name, new Map([[change.key, state]]))
-      else states.set(change.key, state)
+      if (isPlainInsert(session, table, change)) {
+        if (news) keep(table, change.key, NO_STATE)
+        inserts.add(table, bounds, change, version)
+      } else settle(table, bounds, change, version)
     } else if (outcome.kind === 'refused') refuse(session, table, bounds, change, outcome)
   }
+  inserts.end()
   for (const number of calm) calmRekeys(session.connection, number)
   return { before, floor }
 }
@@ -55,29 +64,79 @@ function isPlainInsert(session: Session, table: SyncedTable, { base, op, was, fi
   return session.parking.isEmpty(table.number) && table.extraOf(table.own(fields)) === null
 }
 
-/** The first upload's rows, without a detour: null, with nothing done, where something is known of the row. */
-function agreeNew(
-  session: Session,
-  table: SyncedTable,
-  bounds: Bounds,
-  { key, fields = {}, hlc }: Change,
-  version: number,
-  time: Hlc,
-): RowState | null {
-  const own = table.own(fields)
-  const image = table.codec.encode(own)
-  const live: RowState = { version, agreed: 'live', own: true, image, extra: null, was: null, unseen: false }
-  if (!table.states.add(bounds, live)) return null
-  session.quarantine.remove(table.number, key)
-  session.waiting.remove(table.number, key)
-  if (!isUnwritten(table, bounds, hlc))
-    settleMark(
-      table,
-      bounds,
-      { ...live, image: Uint8Array.from(table.codec.encode(own)) },
-      Math.max(time, hlc),
-    )
-  return NO_STATE
+type Settle = (table: SyncedTable, bounds: Bounds, change: Change, version: number) => void
+
+interface NewRow extends PushedRow {
+  readonly change: Change
+}
+
+/** The first upload's rows, without a detour, many in one statement. */
+class NewRows {
+  readonly #session: Session
+  readonly #time: Hlc
+  /** For a row of which something is known all the same. */
+  readonly #settle: Settle
+  #table: SyncedTable | null = null
+  #rows: NewRow[] = []
+
+  constructor(session: Session, time: Hlc, settle: Settle) {
+    this.#session = session
+    this.#time = time
+    this.#settle = settle
+  }
+
+  add(table: SyncedTable, key: Bounds, change: Change, version: number): void {
+    if (this.#table !== table) this.end()
+    this.#table = table
+    // The codec's own bytes are gone with the next row.
+    const image = Buffer.from(table.codec.encode(table.own(change.fields ?? {})))
+    this.#rows.push({ key, version, image, at: change.hlc, change })
+    if (this.#rows.length === PUSHED_ROWS) this.end()
+  }
+
+  /** Writes what was added so far. */
+  end(): void {
+    const [table, rows] = [this.#table, this.#rows]
+    if (table === null || rows.length === 0) return
+    this.#rows = []
+    const isWhole = rows.length === PUSHED_ROWS && rows.every(({ key }) => key.casts.length === 0)
+    if (!isWhole || !addStates(table, rows)) {
+      for (const row of rows) this.#addOne(table, row)
+      return
+    }
+    // Which of them were written meanwhile is not known.
+    const isUnsure = table.sweep || removeMarks(table, rows) < rows.length
+    for (const row of rows) {
+      this.#release(table, row)
+      if (isUnsure) this.#settleMark(table, row)
+    }
+  }
+
+  #addOne(table: SyncedTable, row: NewRow): void {
+    const { key, version, image, at, change } = row
+    const live: RowState = {
+      version,
+      agreed: 'live',
+      own: true,
+      image,
+      extra: null,
+      was: null,
+      unseen: false,
+    }
+    if (!table.states.add(key, live)) return this.#settle(table, key, change, version)
+    this.#release(table, row)
+    if (!isUnwritten(table, key, at)) this.#settleMark(table, row)
+  }
+
+  /** Neither refused nor waiting any more. */
+  #release({ number }: SyncedTable, { change: { key } }: NewRow): void {
+    this.#session.quarantine.remove(number, key)
+    this.#session.waiting.remove(number, key)
+  }
+
+  #settleMark(table: SyncedTable, { key, image, at }: NewRow): void {
+    settleMark(table, key, image, Math.max(this.#time, at))
+  }
 }
 
 /** The image becomes what was pushed, not what the row is now: an edit made meanwhile stays dirty. */
@@ -97,7 +156,7 @@ function agree(
   if (parked !== null && isOffer(parked, change)) {
     const record = { ...parked.record, version, hlc: change.hlc, by: session.meta.get('identity').replica }
     session.parking.write(number, key, { ...parked, record, was: null }, null)
-    settleMark(table, bounds, state, Math.max(time, change.hlc))
+    settleMark(table, bounds, state.image, Math.max(time, change.hlc))
     return state
   }
   // An inbox entry settled meanwhile may have agreed on a record that this push is part of.
@@ -109,8 +168,7 @@ function agree(
   if (change.op === 'delete') {
     const deleted: RowState = { ...agreed, agreed: 'deleted', image: null, extra: null }
     states.write(bounds, deleted)
-    if (!isUnwritten(table, bounds, change.hlc))
-      settleMark(table, bounds, deleted, Math.max(time, change.hlc))
+    if (!isUnwritten(table, bounds, change.hlc)) settleMark(table, bounds, null, Math.max(time, change.hlc))
     return state
   }
   const fields = table.own(change.fields ?? {})
@@ -124,7 +182,7 @@ function agree(
     extra: Object.keys(extra).length === 0 ? null : extra,
   }
   states.write(bounds, live)
-  if (!isUnwritten(table, bounds, change.hlc)) settleMark(table, bounds, live, Math.max(time, change.hlc))
+  if (!isUnwritten(table, bounds, change.hlc)) settleMark(table, bounds, image, Math.max(time, change.hlc))
   return state
 }
 
@@ -157,7 +215,7 @@ const isUnwritten = (table: SyncedTable, bounds: Bounds, at: Hlc): boolean =>
   !table.sweep && table.states.removeMarkOf(bounds, at)
 
 /** A row that equals its image has no mark, a row that differs has one. */
-function settleMark(table: SyncedTable, bounds: Bounds, { image }: RowState, at: Hlc): void {
+function settleMark(table: SyncedTable, bounds: Bounds, image: RowState['image'], at: Hlc): void {
   const fields = table.rows.read(bounds)
   const isEqual = image === null ? fields === null : fields !== null && equalsImage(table, fields, image)
   if (isEqual) table.states.removeMark(bounds)

@@ -106,7 +106,13 @@ function applyPublication(
 ): number {
   const { meta } = session
   const acknowledged =
-    publication.acknowledge === undefined ? null : acknowledge(session, publication.acknowledge)
+    publication.acknowledge === undefined
+      ? null
+      : acknowledge(
+          session,
+          publication.acknowledge,
+          publication.records.length > 0 || publication.merged.length > 0,
+        )
   raiseFloor(session.connection, Math.max(acknowledged?.floor ?? 0, latestTime(publication)))
   let { notes } = publication
   if (publication.imagesOnly === true) agreeOnImages(session, publication, acknowledged?.before ?? new Map())

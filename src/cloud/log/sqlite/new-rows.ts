@@ -1,0 +1,71 @@
+import Database from 'better-sqlite3'
+
+import type { PushResult } from '../../../protocol/push.ts'
+import type { Change } from '../../../protocol/records.ts'
+import { decideNewRow, type Mutation } from '../decide.ts'
+import { findStanding, moveHead, type Space, type Storage } from './space.ts'
+
+/** Changes from which on it pays to take them all for new rows first. */
+const NEW_ROWS_FROM = 100
+
+/**
+ * A first upload: none of its rows is looked for, since the index tells when one is there after all, and each is
+ * written as soon as it is decided. Null, with nothing done, where a row is there or refused, or anything but a new
+ * row is among the changes: then the mutation is decided as any other.
+ */
+export function pushNewRows(
+  storage: Storage,
+  space: Space,
+  mutation: Mutation,
+): { readonly head: number; readonly results: readonly PushResult[] } | null {
+  const { changes } = mutation
+  if (changes.length < NEW_ROWS_FROM || !changes.every(isNewRow)) return null
+  // Where another replica has sent the rows before, one of these tells as a rule.
+  const samples = [changes[0], changes[changes.length >> 1], changes.at(-1)]
+  const isThere = (change: Change | undefined): boolean =>
+    change !== undefined && findStanding(storage, space.no, change.table, change.key) !== null
+  if (samples.some(isThere)) return null
+  const { statements, names } = storage
+  statements.beginNewRows.run()
+  const isDone = addNewRows(storage, space, mutation)
+  if (!isDone) {
+    statements.undoNewRows.run()
+    names.forget()
+  }
+  statements.endNewRows.run()
+  if (!isDone) return null
+  const { head } = space
+  return {
+    head: head + changes.length,
+    results: changes.map((_, at) => ({ status: 'ok', version: head + 1 + at })),
+  }
+}
+
+const isNewRow = ({ op, base, claims, was, sealed }: Change): boolean =>
+  op === 'put' && base === 0 && claims === undefined && was === undefined && sealed === undefined
+
+/** False when some row is there, or refused. */
+function addNewRows(storage: Storage, space: Space, { replica, changes }: Mutation): boolean {
+  const { statements, names } = storage
+  const writer = names.writer(replica)
+  const now = storage.now()
+  const tables = new Map<string, { readonly no: number; rows: number }>()
+  let version = space.head
+  moveHead(storage, space, version + changes.length)
+  try {
+    for (const change of changes) {
+      const row = decideNewRow(change, now)
+      if (row === null) return false
+      let table = tables.get(change.table)
+      if (table === undefined)
+        tables.set(change.table, (table = { no: names.table(space.no, change.table), rows: 0 }))
+      table.rows++
+      statements.addPlainRecord.run(space.no, ++version, writer, row.hlc, row.text, table.no, change.key)
+    }
+  } catch (error) {
+    if (error instanceof Database.SqliteError && error.code === 'SQLITE_CONSTRAINT_UNIQUE') return false
+    throw error
+  }
+  for (const { no, rows } of tables.values()) statements.countTable.run(rows, 0, no)
+  return true
+}
