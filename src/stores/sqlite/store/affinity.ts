@@ -1,15 +1,18 @@
 import type { Encoded } from '../../../kernel/values.ts'
 import type { Affinity } from '../shape/shape.ts'
 
-/** Text that SQLite may read as a number. Says yes too often rather than too seldom. */
-const NUMBER_LIKE = /^\s*[+-]?(?:\d|\.\d)[\d.eE+-]*\s*$/
+/**
+ * Text that a column of numbers stores as one: a whole literal, with SQLite's own white space around it. No more than
+ * that: a day such as `2024-01-05` stays text, and where it is a key its row would be parked everywhere.
+ */
+const NUMBER = /^[\t-\r ]*[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[\t-\r ]*$/
 
 /**
  * True when a column of this affinity stores the value as it is. Where another replica declared another type, it
  * may not: such a row is read back, so that its image is what really stands there and is no edit.
  */
 export function isKept(value: Encoded, affinity: Affinity): boolean {
-  if (typeof value === 'string') return affinity === 'TEXT' || affinity === 'BLOB' || !NUMBER_LIKE.test(value)
+  if (typeof value === 'string') return affinity === 'TEXT' || affinity === 'BLOB' || !NUMBER.test(value)
   if (value === null || affinity === 'BLOB') return true
   if (typeof value === 'number') {
     return affinity === 'TEXT' ? false : affinity !== 'REAL' || !Number.isInteger(value)
@@ -23,7 +26,7 @@ export function isKept(value: Encoded, affinity: Affinity): boolean {
 
 /** True when a key value stays the same key: a number may change its type, but text and numbers never meet. */
 export function isSameKeyValue(value: Encoded, affinity: Affinity): boolean {
-  if (typeof value === 'string') return affinity === 'TEXT' || affinity === 'BLOB' || !NUMBER_LIKE.test(value)
+  if (typeof value === 'string') return affinity === 'TEXT' || affinity === 'BLOB' || !NUMBER.test(value)
   if (affinity !== 'TEXT') return true
   return (
     typeof value !== 'number' &&
