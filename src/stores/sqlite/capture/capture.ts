@@ -1,12 +1,13 @@
-import { quoteName, transact, type Connection } from '../driver/driver.ts'
+import { quoteName, transact, tryStatement, type Connection } from '../driver/driver.ts'
 import type { Shape } from '../shape/shape.ts'
-import { hasFlag, makeFlag, numberOf } from './flag.ts'
+import { hasFlag, makeFlag, numbering } from './flag.ts'
 import { readInstalled, type Installed } from './installed.ts'
 import { recordedJournal, restoreJournal } from './journal.ts'
 import { CLOCK_SQL } from './marks.ts'
 import { keyColumn, PREFIX, TABLES_TABLE, triggerName } from './names.ts'
 import { expectedObjects, type ExpectedObjects } from './objects.ts'
 import { HINT } from './displaced.ts'
+import { withRoom } from './room.ts'
 
 export { listCaptured, raiseFloor, setApplying, takeSweeps } from './flag.ts'
 export { switchToWal } from './journal.ts'
@@ -54,15 +55,24 @@ export function installCapture(
   options: CaptureOptions = {},
 ): readonly CaptureOutcome[] {
   const wanted = [...shapes]
+  return withRoom(connection, wanted.length, () => installAll(connection, wanted, options))
+}
+
+function installAll(
+  connection: Connection,
+  wanted: readonly Shape[],
+  options: CaptureOptions,
+): readonly CaptureOutcome[] {
   return transact(connection, 'immediate', () => {
     const found = verifyCapture(connection, wanted, options)
     makeFlag(connection)
     const installed = readInstalled(connection)
+    const numberOf = numbering(connection)
     const tables = wanted.map((shape, at) => ({ shape, outcome: found[at] }))
     // All the tables first: SQLite reads its whole schema for every object it makes, and triggers make that long.
     const made = tables.map(({ shape, outcome }) => {
       if (outcome?.found === 'whole') return null
-      const number = numberOf(connection, shape.name)
+      const number = numberOf(shape.name)
       const expected = expectedObjects(connection, installed, shape, number, clockOf(options))
       makeTables(connection, installed, shape, expected)
       options.beside?.(shape, number)
@@ -85,11 +95,12 @@ function tryWrites(connection: Connection, shape: Shape): void {
   const columns = shape.columns
     .filter((column) => column.generated === null)
     .map((column) => quoteName(column.name))
-  connection.prepare(
+  tryStatement(
+    connection,
     `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
   )
-  connection.prepare(`UPDATE ${table} SET ${columns.map((column) => `${column} = ?`).join(', ')}`)
-  connection.prepare(`DELETE FROM ${table}`)
+  tryStatement(connection, `UPDATE ${table} SET ${columns.map((column) => `${column} = ?`).join(', ')}`)
+  tryStatement(connection, `DELETE FROM ${table}`)
 }
 
 /** The tables of one table's capture; the triggers that stood there go. */

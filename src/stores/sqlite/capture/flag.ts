@@ -46,16 +46,20 @@ export function listCaptured(
   return rows.map(([number, name]) => ({ number: Number(number), name: String(name) }))
 }
 
-/** The table's number, given now when it has none. */
-export function numberOf(connection: Connection, name: string): number {
-  const known = connection.prepare(`SELECT "number" FROM ${TABLES} WHERE "name" = ?`).get(name)
-  if (known !== undefined) return Number(known[0])
-  connection.exec(`UPDATE ${FLAG} SET "number" = "number" + 1 WHERE "id" = 1`)
-  const number = Number(connection.value(`SELECT "number" FROM ${FLAG} WHERE "id" = 1`))
-  connection
-    .prepare(`INSERT INTO ${TABLES} ("number", "name", "sweep") VALUES (?, ?, 0)`)
-    .run(BigInt(number), name)
-  return number
+/** Gives tables their numbers: the one that a table has, or the next. */
+export function numbering(connection: Connection): (name: string) => number {
+  const known = connection.prepare(`SELECT "number" FROM ${TABLES} WHERE "name" = ?`)
+  const last = connection.prepare(`SELECT "number" FROM ${FLAG} WHERE "id" = 1`)
+  const count = connection.prepare(`UPDATE ${FLAG} SET "number" = ? WHERE "id" = 1`)
+  const give = connection.prepare(`INSERT INTO ${TABLES} ("number", "name", "sweep") VALUES (?, ?, 0)`)
+  return (name) => {
+    const own = known.get(name)
+    if (own !== undefined) return Number(own[0])
+    const number = BigInt(Number(last.get()?.[0] ?? 0) + 1)
+    count.run(number)
+    give.run(number, name)
+    return Number(number)
+  }
 }
 
 /** Tables in which rows may have been displaced without a mark; the question is then taken as answered. */

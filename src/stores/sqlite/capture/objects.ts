@@ -1,4 +1,4 @@
-import { quoteName, type Connection } from '../driver/driver.ts'
+import { quoteName, tryStatement, type Connection } from '../driver/driver.ts'
 import type { Shape } from '../shape/shape.ts'
 import type { Installed } from './installed.ts'
 import { markTableSql } from './marks.ts'
@@ -65,7 +65,7 @@ function findUnusable(connection: Connection, shape: Shape): ReadonlySet<string>
     const where = plan.where === null ? '' : ` AND (${plan.where})`
     const from = `${quoteName(shape.name)} INDEXED BY ${quoteName(plan.index.name)}`
     try {
-      connection.prepare(`SELECT 1 FROM ${from} WHERE ${equal}${where}`)
+      tryStatement(connection, `SELECT 1 FROM ${from} WHERE ${equal}${where}`)
     } catch {
       unusable.add(plan.index.name)
     }

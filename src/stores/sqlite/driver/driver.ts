@@ -77,6 +77,14 @@ export interface RunResult {
 }
 
 /**
+ * Compiles one statement, made of quoted names only, and forgets it at once. Throws when it does not compile on this
+ * connection. A prepared one lives until it is collected, and SQLite visits every living statement whenever the schema
+ * changes: thousands of them cost more than the changes themselves.
+ */
+export const tryStatement = (connection: Connection, sql: string): void =>
+  connection.exec(`EXPLAIN QUERY PLAN ${sql}`)
+
+/**
  * Runs `work` in one transaction, committed when it returns and rolled back when it throws. `immediate` takes
  * the write lock at once. Inside an open transaction it is a savepoint instead.
  */

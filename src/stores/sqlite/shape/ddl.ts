@@ -1,6 +1,6 @@
 import { TidemarkError, toTidemarkError } from '../../../kernel/errors.ts'
 import type { SchemaColumn, SchemaTable, SchemaUnique } from '../../../protocol/schema.ts'
-import { quoteName, transact, type Connection } from '../driver/driver.ts'
+import { quoteName, transact, tryStatement, type Connection } from '../driver/driver.ts'
 import { closingOf, isOperator, splitAtCommas, tokenize, type Token } from './tokens.ts'
 
 /**
@@ -28,6 +28,8 @@ export function createTables(
 
 /** The statements that make one table and its indexes here, parts that cannot stand left out. */
 function tableStatements(sandbox: Connection, table: SchemaTable, notes: string[]): readonly string[] {
+  // Nearly always everything can stand; else it is told part by part what cannot.
+  if (stands(sandbox, table)) return printTable(table)
   const fits = (part: Partial<SchemaTable>): boolean => stands(sandbox, { ...bare(table), ...part })
   if (!fits({})) {
     throw new TidemarkError(
@@ -102,7 +104,8 @@ function stands(sandbox: Connection, table: SchemaTable): boolean {
     const names = table.columns
       .filter(({ generated }) => generated === undefined)
       .map(({ name }) => quoteName(name))
-    sandbox.prepare(
+    tryStatement(
+      sandbox,
       `INSERT INTO ${quoteName(table.name)} (${names.join(', ')}) VALUES (${names.map(() => '?').join(', ')})`,
     )
     return true

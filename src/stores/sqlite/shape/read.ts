@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 import { MAX_TABLES } from '../../../protocol/limits.ts'
-import { quoteName, type Connection } from '../driver/driver.ts'
+import { quoteName, tryStatement, type Connection } from '../driver/driver.ts'
 import { SqliteFailure } from '../driver/failure.ts'
 import { readCatalog, type Catalog, type CatalogTable } from './catalog.ts'
 import { findRefusal } from './fitness.ts'
@@ -71,7 +71,7 @@ function tryStatements(connection: Connection, shape: Shape): string | null {
   ]
   for (const sql of statements) {
     try {
-      connection.prepare(sql)
+      tryStatement(connection, sql)
     } catch (error) {
       if (!(error instanceof SqliteFailure)) throw error
       // Our own triggers, broken: those are repaired, and no reason to refuse the table.

@@ -53,6 +53,7 @@ export function repairSchema(session: Session, before: Catalogue | null): Catalo
       .filter((outcome) => !isTableInOrder(session, now, outcome))
       .map(({ name }) => name)
     const shapes = broken.flatMap((name) => now.shapes.get(name) ?? [])
+    const names = new Set(now.shapes.keys())
     const beside = (shape: Shape, number: number): void => {
       if (!now.dictionaries.has(number)) createStateTable(connection, number, shape)
     }
@@ -61,13 +62,7 @@ export function repairSchema(session: Session, before: Catalogue | null): Catalo
     for (const shape of shapes) {
       const outcome = repaired.get(shape.name)
       if (outcome !== undefined)
-        repairTable(
-          session,
-          shape,
-          outcome,
-          now.dictionaries.get(outcome.number) ?? null,
-          new Set(now.shapes.keys()),
-        )
+        repairTable(session, shape, outcome, now.dictionaries.get(outcome.number) ?? null, names)
     }
     return catalogueOf(
       session,
