@@ -73,9 +73,12 @@ async function* readChunks(body: Body): AsyncGenerator<HydrateChunk> {
       }
       chars += lines.length
       if (records.length < CHUNK_ROWS && chars < CHUNK_CHARS) continue
-      if (records.length > 0) yield { kind: 'records', records }
-      records = []
       chars = 0
+      // Not a row more, unless they are large: what is over would be a transaction of its own, and a small one.
+      do {
+        yield { kind: 'records', records: records.slice(0, CHUNK_ROWS) }
+        records = records.slice(CHUNK_ROWS)
+      } while (records.length >= CHUNK_ROWS)
     }
   } catch (thrown) {
     if (!(thrown instanceof TidemarkError) || thrown.code !== 'network') throw thrown

@@ -18,8 +18,9 @@ export function isKept(value: Encoded, affinity: Affinity): boolean {
     return affinity === 'TEXT' ? false : affinity !== 'REAL' || !Number.isInteger(value)
   }
   if (typeof value !== 'object' || Array.isArray(value) || '$bytes' in value) return true
-  // A real integer becomes an INTEGER under INTEGER and NUMERIC; an integer a REAL under REAL.
-  if ('$real' in value) return affinity === 'REAL'
+  // A real integer becomes an INTEGER under INTEGER and NUMERIC; an integer a REAL under REAL. Such a column keeps
+  // whole numbers as integers on the disk, and those have no −0.
+  if ('$real' in value) return affinity === 'REAL' && value['$real'] !== '-0'
   if ('$int' in value) return affinity === 'INTEGER' || affinity === 'NUMERIC'
   return affinity === 'TEXT'
 }

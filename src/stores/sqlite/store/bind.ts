@@ -36,6 +36,13 @@ export function pushBounds(bounds: Bounds, more: Bounds): Bounds {
   return bounds
 }
 
+/** `(?, ?), (?, ?)`: the places of so many rows of so many values, one after the other. */
+export function placesOfRows(rows: number, width: number, place: (at: number) => string): string {
+  const rowFrom = (from: number): string =>
+    `(${Array.from({ length: width }, (_, at) => place(from + at)).join(', ')})`
+  return Array.from({ length: rows }, (_, row) => rowFrom(row * width)).join(', ')
+}
+
 /**
  * A statement that is compiled when it is first needed, and again for each set of places that need a cast:
  * a driver can bind text that is not well-formed only as its bytes.

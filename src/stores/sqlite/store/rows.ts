@@ -1,14 +1,16 @@
 import type { Fields } from '../../../kernel/values.ts'
-import { quoteName, type Connection } from '../driver/driver.ts'
+import { quoteName, type Connection, type SqlValue } from '../driver/driver.ts'
 import type { Shape } from '../shape/shape.ts'
 import type { TextEncoding } from '../values.ts'
-import { newBounds, pushBounds, pushValue, Template, type Bounds } from './bind.ts'
+import { newBounds, placesOfRows, pushBounds, pushValue, Template, type Bounds } from './bind.ts'
 import { decodeFields, selectList, type ReadMode } from './decode.ts'
 import { carriedColumns } from './dictionary.ts'
 import { Unfit } from './unfit.ts'
 
 /** Statements kept for sets of columns; past it they are compiled each time. */
 const MAX_COLUMN_SETS = 64
+/** Parameters of a statement that inserts many rows: with more, binding them costs what the calls cost before. */
+const BATCH_PARAMETERS = 200
 
 /** The application's own rows of one table, as the store reads and writes them. */
 export class Rows {
@@ -24,6 +26,10 @@ export class Rows {
   readonly #inserts = new Map<string, Template>()
   readonly #updates = new Map<string, Template>()
   readonly #insertAll: Template
+  /** By number of rows. */
+  readonly #insertMany = new Map<number, Template>()
+  /** Rows that `insertMany` takes at the most. */
+  readonly batchRows: number
 
   constructor(connection: Connection, shape: Shape, encoding: TextEncoding) {
     this.#connection = connection
@@ -51,6 +57,7 @@ export class Rows {
       (place) => `DELETE FROM ${this.#table} WHERE ${this.#where(place, 0)}`,
     )
     this.#insertAll = this.#insertOf(this.names)
+    this.batchRows = Math.floor(BATCH_PARAMETERS / Math.max(1, this.names.length))
   }
 
   /** Null when there is no row. */
@@ -77,6 +84,13 @@ export class Rows {
     return template.run(this.#bind(fields, names)).changes > 0
   }
 
+  /** Inserts so many whole rows, the values of each in the order of `names`. Answers how many stand. */
+  insertMany(values: SqlValue[], rows: number): number {
+    let template = this.#insertMany.get(rows)
+    if (template === undefined) this.#insertMany.set(rows, (template = this.#insertOf(this.names, rows)))
+    return template.run({ values, casts: [] }).changes
+  }
+
   /** Sets the named columns. False when there is no row, or a trigger let it fall. */
   update(key: Bounds, fields: Fields, names: readonly string[]): boolean {
     const template = cached(this.#updates, names.join('\0'), () => this.#updateOf(names))
@@ -97,13 +111,13 @@ export class Rows {
     return bounds
   }
 
-  #insertOf(names: readonly string[]): Template {
+  #insertOf(names: readonly string[], rows = 1): Template {
     const into = `INSERT${this.#or} INTO ${this.#table}`
     if (names.length === 0) return new Template(this.#connection, () => `${into} DEFAULT VALUES`)
     const list = names.map(quoteName).join(', ')
     return new Template(
       this.#connection,
-      (place) => `${into} (${list}) VALUES (${names.map((_, at) => place(at)).join(', ')})`,
+      (place) => `${into} (${list}) VALUES ${placesOfRows(rows, names.length, place)}`,
     )
   }
 

@@ -1,7 +1,7 @@
 import type { Fields } from '../../../kernel/values.ts'
 import { keyColumn, markTable } from '../capture/names.ts'
 import type { Connection, SqlRow, SqlValue } from '../driver/driver.ts'
-import { newBounds, Template, type Bounds } from './bind.ts'
+import { newBounds, placesOfRows, Template, type Bounds } from './bind.ts'
 import { stateTable } from './names.ts'
 import { StateFlag } from './state-tables.ts'
 
@@ -74,6 +74,9 @@ export class States {
   readonly #read: Template
   readonly #write: Template
   readonly #add: Template
+  /** By number of rows. */
+  readonly #addLive = new Map<number, Template>()
+  readonly #addLiveOf: (rows: number) => Template
   readonly #remove: Template
   readonly #see: Template
   readonly #readMark: Template
@@ -97,6 +100,17 @@ export class States {
     const excluded = COLUMNS.split(', ').map((name) => `${name} = excluded.${name}`)
     this.#read = new Template(connection, (place) => `SELECT ${COLUMNS} FROM ${state} WHERE ${where(place)}`)
     this.#add = new Template(connection, (place) => `${add(place)} NOTHING`)
+    const width = keys.length + 2
+    const live = (rows: number) => (place: (at: number) => string) =>
+      placesOfRows(rows, width, (at) =>
+        // Behind the version of each row: a literal need not be bound.
+        at % width === keys.length ? `${place(at)}, ${StateFlag.live}` : place(at),
+      )
+    this.#addLiveOf = (rows) =>
+      new Template(
+        connection,
+        (place) => `INSERT INTO ${state} (${list}, version, agreed, image) VALUES ${live(rows)(place)}`,
+      )
     this.#write = new Template(connection, (place) => `${add(place)} UPDATE SET ${excluded.join(', ')}`)
     this.#remove = new Template(connection, (place) => `DELETE FROM ${state} WHERE ${where(place)}`)
     this.#see = new Template(
@@ -132,6 +146,16 @@ export class States {
   /** Writes the state of a row that has none; false, without effect, when there is one. */
   add(key: Bounds, state: RowState): boolean {
     return this.#add.run(bindState(key, state)).changes > 0
+  }
+
+  /**
+   * Writes live states of so many rows that have none: of each its key's parameters, version and image, one row after
+   * the other. Throws, without effect, when one of them has a state.
+   */
+  addLive(values: SqlValue[], rows: number): void {
+    let template = this.#addLive.get(rows)
+    if (template === undefined) this.#addLive.set(rows, (template = this.#addLiveOf(rows)))
+    template.run({ values, casts: [] })
   }
 
   /** A hydrate that sweeps has met the row. */

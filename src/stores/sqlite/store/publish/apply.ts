@@ -6,6 +6,7 @@ import { differs, hasNews, readStanding } from '../standing.ts'
 import { NO_STATE, type RowState } from '../states.ts'
 import type { SyncedTable } from '../synced-table.ts'
 import { LetFall } from '../unfit.ts'
+import { addMany } from './add-many.ts'
 import { failureOf, Unmarked, type Failure } from './obstacle.ts'
 import { placeRows, type Put } from './place.ts'
 import { liveState, parkDisplaced, parkTarget, settleState } from './settle.ts'
@@ -47,7 +48,7 @@ export function applyToTable(
   // Rows with local changes first, for they stood before.
   for (const target of targets) if (!isDelete(target) && target.kind === 'keep') apply.target(target)
   for (const target of targets) if (!isDelete(target) && target.kind !== 'keep') apply.target(target)
-  for (const record of clean) if (record.record.deleted !== true) apply.clean(record)
+  for (const record of apply.many(clean)) apply.clean(record)
   for (const target of retries(session, work)) {
     if (target.bounds !== null && !poison.has(target.key)) held.push({ target, bounds: target.bounds })
   }
@@ -97,6 +98,15 @@ class TableApply {
     })
     if (failure === null) return
     this.#fail({ key, bounds, record, kind: 'record', fields: null, at: 0, fresh: true }, failure)
+  }
+
+  /** Adds what is likely to be new, many at a time; answers the live records that are left. */
+  many(clean: readonly CleanRecord[]): readonly CleanRecord[] {
+    const live = clean.filter(({ record }) => record.deleted !== true)
+    if (this.#poison.size > 0 || live.some(({ state }) => state !== undefined)) return live
+    const { added, rest } = addMany(this.#session, this.#table, live)
+    for (const { record } of added) this.#note(record, null, NO_STATE)
+    return rest
   }
 
   target(target: Target): void {

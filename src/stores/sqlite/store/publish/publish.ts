@@ -178,10 +178,13 @@ function applyNews(
     }
     for (const { table, records: fresh } of news.tables) {
       const work = workOf(table)
-      for (const { record, bounds, state } of fresh) {
-        const target = specialTarget(session, table, record, follows, bounds)
+      const isUsual = follows.movedAway.size + follows.changed.size + table.renamed.length === 0
+      for (const one of fresh) {
+        const { record, bounds } = one
+        const target =
+          isUsual && bounds !== null ? null : specialTarget(session, table, record, follows, bounds)
         if (target !== null) work.targets.push(target)
-        else if (bounds !== null) work.clean.push({ record, bounds, state })
+        else if (hasBounds(one)) work.clean.push(one)
       }
     }
     for (const row of merged) addMerged(session, row, follows, workOf)
@@ -205,6 +208,8 @@ function tablesTouched(session: Session, news: News, merged: readonly MergedRow[
   for (const table of session.tables) if (!session.parking.isEmpty(table.number)) names.add(table.name)
   return [...names]
 }
+
+const hasBounds = (one: News['tables'][number]['records'][number]): one is CleanRecord => one.bounds !== null
 
 /** A record that is not applied as it is: its row was moved, its reference followed, or no row can have its key. */
 function specialTarget(

@@ -5,9 +5,13 @@ import { LetFall, Unfit } from '../unfit.ts'
 import { RolledBack } from './obstacle.ts'
 import { wholeRow } from './target.ts'
 
-/** Throws `Unfit` where the key columns of a row, as the table stores them, make another key than its record has. */
+/** True when the key columns of a row, as the table stores them, make the key that its record has. */
+export const hasKey = (table: SyncedTable, key: string, fields: Fields): boolean =>
+  table.keyOf(fields) === key && table.keepsKey(fields)
+
+/** Throws `Unfit` where the key columns of a row make another key than its record has. */
 export function checkKey(table: SyncedTable, key: string, fields: Fields): void {
-  if (table.keyOf(fields) === key && table.keepsKey(fields)) return
+  if (hasKey(table, key, fields)) return
   throw new Unfit('key: its key columns make another key in this table')
 }
 
