@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
@@ -105,10 +105,13 @@ test('lists without a file are of all files, and each entry names its own', asyn
   expect(conflicts.map(({ file }) => file)).toEqual([two])
   expect((await machine.tidemark('conflicts', 'list')).out).toContain(two)
   expect(await machine.ask('quarantine', 'list')).toEqual({ quarantine: [] })
-  const { code, err } = await machine.tidemark('conflicts', 'show', conflicts[0]?.id ?? '')
-  expect(code).toBe(2)
-  expect(err).toContain('--file')
-  expect((await machine.tidemark('conflicts', 'show', conflicts[0]?.id ?? '', '--file', two)).code).toBe(0)
+  const [id = ''] = conflicts.map((entry) => entry.id)
+  const shown = await machine.tidemark('conflicts', 'show', id)
+  expect(shown.out).toContain(`tidemark conflicts dismiss ${id}`)
+  expect((await machine.tidemark('conflicts', 'show', id, '--file', one)).code).toBe(1)
+  expect((await machine.tidemark('conflicts', 'show', 'nope')).err).toContain('no file under sync has')
+  await machine.ask('conflicts', 'dismiss', id)
+  expect((await machine.tidemark('conflicts', 'show', id)).out).not.toContain('tidemark conflicts dismiss')
 })
 
 test('I9: a file that is gone is told, and the others are synced', async () => {
@@ -227,4 +230,80 @@ test('detach says when another program keeps the journal mode from being put bac
   expect(err).toContain('PRAGMA journal_mode')
   other.close()
   expect((await machine.tidemark('detach', two, '--yes')).err).toBe('')
+})
+
+test('what the system refuses of a path is told as such, and is no failure of the program', async () => {
+  await using machine = await openMachine()
+  const text = join(machine.folder, 'text')
+  writeFileSync(text, 'text')
+  for (const args of [
+    ['cloud', '--port', '0', '--data', text],
+    ['--home', join(text, 'home'), 'config', 'set', 'endpoint', ENDPOINT],
+  ]) {
+    const { code, err } = await machine.tidemark(...args)
+    expect(code).toBe(1)
+    expect(err).toMatch(/cannot be used: (something else is there already|a part of the path is no folder)/)
+    expect(err).not.toMatch(/The server failed|\n\s+at /)
+  }
+})
+
+test('what nobody said yes to changes nothing, and asks for --yes', async () => {
+  await using machine = await openMachine()
+  const [one] = await openPair(machine)
+  const other = makeFile(machine, 'other.db')
+  for (const args of [
+    ['attach', other],
+    ['detach', one],
+    ['sync', 'reset', one],
+  ]) {
+    const { code, out } = await machine.tidemark('--json', ...args)
+    expect(code).toBe(1)
+    expect(JSON.parse(out)).toMatchObject({ error: { code: 'not_confirmed', retry: false } })
+    expect((await machine.tidemark(...args)).err).toContain('--yes')
+  }
+  expect((await machine.tidemark('detach', other)).err).toContain('not under sync')
+})
+
+test('with --json what was not understood is one JSON value too', async () => {
+  await using machine = await openMachine()
+  for (const args of [
+    ['bogus'],
+    ['attach', '--bogus', 'x'],
+    ['attach'],
+    [],
+    ['sync'],
+    ['cloud', '--port', 'x'],
+  ]) {
+    const { code, out, err } = await machine.tidemark('--json', ...args)
+    expect(code).toBe(2)
+    expect(JSON.parse(out)).toMatchObject({ error: { code: 'bad_usage' } })
+    expect(err).toBe('')
+  }
+})
+
+test('to list the tokens of a cloud makes none', async () => {
+  await using machine = await openMachine()
+  const folder = join(machine.folder, 'misspelt')
+  const { code, out } = await machine.tidemark('cloud', 'token', 'list', '--data', folder)
+  expect(code).toBe(0)
+  expect(out).toContain(folder)
+  expect(existsSync(folder)).toBe(false)
+})
+
+test('of two clones into one path one stands whole, and the other takes nothing away', async () => {
+  await using machine = await openMachine()
+  const [, two] = await openPair(machine)
+  for (let round = 0; round < 3; round++) {
+    const file = join(machine.folder, `clone-${round}.db`)
+    const done = await Promise.all([
+      machine.tidemark('clone', 's', file),
+      machine.tidemark('clone', 's', file),
+    ])
+    expect(done.map(({ code }) => code).sort()).toEqual([0, 1])
+    expect(done.map(({ err }) => err).join('')).toContain('A file is already there')
+    const db = new Database(file)
+    expect(db.prepare('SELECT count(*) FROM notes').pluck().get()).toBe(1)
+    db.close()
+  }
+  expect(existsSync(two)).toBe(true)
 })

@@ -1,4 +1,5 @@
-import { ERRORS, TidemarkError, toTidemarkError } from '../kernel/errors.ts'
+import { ERRORS, type TidemarkError } from '../kernel/errors.ts'
+import { toCliError } from './failures.ts'
 
 /** Where a command prints: people read lines, machines one JSON value. */
 export interface Output {
@@ -70,18 +71,24 @@ export const EXIT = { done: 0, failed: 1, usage: 2, offline: 3, refused: 4, inte
 
 /** Tells an error as what, why and what to do; answers the exit code. */
 export function reportError(output: Output, thrown: unknown): number {
-  const error = toTidemarkError(thrown)
+  const error = toCliError(thrown)
   if (output.json) output.result({ error }, [])
   else {
     output.warn(`tidemark: ${describeError(error)}`)
     for (const line of describeDetails(error)) output.warn(`  ${line}`)
-    // The hint of what is not found is about addresses of the API; a command's own sentence says more.
-    if (error.code !== 'not_found') output.warn(`  ${error.hint}`)
+    if (isHelpful(error)) output.warn(`  ${error.hint}`)
     if (error.code === 'internal' && error.cause instanceof Error)
       output.warn(`  ${error.cause.stack ?? error.cause.message}`)
   }
   return exitCodeOf(error)
 }
+
+/**
+ * The hint of what is not found is about addresses of the API, where a command's own sentence says more; others send
+ * to the details, and there may be none.
+ */
+const isHelpful = ({ code, hint, details }: TidemarkError): boolean =>
+  code !== 'not_found' && !(hint.startsWith('The details') && Object.keys(details).length === 0)
 
 /** What happened, in words: SQLite's names for it are for the details. */
 export const describeError = ({ code, message }: TidemarkError): string =>

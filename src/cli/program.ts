@@ -6,6 +6,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 
 import { findFolders, type Folders } from '../machine/folders.ts'
 import { systemClock } from '../kernel/clock.ts'
+import { TidemarkError } from '../kernel/errors.ts'
 import { systemRandom } from '../kernel/random.ts'
 import { createConfig, type CliContext } from './context.ts'
 import { createOutput, EXIT, reportError, type Streams } from './output.ts'
@@ -32,7 +33,8 @@ const UP_HOME = 'tidemark-data'
 export async function runCli(argv: readonly string[], host: CliProcess): Promise<number> {
   let exit: number = EXIT.done
   const program = new Command()
-  const fallback = createOutput(host, { json: argv.includes('--json'), quiet: false })
+  const json = argv.includes('--json')
+  const fallback = createOutput(host, { json, quiet: false })
 
   const run =
     (work: (context: CliContext, home: string) => unknown, home?: string) => async (): Promise<void> => {
@@ -68,7 +70,8 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
     .showHelpAfterError('(see tidemark --help)')
     .configureOutput({
       writeOut: (text) => void host.out.write(text),
-      writeErr: (text) => void host.err.write(text),
+      // With --json it is told as the one value, below.
+      writeErr: (text) => void (json || host.err.write(text)),
     })
     .exitOverride()
   const define = (parent: Command, usage: string, about: string): Command =>
@@ -257,9 +260,16 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
     await program.parseAsync(argv, { from: 'user' })
   } catch (thrown) {
     if (!(thrown instanceof CommanderError)) return reportError(fallback, thrown)
-    return thrown.exitCode === 0 ? EXIT.done : EXIT.usage
+    if (thrown.exitCode === 0) return EXIT.done
+    return json ? reportError(fallback, usageError(thrown)) : EXIT.usage
   }
   return exit
+}
+
+/** What Commander did not understand; of a command without a subcommand it only shows the help. */
+function usageError({ code, message }: CommanderError): TidemarkError {
+  const what = code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '')
+  return new TidemarkError('bad_usage', what)
 }
 
 /** Everything of Tidemark in one folder. */

@@ -1,4 +1,4 @@
-import { existsSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, openSync, rmSync } from 'node:fs'
 
 import { TidemarkError } from '../kernel/errors.ts'
 import { uuidV7 } from '../kernel/random.ts'
@@ -172,6 +172,7 @@ export async function cloneSpace(
   const { tables } = await askPatiently(options, (signal) => provider.readSchema(space, signal))
   if (tables.length === 0)
     throw new TidemarkError('space_not_found', 'The space has no tables yet', { details: { space } })
+  claimPath(file)
   try {
     const notes = makeTables(file, tables)
     await attachFile({ ...options, merge: true })
@@ -179,6 +180,20 @@ export async function cloneSpace(
   } catch (error) {
     for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true })
     throw error
+  }
+}
+
+/**
+ * Makes the file, empty, unless another program did since it was looked for: what is taken away after a failure is
+ * never somebody else's.
+ */
+function claimPath(file: string): void {
+  try {
+    closeSync(openSync(file, 'wx'))
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException
+    if (code !== 'EEXIST') throw thrown
+    throw new TidemarkError('file_exists', undefined, { details: { file }, cause: thrown })
   }
 }
 

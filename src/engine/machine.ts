@@ -296,6 +296,7 @@ const BLOCKING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'sync_disabled',
   'not_a_database',
   'file_not_found',
+  'no_access',
   'not_attached',
 ])
 

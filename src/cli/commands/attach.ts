@@ -50,7 +50,7 @@ export async function attach(context: CliContext, file: string, options: AttachO
     throw new TidemarkError('nothing_to_sync', undefined, { details: reasons })
   }
   if (options.yes !== true && !(await context.confirm('Attach?'))) {
-    throw new TidemarkError('aborted', 'Nothing was changed; say --yes to attach without asking')
+    throw new TidemarkError('not_confirmed')
   }
   await attachFile({
     ...context,
@@ -93,7 +93,7 @@ async function resume(
   output.say(`${file} is under sync with ${space} already: a copy, or a file that was restored or moved.`)
   output.say('It goes on as it is; a copy gets an identity of its own.')
   if (options.yes !== true && !(await context.confirm('Go on with it?')))
-    throw new TidemarkError('aborted', 'Nothing was changed; say --yes to go on without asking')
+    throw new TidemarkError('not_confirmed')
   await resumeFile({ ...context, file, profile: context.config.profile })
   const synced = options.sync === false ? null : await firstSync(context, file, connection, 'Joining')
   output.result({ file, space, plan: null, synced }, [
@@ -179,9 +179,10 @@ export async function detach(
   file: string,
   options: { readonly yes?: boolean },
 ): Promise<void> {
+  if (findAttachment(context.folders, file) === undefined && (await readSpace(file)) === null)
+    throw new TidemarkError('not_attached', undefined, { details: { file } })
   const question = `Take ${file} off sync? Its rows stay; unsent changes stay here only.`
-  if (options.yes !== true && !(await context.confirm(question)))
-    throw new TidemarkError('aborted', 'Nothing was changed; say --yes to detach without asking')
+  if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
   const { journalRestored } = await detachFile({ ...context, file })
   context.output.result({ detached: file, journalRestored }, [
     `${file} is detached; nothing of Tidemark is left in it.`,

@@ -1,6 +1,8 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { startCloud, type Cloud } from '../../cloud/index.ts'
+import { CLOUD_FILE } from '../../cloud/server/storage.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES, type Scope } from '../../protocol/routes.ts'
 import { openDirectory } from './directory.ts'
@@ -100,7 +102,11 @@ export async function createToken(context: CliContext, options: TokenOptions): P
 
 /** tidemark cloud token list */
 export async function listTokens(context: CliContext, options: { readonly data?: string }): Promise<void> {
-  await using directory = await openDirectory(cloudFolder(context, options.data), context)
+  const folder = cloudFolder(context, options.data)
+  // To look makes nothing: a folder that was misspelt is told, not made.
+  if (!existsSync(join(folder, CLOUD_FILE)))
+    return context.output.result({ tokens: [] }, [`There is no cloud in ${folder} yet, and no token.`])
+  await using directory = await openDirectory(folder, context)
   const tokens = await directory.listTokens()
   const lines = tokens.map((token) => {
     const state =

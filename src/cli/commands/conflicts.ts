@@ -3,9 +3,10 @@ import type { InboxEntry } from '../../engine/inbox.ts'
 import { encodingFault, type Fields } from '../../kernel/values.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { openStoreOf } from '../../daemon/replica.ts'
+import type { SqliteStore } from '../../stores/sqlite/store/store.ts'
 import type { CliContext } from '../context.ts'
 import { formatAgo } from '../progress.ts'
-import { requireAttachments, requireFile } from './files.ts'
+import { findHolder, requireAttachments } from './files.ts'
 
 /** tidemark conflicts list [FILE] [--all] */
 export async function listConflicts(
@@ -33,7 +34,7 @@ export async function listConflicts(
 
 /** tidemark conflicts show ID: both values. */
 export async function showConflict(context: CliContext, id: string, file?: string): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  await using store = await openInboxOf(context, id, file)
   const entry = await store.readInbox(id)
   if (entry === null)
     throw new TidemarkError('not_found', 'there is no such conflict; see tidemark conflicts list')
@@ -49,9 +50,7 @@ export async function showConflict(context: CliContext, id: string, file?: strin
       (column) =>
         `  ${column}: here ${cell(entry.local, column)}  cloud ${cell(entry.remote?.fields, column)}`,
     ),
-    ...(entry.chosen === 'waits'
-      ? [`Decide: tidemark conflicts resolve ${entry.id} local|remote`]
-      : [`Put back what lost: tidemark conflicts undo ${entry.id}`]),
+    ...describeChoices(entry),
   ])
 }
 
@@ -62,7 +61,7 @@ export async function resolveConflictEntry(
   choice: string,
   file?: string,
 ): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  await using store = await openInboxOf(context, id, file)
   await resolveEntry(
     store,
     id,
@@ -73,16 +72,31 @@ export async function resolveConflictEntry(
 
 /** tidemark conflicts undo ID */
 export async function undoConflict(context: CliContext, id: string, file?: string): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  await using store = await openInboxOf(context, id, file)
   await undoEntry(store, id)
   context.output.result({ undone: id }, ['Put back; it is sent with the next sync.'])
 }
 
 /** tidemark conflicts dismiss ID */
 export async function dismissConflict(context: CliContext, id: string, file?: string): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  await using store = await openInboxOf(context, id, file)
   await dismissEntry(store, id)
   context.output.result({ dismissed: id }, ['Dismissed; nothing was changed.'])
+}
+
+async function openInboxOf(context: CliContext, id: string, file: string | undefined): Promise<SqliteStore> {
+  const holder = await findHolder(context, file, async (store) => (await store.readInbox(id)) !== null)
+  return await openStoreOf(context.folders, holder)
+}
+
+/** What can be done with an entry. */
+function describeChoices({ id, chosen, status }: InboxEntry): readonly string[] {
+  if (chosen === 'waits') return [`Decide: tidemark conflicts resolve ${id} local|remote`]
+  return [
+    // Where both rows stand nothing lost.
+    ...(chosen === 'both' ? [] : [`Put back what lost: tidemark conflicts undo ${id}`]),
+    ...(status === 'open' ? [`Leave it so: tidemark conflicts dismiss ${id}`] : []),
+  ]
 }
 
 function parseRow(text: string): Fields {

@@ -6,8 +6,9 @@ import Database from 'better-sqlite3'
 import { listAttachments, type Attachment } from '../../daemon/attachments.ts'
 import { decideSync } from '../../daemon/config.ts'
 import { createProvider, openStoreOf } from '../../daemon/replica.ts'
-import { toTidemarkError } from '../../kernel/errors.ts'
+import { ERRORS } from '../../kernel/errors.ts'
 import { requireConnection, type CliContext } from '../context.ts'
+import { toCliError } from '../failures.ts'
 import { countOf, formatCount } from '../progress.ts'
 
 /** One thing that was looked at. */
@@ -76,10 +77,12 @@ async function checkConnection(context: CliContext): Promise<readonly Finding[]>
     await provider.readSchema('doctor', context.signal)
     return [{ level: 'ok', about: 'cloud', what: `${connection.endpoint} answers and takes the token` }]
   } catch (thrown) {
-    const error = toTidemarkError(thrown)
+    const error = toCliError(thrown)
     if (error.code === 'space_not_found')
       return [{ level: 'ok', about: 'cloud', what: `${connection.endpoint} answers and takes the token` }]
-    return [{ level: 'problem', about: 'cloud', what: error.message, fix: error.hint }]
+    // A hint about the routes of the API is for who writes requests.
+    const fix = error.code === 'not_found' ? ERRORS.bad_answer.hint : error.hint
+    return [{ level: 'problem', about: 'cloud', what: error.message, fix }]
   }
 }
 
@@ -123,7 +126,7 @@ async function checkFile(context: CliContext, { file }: Attachment): Promise<rea
     for (const [count, what, fix] of open)
       if (count > 0) findings.push({ level: 'note', about: file, what: `${formatCount(count)} ${what}`, fix })
   } catch (thrown) {
-    const error = toTidemarkError(thrown)
+    const error = toCliError(thrown)
     findings.push({ level: 'problem', about: file, what: error.message, fix: error.hint })
   }
   return findings

@@ -1,6 +1,8 @@
 import { TidemarkError } from '../../kernel/errors.ts'
 import { findAttachment, listAttachments, type Attachment } from '../../daemon/attachments.ts'
 import type { CliContext } from '../context.ts'
+import { openStoreOf } from '../../daemon/replica.ts'
+import type { SqliteStore } from '../../stores/sqlite/store/store.ts'
 import { describeError } from '../output.ts'
 
 /** The attachments a command is about: the named file, or all of the profile. */
@@ -28,11 +30,31 @@ export function describeFailure(file: string, error: TidemarkError): string {
   return `${describeError(error)}. ${hint}`
 }
 
-/** The attached file a command means: the one named, or the only one there is. */
-export function requireFile(context: CliContext, file: string | undefined): string {
-  const [only, ...others] = requireAttachments(context, file)
-  if (only === undefined) throw new TidemarkError('not_attached')
-  if (others.length === 0) return only.file
-  const names = [only, ...others].map((one) => one.file).join(', ')
-  throw new TidemarkError('bad_usage', `several files are under sync; name one with --file: ${names}`)
+/**
+ * The attached file that a command about an entry means: the one named, the only one there is, or the one that holds
+ * the entry. Throws `bad_usage` where a file and its copy hold it both, and `not_found`.
+ */
+export async function findHolder(
+  context: CliContext,
+  file: string | undefined,
+  holds: (store: SqliteStore) => Promise<boolean>,
+): Promise<string> {
+  const chosen = requireAttachments(context, file)
+  const [only] = chosen
+  if (only !== undefined && chosen.length === 1) return only.file
+  const holders: string[] = []
+  let unreadable: unknown
+  for (const { file: name } of chosen) {
+    try {
+      await using store = await openStoreOf(context.folders, name)
+      if (await holds(store)) holders.push(name)
+    } catch (thrown) {
+      unreadable ??= thrown
+    }
+  }
+  const [holder, ...copies] = holders
+  if (holder === undefined)
+    throw unreadable ?? new TidemarkError('not_found', 'no file under sync has an entry of this id')
+  if (copies.length === 0) return holder
+  throw new TidemarkError('bad_usage', `several files hold it; name one with --file: ${holders.join(', ')}`)
 }

@@ -1,8 +1,10 @@
 import { TidemarkError } from '../../kernel/errors.ts'
+import type { QuarantineEntry } from '../../engine/inbox.ts'
+import type { SqliteStore } from '../../stores/sqlite/store/store.ts'
 import { createProvider, openStoreOf } from '../../daemon/replica.ts'
 import { requireConnection, type CliContext } from '../context.ts'
 import { formatAgo } from '../progress.ts'
-import { requireAttachments, requireFile } from './files.ts'
+import { findHolder, requireAttachments } from './files.ts'
 
 /** tidemark quarantine list [FILE] */
 export async function listQuarantine(context: CliContext, file?: string): Promise<void> {
@@ -25,8 +27,8 @@ export async function listQuarantine(context: CliContext, file?: string): Promis
 
 /** tidemark quarantine show ID */
 export async function showQuarantine(context: CliContext, id: string, file?: string): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, file))
-  const entry = (await store.listQuarantine(100_000)).find((one) => one.id === id)
+  await using store = await openQuarantineOf(context, id, file)
+  const entry = await readEntry(store, id)
   if (entry === undefined) throw noEntry()
   context.output.result(entry, [
     `${entry.op} of ${entry.table} ${entry.key}`,
@@ -37,7 +39,7 @@ export async function showQuarantine(context: CliContext, id: string, file?: str
 
 /** tidemark quarantine retry ID */
 export async function retryQuarantine(context: CliContext, id: string, file?: string): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, file))
+  await using store = await openQuarantineOf(context, id, file)
   if (!(await store.retryQuarantine(id))) throw noEntry()
   context.output.result({ retried: id }, ['It is sent again with the next sync.'])
 }
@@ -48,12 +50,11 @@ export async function dropQuarantine(
   id: string,
   options: { readonly yes?: boolean; readonly file?: string },
 ): Promise<void> {
-  await using store = await openStoreOf(context.folders, requireFile(context, options.file))
-  const entry = (await store.listQuarantine(100_000)).find((one) => one.id === id)
+  await using store = await openQuarantineOf(context, id, options.file)
+  const entry = await readEntry(store, id)
   if (entry === undefined) throw noEntry()
   const question = `Give up the local change of ${entry.table} ${entry.key}? The row becomes the cloud's.`
-  if (options.yes !== true && !(await context.confirm(question)))
-    throw new TidemarkError('aborted', 'Nothing was changed; say --yes to drop without asking')
+  if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
   const provider = await createProvider(context, requireConnection(context.config))
   const { space } = await store.state()
   const { records } = await provider.read(
@@ -62,6 +63,18 @@ export async function dropQuarantine(
   )
   if (!(await store.dropQuarantine(id, records[0] ?? null))) throw noEntry()
   context.output.result({ dropped: id }, ['Given up; the row is as the cloud has it.'])
+}
+
+const readEntry = async (store: SqliteStore, id: string): Promise<QuarantineEntry | undefined> =>
+  (await store.listQuarantine(100_000)).find((one) => one.id === id)
+
+async function openQuarantineOf(
+  context: CliContext,
+  id: string,
+  file: string | undefined,
+): Promise<SqliteStore> {
+  const holder = await findHolder(context, file, async (store) => (await readEntry(store, id)) !== undefined)
+  return await openStoreOf(context.folders, holder)
 }
 
 const noEntry = (): TidemarkError =>

@@ -4,8 +4,9 @@ import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import type { EngineEvent } from '../../engine/engine.ts'
 import { describeReset } from '../../engine/status.ts'
 import { sleep } from '../../kernel/clock.ts'
-import { toTidemarkError, type TidemarkError } from '../../kernel/errors.ts'
+import type { TidemarkError } from '../../kernel/errors.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
+import { toCliError } from '../failures.ts'
 import { describeError } from '../output.ts'
 import { formatCount } from '../progress.ts'
 import { untilStopped } from '../stopping.ts'
@@ -24,7 +25,7 @@ export async function run(context: CliContext, files: readonly string[]): Promis
   const opened: (readonly [Attachment, RunningReplica | TidemarkError])[] = []
   for (const attachment of chosen) {
     // A file that is gone, locked or broken keeps the others from nothing (I9).
-    opened.push([attachment, await openRunning(context, attachment).catch(toTidemarkError)])
+    opened.push([attachment, await openRunning(context, attachment).catch(toCliError)])
   }
   const failures = opened.flatMap(([, one]) => (one instanceof Error ? [one] : []))
   if (opened.length > 1)
@@ -63,7 +64,7 @@ async function keepInStep(
     }
     if (signal.aborted) return
     output.warn(`${attachment.file}: another file has taken its place, or none; it is opened anew`)
-    next = await openRunning(context, attachment).catch(toTidemarkError)
+    next = await openRunning(context, attachment).catch(toCliError)
     if (next instanceof Error) output.warn(`${attachment.file}: ${describeFailure(attachment.file, next)}`)
   }
 }
@@ -84,7 +85,7 @@ async function reopen(
     try {
       return await openRunning(context, attachment)
     } catch (thrown) {
-      const error = toTidemarkError(thrown)
+      const error = toCliError(thrown)
       if (error.code !== told)
         context.output.warn(`${attachment.file}: ${describeFailure(attachment.file, error)}`)
       told = error.code

@@ -1,4 +1,4 @@
-import { TidemarkError, toTidemarkError } from '../../kernel/errors.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
 import { describeReset, type EngineStatus, type Reset } from '../../engine/status.ts'
 import type { SyncResult } from '../../engine/waiters.ts'
 import type { StoreCounts } from '../../engine/store.ts'
@@ -10,6 +10,7 @@ import { openReplica, openStoreOf } from '../../daemon/replica.ts'
 import { runFolder } from '../../machine/folders.ts'
 import { runReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
+import { toCliError } from '../failures.ts'
 import { EXIT, exitCodeOf } from '../output.ts'
 import { countOf, formatAgo, formatCount } from '../progress.ts'
 import { chooseAttachments, describeFailure, requireAttachments } from './files.ts'
@@ -103,7 +104,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       counts: await store.counts(),
     }
   } catch (thrown) {
-    const reason = describeFailure(file, toTidemarkError(thrown))
+    const reason = describeFailure(file, toCliError(thrown))
     return {
       file,
       space,
@@ -189,7 +190,7 @@ export async function syncNow(context: CliContext, file?: string): Promise<numbe
         `${name}: ${formatCount(pushed)} sent, ${formatCount(pulled)} received, ${countOf(conflicts, 'conflict')}`,
       )
     } catch (thrown) {
-      const error = toTidemarkError(thrown)
+      const error = toCliError(thrown)
       if (chosen.length === 1 || context.signal.aborted) throw error
       files.push({ file: name, error })
       if (!context.output.json) context.output.warn(`${name}: ${describeFailure(name, error)}`)
@@ -259,8 +260,7 @@ export async function resetSync(
   const chosen = requireAttachments(context, file)
   if (options.rejoin === true || options.overwrite === true) return rejoin(context, chosen, options)
   const question = `Read the whole space again with the next sync of ${chosen.length} file(s)? Local changes are kept.`
-  if (options.yes !== true && !(await context.confirm(question)))
-    throw new TidemarkError('aborted', 'Nothing was reset; say --yes to do it without asking')
+  if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
   for (const { file: name } of chosen) {
     await using store = await openStoreOf(context.folders, name, { lock: true })
     const state = await store.state()
@@ -287,7 +287,7 @@ async function rejoin(
     throw new TidemarkError('bad_usage', 'Name one file, and one of --rejoin and --overwrite')
   const overwrite = options.overwrite === true
   if (options.yes !== true && !(await context.confirm(overwrite ? OVERWRITE : REJOIN)))
-    throw new TidemarkError('aborted', 'Nothing was reset; say --yes to do it without asking')
+    throw new TidemarkError('not_confirmed')
   await rejoinFile({ ...context, file: only.file, overwrite })
   context.output.result({ reset: [only.file], overwrite }, [
     overwrite

@@ -56,8 +56,7 @@ export async function up(context: CliContext, home: string, options: UpOptions):
     const plan = planAttach(first, {})
     for (const line of describePlan(plan, space, connection)) output.say(line)
     const asks = options.file !== undefined && options.yes !== true
-    if (asks && !(await context.confirm(`Put ${first} under sync?`)))
-      throw new TidemarkError('aborted', 'Nothing was changed; say --yes to go on without asking')
+    if (asks && !(await context.confirm(`Put ${first} under sync?`))) throw new TidemarkError('not_confirmed')
     await attachFile({ ...shared, file: first, space, merge: false })
   }
   const laptop = stack.use(

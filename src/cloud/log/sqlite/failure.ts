@@ -9,7 +9,8 @@ const CODES: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['SQLITE_LOCKED', 'unavailable'],
   ['SQLITE_NOTADB', 'not_a_database'],
   ['SQLITE_CORRUPT', 'not_a_database'],
-  ['SQLITE_CANTOPEN', 'file_not_found'],
+  ['SQLITE_CANTOPEN', 'no_access'],
+  ['SQLITE_READONLY', 'no_access'],
 ]
 
 /**

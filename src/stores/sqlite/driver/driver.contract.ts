@@ -135,6 +135,7 @@ export function driverContract(driver: Driver): void {
       two.close()
       const reader = driver.open(file, { readonly: true })
       expect(failureOf(() => reader.exec('DELETE FROM t')).sqlite).toMatch(/^SQLITE_READONLY/)
+      expect(failureOf(() => reader.exec('DELETE FROM t')).code).toBe('no_access')
       reader.close()
       reader.close()
     })

@@ -57,7 +57,11 @@ const CODES: readonly (readonly [prefix: string, code: ErrorCode])[] = [
   ['SQLITE_IOERR', 'disk_full'],
   ['SQLITE_NOTADB', 'not_a_database'],
   ['SQLITE_CORRUPT', 'not_a_database'],
-  ['SQLITE_CANTOPEN', 'file_not_found'],
+  // A file that is gone is told before it is opened.
+  ['SQLITE_CANTOPEN', 'no_access'],
+  ['SQLITE_READONLY', 'no_access'],
+  ['SQLITE_PERM', 'no_access'],
+  ['SQLITE_AUTH', 'no_access'],
   ['SQLITE_CONSTRAINT', 'unprocessable'],
 ]
 
