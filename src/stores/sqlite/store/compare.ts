@@ -1,6 +1,7 @@
 import { sleep } from '../../../kernel/clock.ts'
+import { uuidV7 } from '../../../kernel/random.ts'
 import type { Bounds } from './bind.ts'
-import { goneRowsSql, markSql, rowsAfter, statesAfter, type JoinedRow } from './joined-rows.ts'
+import { goneAfter, rowsAfter, type JoinedRow } from './joined-rows.ts'
 import type { Session } from './session.ts'
 import { equalsImage } from './standing.ts'
 import type { SyncedTable } from './synced-table.ts'
@@ -8,6 +9,14 @@ import type { SyncedTable } from './synced-table.ts'
 /** Rows read, and marked, at a time: other work gets its turn in between. Large rows come to the time first. */
 const SLICE_ROWS = 1_000
 const SLICE_MS = 20
+/** States looked through at a time for rows that are gone: SQLite takes some milliseconds for so many. */
+const GONE_SLICE_ROWS = 10_000
+
+/** Writes may have been missed in this table: it is compared before anything counts on every edit being marked. */
+export function suspect(session: Session, table: string, what: { readonly goneOnly?: true } = {}): void {
+  const id = uuidV7(session.clock.now(), session.random)
+  session.meta.set('suspect', [...session.meta.get('suspect'), { table, id, ...what }])
+}
 
 /** Where the next slice begins: after a key, as long as the table's key is the same. */
 interface Place {
@@ -55,7 +64,8 @@ export class Comparison {
       const [first] = suspects
       if (first === undefined) return
       const { table: name } = first
-      await this.#inSlices((place) => readSuspects(session, name, place))
+      const goneOnly = suspects.every(({ table, goneOnly: only }) => table !== name || only === true)
+      if (!goneOnly) await this.#inSlices((place) => readSuspects(session, name, place))
       await this.#inSlices((place) => readGone(session, name, place))
       // What was added since is another suspicion: writes may have been missed in rows that were compared before.
       const ids = new Set(suspects.filter(({ table }) => table === name).map(({ id }) => id))
@@ -102,7 +112,7 @@ function readSuspects(session: Session, name: string, place: Place | null): Slic
   const after = table === undefined ? 'elsewhere' : startOf(table, place)
   // Under another key every row is marked as news, and there is nothing to compare with.
   if (table === undefined || after === 'elsewhere') return null
-  return collect(session, table, rowsAfter(table, after, SLICE_ROWS), (row) => isSuspect(table, row))
+  return collect(session, table, rowsAfter(table, after, SLICE_ROWS))
 }
 
 /** Agreed rows that the table has no more: they were deleted unseen. */
@@ -110,7 +120,9 @@ function readGone(session: Session, name: string, place: Place | null): Slice | 
   const table = session.table(name)
   const after = table === undefined ? 'elsewhere' : startOf(table, place)
   if (table === undefined || after === 'elsewhere') return null
-  return collect(session, table, statesAfter(table, after, SLICE_ROWS), ({ isGone }) => isGone)
+  const { keys, to } = goneAfter(table, after, GONE_SLICE_ROWS, SLICE_ROWS)
+  const next = to === null ? null : { after: to, signature: table.dictionary.key }
+  return { table: name, keys, next }
 }
 
 function startOf(table: SyncedTable, place: Place | null): Bounds | null | 'elsewhere' {
@@ -119,27 +131,17 @@ function startOf(table: SyncedTable, place: Place | null): Bounds | null | 'else
   return table.bindKey(place.after) ?? 'elsewhere'
 }
 
-/** The rows of one slice; `rows` is read no further than that. */
-function collect<T extends { readonly key: string }>(
-  { clock }: Session,
-  table: SyncedTable,
-  rows: Iterable<T>,
-  choose: (row: T) => boolean,
-): Slice {
+/** The rows of one slice that differ; `rows` is read no further than that. */
+function collect({ clock }: Session, table: SyncedTable, rows: Iterable<JoinedRow>): Slice {
   const keys: string[] = []
   const begun = clock.now()
   let count = 0
   for (const row of rows) {
-    if (choose(row)) keys.push(row.key)
+    if (isSuspect(table, row)) keys.push(row.key)
     if (++count < SLICE_ROWS && clock.now() - begun < SLICE_MS) continue
     return { table: table.name, keys, next: { after: row.key, signature: table.dictionary.key } }
   }
   return { table: table.name, keys, next: null }
-}
-
-/** Marks agreed rows that the table has no more: they were deleted unseen. */
-export function markGoneRows(session: Session, table: SyncedTable): void {
-  session.connection.prepare(markSql(table, goneRowsSql(table))).run(BigInt(session.time))
 }
 
 function isSuspect(table: SyncedTable, { fields, state }: JoinedRow): boolean {

@@ -4,7 +4,7 @@ import type { DirtyLimit, DirtyRows, LocalRow, RowKey } from '../../../engine/st
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import { takeSweeps } from '../capture/capture.ts'
 import { TABLES_TABLE } from '../capture/names.ts'
-import { markGoneRows } from './compare.ts'
+import { suspect } from './compare.ts'
 import { withhold } from './holding.ts'
 import { markedRows } from './joined-rows.ts'
 import type { Session } from './session.ts'
@@ -33,22 +33,18 @@ interface Met {
 const SETTLE_CHUNK_ROWS = 1_000
 
 export function readDirty(session: Session, limit: DirtyLimit): DirtyRows {
-  markDisplaced(session)
   const { rows, more, met } = session.read(() => collectDirty(session, limit))
   return { rows, more, refused: settleMet(session, met) }
 }
 
-/** Where rows may have been displaced without a mark, those that are gone are marked before anyone looks. */
-export function markDisplaced(session: Session): void {
+/** Where rows may have been displaced without a mark, those that are gone have to be found before anyone looks. */
+export function suspectDisplaced(session: Session): void {
   const isAsked = session.read(
     () => session.connection.value(`SELECT 1 FROM ${TABLES_TABLE} WHERE "sweep" = 1 LIMIT 1`) !== null,
   )
   if (!isAsked) return
   session.write(() => {
-    for (const name of takeSweeps(session.connection)) {
-      const table = session.table(name)
-      if (table !== undefined) markGoneRows(session, table)
-    }
+    for (const name of takeSweeps(session.connection)) suspect(session, name, { goneOnly: true })
   })
 }
 
@@ -176,7 +172,6 @@ function dropIdleMark(session: Session, { table, key }: Standing): void {
 }
 
 export function readTouched(session: Session, rows: readonly RowKey[]): readonly LocalRow[] {
-  markDisplaced(session)
   const { touched, met } = session.read(() => collectTouched(session, rows))
   settleMet(session, met)
   return touched

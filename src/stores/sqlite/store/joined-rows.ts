@@ -1,7 +1,7 @@
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import { keyColumn, markTable } from '../capture/names.ts'
 import { quoteName, type SqlRow } from '../driver/driver.ts'
-import { newBounds, type Bounds } from './bind.ts'
+import { newBounds, pushBounds, type Bounds, type Template } from './bind.ts'
 import { decodeFields, decodeValue, placesOf, selectList, type ReadMode } from './decode.ts'
 import { stateTable } from './names.ts'
 import { decodeState, STATE_PLACES, stateColumns, type RowState } from './states.ts'
@@ -60,37 +60,52 @@ export function rowsAfter(table: SyncedTable, after: Bounds | null, limit: numbe
   )
 }
 
-const behind = (terms: readonly string[], place: (at: number) => string): string =>
+const compared = (terms: readonly string[], how: '>' | '<=', place: (at: number) => string): string =>
   terms.length === 1
-    ? `${terms[0]} > ${place(0)}`
-    : `(${terms.join(', ')}) > (${terms.map((_, at) => place(at)).join(', ')})`
+    ? `${terms[0]} ${how} ${place(0)}`
+    : `(${terms.join(', ')}) ${how} (${terms.map((_, at) => place(at)).join(', ')})`
 
-/** The next agreed rows in the order of their keys, and whether the table has them no more. */
-export function* statesAfter(
-  table: SyncedTable,
-  after: Bounds | null,
-  limit: number,
-): Generator<{ readonly key: string; readonly isGone: boolean }> {
-  const names = table.keyNames.map((_, at) => keyColumn(at))
-  const terms = names.map((name) => `s.${name}`)
-  const query = table.query(
-    after === null ? 'states' : 'states after',
-    (place) => `SELECT NOT EXISTS (SELECT 1 FROM main.${quoteName(table.name)} t
-        WHERE ${joinOn(table.keyTerms('t'), 's')}), ${selectList('s.', names, 'exact')}
-      FROM ${stateTable(table.number)} s WHERE s.image IS NOT NULL${after === null ? '' : ` AND ${behind(terms, place)}`}
-      ORDER BY ${terms.join(', ')} LIMIT ${limit}`,
-  )
-  for (const row of query.iterate(after ?? newBounds())) {
-    const values = names.map((_, at) => decodeValue(row, 1 + at * placesOf('exact'), 'exact', table.encoding))
-    yield { key: table.keyOfValues(values as readonly Encoded[]), isGone: row[0] === 1n }
-  }
+const behind = (terms: readonly string[], place: (at: number) => string): string =>
+  compared(terms, '>', place)
+
+/** Keys found among the next states, and the one up to which they were looked through; null: to the end. */
+export interface GoneRows {
+  readonly keys: readonly string[]
+  readonly to: string | null
 }
 
-/** SQL of an INSERT source: keys, and a place for a time, of agreed rows that the table has no more. */
-export function goneRowsSql(table: SyncedTable): string {
-  const keys = table.shape.key.map((_, at) => `s.${keyColumn(at)}`)
-  return `SELECT ${keys.join(', ')}, ? FROM ${stateTable(table.number)} s WHERE s.image IS NOT NULL AND NOT EXISTS
-    (SELECT 1 FROM main.${quoteName(table.name)} t WHERE ${joinOn(table.keyTerms('t'), 's')})`
+/**
+ * Agreed rows that the table has no more, among the next `limit` states in the order of their keys, and `most` of them
+ * at the most. SQLite looks by itself: rows that are there cost a hundredth of what it takes to bring their keys here.
+ */
+export function goneAfter(table: SyncedTable, after: Bounds | null, limit: number, most: number): GoneRows {
+  const names = table.keyNames.map((_, at) => keyColumn(at))
+  const terms = names.map((name) => `s.${name}`)
+  const keys = selectList('s.', names, 'exact')
+  const from = `FROM ${stateTable(table.number)} s`
+  const order = `ORDER BY ${terms.join(', ')}`
+  const start = (place: (at: number) => string) => (after === null ? 'TRUE' : behind(terms, place))
+  const read = (query: Template, bounds: Bounds): readonly string[] =>
+    [...query.iterate(bounds)].map((row) => {
+      const values = names.map((_, at) => decodeValue(row, at * placesOf('exact'), 'exact', table.encoding))
+      return table.keyOfValues(values as readonly Encoded[])
+    })
+  const last = table.query(
+    after === null ? 'end of states' : 'end of states after',
+    (place) => `SELECT ${keys} ${from} WHERE ${start(place)} ${order} LIMIT 1 OFFSET ${limit - 1}`,
+  )
+  const [end = null] = read(last, after ?? newBounds())
+  const to = end === null ? null : table.bindKey(end)
+  const gone = table.query(
+    `gone${after === null ? '' : ' after'}${to === null ? '' : ' up to'}`,
+    (place) => `SELECT ${keys} ${from} WHERE s.image IS NOT NULL AND ${start(place)}
+      ${to === null ? '' : `AND ${compared(terms, '<=', (at) => place(at + (after === null ? 0 : terms.length)))}`}
+      AND NOT EXISTS (SELECT 1 FROM main.${quoteName(table.name)} t WHERE ${joinOn(table.keyTerms('t'), 's')})
+      ${order} LIMIT ${most}`,
+  )
+  const bounds = after === null ? newBounds() : pushBounds(newBounds(), after)
+  const found = read(gone, to === null ? bounds : pushBounds(bounds, to))
+  return { keys: found, to: found.length < most ? end : (found.at(-1) ?? null) }
 }
 
 /** SQL of an INSERT source: keys, and a place for a time, of the rows that fulfil a condition on `t`. */

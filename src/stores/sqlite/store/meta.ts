@@ -29,7 +29,12 @@ export interface MetaValues {
   /** Tables whose rows win over the cloud's after a restore. */
   readonly overwriting: readonly string[] | null
   /** Tables whose rows must be compared with their images: writes may have been missed. Each time is another `id`. */
-  readonly suspect: readonly { readonly table: string; readonly id: string }[]
+  readonly suspect: readonly {
+    readonly table: string
+    readonly id: string
+    /** Only rows that are gone may have been missed: another took their place. */
+    readonly goneOnly?: true
+  }[]
 }
 
 const FRESH: Omit<MetaValues, 'identity'> = {

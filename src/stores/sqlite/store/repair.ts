@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 
 import type { StoreSchema } from '../../../engine/store.ts'
-import { uuidV7 } from '../../../kernel/random.ts'
 import {
   dropCapture,
   installCapture,
@@ -24,6 +23,7 @@ import {
   type Dictionary,
   type DictionaryColumn,
 } from './dictionary.ts'
+import { suspect } from './compare.ts'
 import { markSql, rowKeysSql } from './joined-rows.ts'
 import { isRenamed } from './renamed.ts'
 import { restoreColumns } from './restore-columns.ts'
@@ -211,11 +211,6 @@ function markFilled(session: Session, table: SyncedTable, column: DictionaryColu
   const name = `t.${quoteName(column.name)} COLLATE BINARY`
   const source = (place: (at: number) => string) => rowKeysSql(table, `${name} IS NOT ${place(1)}`)
   new Template(session.connection, (place) => markSql(table, source(place))).run(bounds)
-}
-
-function suspect(session: Session, table: string): void {
-  const id = uuidV7(session.clock.now(), session.random)
-  session.meta.set('suspect', [...session.meta.get('suspect'), { table, id }])
 }
 
 function catalogueOf(

@@ -3,7 +3,7 @@ import type { Store } from '../../../engine/store.ts'
 import type { WireRecord } from '../../../protocol/records.ts'
 import { readCounts, listParked } from './counts.ts'
 import { Comparison } from './compare.ts'
-import { readDirty, readTouched } from './dirty.ts'
+import { readDirty, readTouched, suspectDisplaced } from './dirty.ts'
 import { finishHydrate, startHydrate } from './hydrate.ts'
 import { dropQuarantined, retryQuarantined, settleEntry } from './inbox.ts'
 import { publish } from './publish/publish.ts'
@@ -51,6 +51,11 @@ export function createStore(options: StoreOptions): SqliteStore {
     }
     throw new TidemarkError('database_locked', 'the schema of the file keeps changing')
   }
+  /** The same for what looks at rows that may have been displaced without a mark. */
+  async function performWhole<T>(work: () => T): Promise<T> {
+    await perform(() => suspectDisplaced(session))
+    return performMarked(work)
+  }
   const { meta, mutations } = session
 
   return {
@@ -69,8 +74,8 @@ export function createStore(options: StoreOptions): SqliteStore {
         })),
       ),
     schema: () => perform(() => session.read(() => session.catalogue.schema)),
-    readDirty: (limit) => performMarked(() => readDirty(session, limit)),
-    readTouched: (rows) => performMarked(() => readTouched(session, rows)),
+    readDirty: (limit) => performWhole(() => readDirty(session, limit)),
+    readTouched: (rows) => performWhole(() => readTouched(session, rows)),
 
     saveMutation: (mutation) =>
       perform(() => {
