@@ -121,7 +121,9 @@ function parkTarget(
     return
   }
   const stands = table.rows.has(key)
-  const agreed = state.agreed === 'deleted' || (stands && state.agreed === 'live') ? state : UNKNOWN
+  // An offered delete says what it was offered from, not what this history has: the record may be older than that.
+  const knows = state.agreed === 'deleted' ? state.was === null : stands && state.agreed === 'live'
+  const agreed = knows ? state : UNKNOWN
   table.setState(key, { ...agreed, heldAt: null, met: 0, was: null, parked })
   if (parked.was === null) table.marks.delete(key)
 }

@@ -155,6 +155,27 @@ export function resetsContract(open: OpenStore): void {
       expect(a?.base).toBeGreaterThanOrEqual(20)
     })
 
+    test('I4: an offered delete that gave way to a parked record is no knowledge of it', async () => {
+      await using h = await openFresh(open)
+      const seat = record('seats', 3, { id: 'p', place: 1, label: 'theirs' })
+      await pull(h.store, [seat, tombstone('seats', key('p'), 8)])
+      await h.app.insert('seats', { id: 'q', place: 1, label: 'mine' })
+      await h.store.rebase(common, 5, generations)
+      const read = await touch(h.store, 'seats', key('p'))
+      expect(read).toMatchObject({ was: 8, base: 5, fields: null })
+      // The record of the restored cloud, below the common version; the unsent row has its place.
+      await merge(h.store, [{ read, decision: { kind: 'take' }, record: seat }])
+      expect(await parkedKeys(h.store)).toEqual(['seats ["p"]'])
+      const sweep = { cursor: cursor(5), tables: null, place: null, sweep: true }
+      await h.store.startHydrate(sweep)
+      await h.store.finishHydrate(cursor(5))
+      expect(await parkedKeys(h.store)).toEqual([])
+      // Another cloud again, which has the row as it was.
+      await h.app.remove('seats', { id: 'q' })
+      await pull(h.store, [seat])
+      expect(await rowsOf(h, 'seats')).toEqual([{ id: 'p', place: 1, label: 'theirs' }])
+    })
+
     test('an offer that is rebased again keeps its first version', async () => {
       await using h = await openFresh(open)
       await pull(h.store, [live('a', 6)])

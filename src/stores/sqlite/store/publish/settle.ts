@@ -122,7 +122,11 @@ export function parkTarget(
     if (state.was !== null || rowDiffers(table, bounds)) states.addMark(bounds, at)
     return
   }
-  const stands = state.agreed === 'deleted' || (state.agreed === 'live' && table.rows.read(bounds) !== null)
+  // An offered delete says what it was offered from, not what this history has: the record may be older than that.
+  const stands =
+    state.agreed === 'deleted'
+      ? state.was === null
+      : state.agreed === 'live' && table.rows.read(bounds) !== null
   // A write of the state would say that the cloud still has the row, to a hydrate that sweeps.
   if (!stands || state !== now || state.was !== null)
     states.write(bounds, stands ? { ...state, was: null } : NO_STATE)
