@@ -307,3 +307,29 @@ test('of two clones into one path one stands whole, and the other takes nothing 
   }
   expect(existsSync(two)).toBe(true)
 })
+
+test('the status says of which table rows are parked, and why', async () => {
+  await using machine = await openMachine()
+  const [one, two] = await openPair(machine)
+  const edit = (file: string, sql: string): void => {
+    const db = new Database(file)
+    db.exec(sql)
+    db.close()
+  }
+  edit(two, 'DROP TABLE notes; CREATE TABLE notes (id INTEGER PRIMARY KEY, text INTEGER) STRICT')
+  edit(one, "INSERT INTO notes VALUES (7, 'SECRET'), (8, 'SECRET too')")
+  await machine.ask('sync', 'now', one)
+  await machine.ask('sync', 'now', two)
+  const told = 'parked: 2 rows of notes: type'
+  const { out } = await machine.tidemark('sync', 'status', two)
+  expect(out).toContain(told)
+  expect(out).not.toContain('SECRET')
+  const { files } = (await machine.ask('sync', 'status', two)) as {
+    readonly files: readonly { readonly parked: readonly unknown[] }[]
+  }
+  expect(files[0]?.parked).toMatchObject([{ table: 'notes', rows: 2 }])
+  const running = machine.start('run', two)
+  await expect.poll(running.said).toContain('Keeping in step')
+  expect((await machine.tidemark('sync', 'status', two)).out).toContain(told)
+  await running.stop()
+})

@@ -119,7 +119,7 @@ async function checkFile(context: CliContext, { file }: Attachment): Promise<rea
       [
         counts.parked,
         'rows of others cannot stand here (parked)',
-        'tidemark sync status; they are tried again with every change',
+        'tidemark sync status says why; they are tried again with every change',
       ],
       [counts.nullKeys, 'rows have NULL in the key and are not synced', 'give them a key'],
     ]

@@ -13,6 +13,7 @@ import { engineSettings, requireConnection, type CliContext } from '../context.t
 import { toCliError } from '../failures.ts'
 import { EXIT, exitCodeOf } from '../output.ts'
 import { countOf, formatAgo, formatCount } from '../progress.ts'
+import { describeParked, readParked, type ParkedReport } from './parked.ts'
 import { chooseAttachments, describeFailure, requireAttachments } from './files.ts'
 
 /** How long a status tells that a file joined the cloud anew, in milliseconds. */
@@ -28,6 +29,8 @@ interface AttachmentReport {
   readonly lastSyncAt: number | null
   readonly lastReset: Reset | null
   readonly counts: StoreCounts | null
+  /** Why rows of others cannot stand here; empty where none is parked. */
+  readonly parked: readonly ParkedReport[]
 }
 
 /** tidemark sync status: origin 000's lines (83-97), then a line for each file. */
@@ -84,6 +87,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       lastSyncAt: live.lastSyncAt,
       lastReset: live.lastReset,
       counts: live.counts,
+      parked: live.counts.parked === 0 ? [] : await readParked(context, file).catch(() => []),
     }
   }
   const last = readStatus(context.folders, file)
@@ -93,6 +97,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       last === null
         ? 'Never synced yet.'
         : `Nothing runs for this file now; last seen ${last.state}${last.reason === '' ? '.' : `: ${last.reason}`}`
+    const counts = await store.counts()
     return {
       file,
       space,
@@ -101,7 +106,8 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       reason,
       lastSyncAt: last?.lastSyncAt ?? null,
       lastReset: last?.lastReset ?? null,
-      counts: await store.counts(),
+      counts,
+      parked: counts.parked === 0 ? [] : await readParked(context, file),
     }
   } catch (thrown) {
     const reason = describeFailure(file, toCliError(thrown))
@@ -114,6 +120,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       lastSyncAt: last?.lastSyncAt ?? null,
       lastReset: last?.lastReset ?? null,
       counts: null,
+      parked: [],
     }
   }
 }
@@ -143,6 +150,7 @@ function describeReport(report: AttachmentReport, now: number): readonly string[
       ? []
       : [`  pending: ${describePending(counts.pending)}`]),
     ...(extras.length === 0 ? [] : [`  ${extras.join(', ')}`]),
+    ...report.parked.map((parked) => `  ${describeParked(parked)}`),
   ]
 }
 

@@ -14,6 +14,8 @@ const SCHEMAS = [
    CREATE UNIQUE INDEX d_n ON d (n DESC) WHERE n IS NOT NULL; CREATE UNIQUE INDEX d_e ON d (lower(a) COLLATE NOCASE, n); CREATE INDEX d_i ON d (a, n DESC)`,
   'CREATE TABLE "odd ""name" ("a b" "strange type" PRIMARY KEY, "select" DOUBLE PRECISION, UNIQUE ("select", "a b" COLLATE NOCASE))',
   'CREATE TABLE p (id TEXT PRIMARY KEY, parent TEXT, FOREIGN KEY (parent) REFERENCES p (id) ON UPDATE CASCADE ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED)',
+  // An old quirk: this key is no number of the row, so that it takes text and NULL.
+  'CREATE TABLE q (id INTEGER PRIMARY KEY DESC, v)',
 ]
 
 for (const driver of [betterSqlite3, nodeSqlite]) {

@@ -117,10 +117,10 @@ function stands(sandbox: Connection, table: SchemaTable): boolean {
 }
 
 function printTable(table: SchemaTable): readonly string[] {
-  const alias = table.rowidAlias === true ? table.key[0] : undefined
+  const inColumn = keyInColumn(table)
   const parts = [
-    ...table.columns.map((column) => printColumn(column, column.name === alias, table)),
-    ...(alias === undefined ? [`PRIMARY KEY (${printNames(table.key)})`] : []),
+    ...table.columns.map((column) => printColumn(column, column.name === table.key[0] ? inColumn : '')),
+    ...(inColumn === '' ? [`PRIMARY KEY (${printNames(table.key)})`] : []),
     ...table.unique
       .filter(({ index }) => index === undefined)
       .map((unique) => `UNIQUE (${printTerms(unique.terms)})`),
@@ -146,12 +146,24 @@ function printTable(table: SchemaTable): readonly string[] {
   ]
 }
 
-function printColumn(column: SchemaColumn, alias: boolean, table: SchemaTable): string {
+/**
+ * What makes the key's column the key; empty where the table says it. A column of type INTEGER would be the row's
+ * number in every other writing: only `DESC` beside the column keeps SQLite from that, and the key takes any value.
+ */
+function keyInColumn(table: SchemaTable): string {
+  if (table.rowidAlias === true) return `PRIMARY KEY${table.autoincrement === true ? ' AUTOINCREMENT' : ''}`
+  const [name, ...more] = table.key
+  const type = table.columns.find((column) => column.name === name)?.type ?? ''
+  const wouldBeNumber = more.length === 0 && table.withoutRowid !== true && type.toUpperCase() === 'INTEGER'
+  return wouldBeNumber ? 'PRIMARY KEY DESC' : ''
+}
+
+function printColumn(column: SchemaColumn, key: string): string {
   const { generated } = column
   return [
     quoteName(column.name),
     printType(column.type),
-    ...(alias ? [`PRIMARY KEY${table.autoincrement === true ? ' AUTOINCREMENT' : ''}`] : []),
+    key,
     ...(column.notNull === true ? ['NOT NULL'] : []),
     ...(column.collation === undefined ? [] : [`COLLATE ${quoteName(column.collation)}`]),
     ...(column.default === undefined ? [] : [`DEFAULT (${requireExpression(column.default)})`]),
