@@ -1,5 +1,5 @@
 import { keyOf, keyValues, MAX_KEY_BYTES, utf8Bytes, type Collation } from '../../../kernel/keys.ts'
-import type { Encoded, Fields } from '../../../kernel/values.ts'
+import { encodingFault, type Encoded, type Fields } from '../../../kernel/values.ts'
 import { quoteName, type Connection } from '../driver/driver.ts'
 import type { Affinity, Shape } from '../shape/shape.ts'
 import type { TextEncoding } from '../values.ts'
@@ -37,6 +37,9 @@ export class SyncedTable {
   readonly #queries = new Map<string, Template>()
   #defaults: Fields | null = null
   readonly #collations: readonly Collation[]
+  /** Whether the column of a key of one column leaves an integer one. */
+  readonly #keepsNumbers: boolean
+  readonly #isOwnKeyValue: (value: Encoded, at: number) => boolean
 
   constructor(
     connection: Connection,
@@ -71,6 +74,9 @@ export class SyncedTable {
     this.#keyNames = table.shape.key.map(({ name }) => name)
     this.#onlyKey = this.#keyNames.length === 1 ? (this.#keyNames[0] ?? null) : null
     this.#collations = table.shape.key.map(({ collation }) => collation)
+    const affinities = table.shape.key.map(({ at }) => table.shape.columns[at]?.affinity ?? 'BLOB')
+    this.#isOwnKeyValue = (value, at) => value !== null && isSameKeyValue(value, affinities[at] ?? 'BLOB')
+    this.#keepsNumbers = this.#isOwnKeyValue(1, 0)
   }
 
   /** Fields from outside, safe to look a column up in. */
@@ -78,16 +84,19 @@ export class SyncedTable {
     return this.#odd ? Object.assign(Object.create(null) as Fields, fields) : fields
   }
 
-  /** Parameters for a key's text; null when no row of this table can have that key. */
+  /**
+   * Parameters for a key's text; null when no row of this table can have that key. A replica whose table is another one
+   * may know keys that SQLite would find this table's rows by all the same, under another text: `BOB` where the key knows
+   * no case, the text `1` where it is a number. Those rows are other records (I1).
+   */
   bindKey(key: string): Bounds | null {
     const only = this.#keyNames.length === 1 ? plainInteger(key) : null
-    if (only !== null) return { values: [BigInt(only)], casts: [] }
-    const values = keyValues(key)
-    if (!Array.isArray(values) || values.length !== this.#keyNames.length) return null
+    if (only !== null) return this.#keepsNumbers ? { values: [BigInt(only)], casts: [] } : null
+    const values = readKey(key)
+    if (values?.length !== this.#keyNames.length || !values.every(this.#isOwnKeyValue)) return null
+    if (keyOf(values, this.#collations) !== key) return null
     const bounds = newBounds()
-    for (const value of values as readonly Encoded[]) {
-      if (value === null || !pushValue(bounds, value, this.encoding)) return null
-    }
+    for (const value of values) if (!pushValue(bounds, value, this.encoding)) return null
     return bounds
   }
 
@@ -188,7 +197,17 @@ function plainInteger(key: string): number | null {
   const first = key.charCodeAt(1)
   if (first !== MINUS && (first < ZERO || first > NINE)) return null
   const value = Number(key.slice(1, -1))
-  return Number.isSafeInteger(value) ? value : null
+  return Number.isSafeInteger(value) && key === `[${value}]` ? value : null
+}
+
+/** The values in a key's text; null when it holds none. Another program may have pushed any text as a key (I9). */
+function readKey(key: string): readonly Encoded[] | null {
+  try {
+    const values = keyValues(key)
+    return Array.isArray(values) && values.every((value) => encodingFault(value) === null) ? values : null
+  } catch {
+    return null
+  }
 }
 
 const [MINUS, ZERO, NINE] = [45, 48, 57]
