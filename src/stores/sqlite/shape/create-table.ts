@@ -7,6 +7,8 @@ export interface TableText {
   /** For each REFERENCES, in the order written: its check waits for the end of the transaction. */
   readonly deferred: readonly boolean[]
   readonly autoincrement: boolean
+  /** Some constraint has an ON CONFLICT of its own. */
+  readonly resolves: boolean
 }
 
 export interface ColumnText {
@@ -39,6 +41,7 @@ export function readTableText(sql: string): TableText | null {
     checks: parts.flatMap((part) => expressionsAfter(part, 'CHECK')),
     deferred: parts.flatMap(readDeferred),
     autoincrement: parts.some((part) => outerTokens(part).some((token) => isWord(token, 'AUTOINCREMENT'))),
+    resolves: tokens.some((token, at) => isWord(token, 'ON') && isWord(tokens[at + 1], 'CONFLICT')),
   }
 }
 

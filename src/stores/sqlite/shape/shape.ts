@@ -13,6 +13,8 @@ export interface Shape {
   readonly autoincrement: boolean
   readonly withoutRowid: boolean
   readonly strict: boolean
+  /** Some constraint has an ON CONFLICT of its own, which may delete rows without a trace. */
+  readonly resolves: boolean
   /** A name by which the hidden row number can be written; null when there is none. */
   readonly hiddenRowid: string | null
   /** Unique indexes other than the key's own. */

@@ -37,6 +37,7 @@ export function toShape(table: CatalogTable): Shape | null {
     autoincrement: text.autoincrement,
     withoutRowid: table.withoutRowid,
     strict: table.strict,
+    resolves: text.resolves,
     unique: indexes.filter((_, at) => isUnique(table, at)),
     indexes: indexes.filter((_, at) => !isUnique(table, at)),
     foreignKeys: readForeignKeys(table, text),
@@ -51,6 +52,8 @@ export function toShape(table: CatalogTable): Shape | null {
     schema,
     hiddenRowid,
     base.unique.map((index) => [index.name, index.constraint]),
+    base.key.map(({ collation, nullable }) => [collation, nullable]),
+    base.resolves,
   ])
   return { ...base, hiddenRowid, table: schema, fingerprint }
 }

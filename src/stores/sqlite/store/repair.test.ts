@@ -170,4 +170,28 @@ describe.each([betterSqlite3, nodeSqlite])('changes of the schema ($name)', (dri
     f.app.exec("UPDATE t SET x = CAST(x'fe41' AS TEXT) WHERE id = 1")
     expect(await readAllDirty(f.store)).toMatchObject([{ key: '[1]', changed: ['x'] }])
   })
+
+  test('I1: a migration that lets a constraint replace rows is seen: nothing is applied over a row', async () => {
+    await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT UNIQUE)')
+    await pull(f.store, [record('t', 1, { id: 1, x: 'same' })])
+    f.app.exec(`
+      CREATE TABLE new (id INTEGER PRIMARY KEY, x TEXT UNIQUE ON /* as ever */ CONFLICT REPLACE);
+      INSERT INTO new SELECT * FROM t;
+      DROP TABLE t;
+      ALTER TABLE new RENAME TO t;`)
+    await pull(f.store, [record('t', 2, { id: 2, x: 'same' })])
+    expect(f.app.prepare('SELECT id FROM t').all()).toEqual([[1n]])
+    expect(await parkedKeys(f.store)).toEqual(['t [2]'])
+  })
+
+  test('a migration that makes the key know no case makes other keys', async () => {
+    await using f = await openFile(driver, 'CREATE TABLE t (id TEXT PRIMARY KEY, x TEXT)')
+    await pull(f.store, [record('t', 1, { id: 'Bob', x: 'x' })])
+    f.app.exec(`
+      CREATE TABLE new (id TEXT, x TEXT, PRIMARY KEY (id COLLATE NOCASE));
+      INSERT INTO new SELECT * FROM t;
+      DROP TABLE t;
+      ALTER TABLE new RENAME TO t;`)
+    expect(await dirtyKeys(f.store)).toEqual(['t ["bob"]'])
+  })
 })

@@ -42,9 +42,8 @@ export class Rows {
     }))
     this.#where = (place, from) =>
       keys.map(({ name, collate }, at) => `${name}${collate} = ${place(from + at)}`).join(' AND ')
-    // An explicit OR would also override the clauses inside the application's triggers: only where the schema has
-    // one of its own, which might delete rows without a trace.
-    this.#or = /\bon\s+conflict\b/i.test(shape.sql) ? ' OR ABORT' : ''
+    // An explicit OR would also override the clauses inside the application's triggers.
+    this.#or = shape.resolves ? ' OR ABORT' : ''
     const read = (mode: ReadMode) =>
       new Template(
         connection,
