@@ -41,6 +41,20 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
         FOREIGN KEY (author) REFERENCES authors(id), FOREIGN KEY (book) REFERENCES books(id)) WITHOUT ROWID;
       CREATE TABLE scratch (author INTEGER REFERENCES authors(id), word TEXT);`
 
+    test('I8: a row finds a fresh key where the largest of all is taken', async () => {
+      const ends = [9223372036854775807n, 9223372036854775804n]
+      for (const end of ends) {
+        await using f = await openFile(driver, 'CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)')
+        await pull(f.store, [record('t', 1, { id: { $int: String(end) }, x: 'end' })])
+        f.app.exec("INSERT INTO t VALUES (1, 'local'), (2, 'local')")
+        const met = [record('t', 2, { id: 1, x: 'remote' }), record('t', 3, { id: 2, x: 'remote' })]
+        expect(await rekey(f.store, met)).toMatchObject({ status: 'done', applied: 2, parked: 0 })
+        const ids = f.app.prepare("SELECT id FROM t WHERE x = 'local'").all().flat() as bigint[]
+        expect(ids).toHaveLength(2)
+        expect(ids.every((id) => id > 2n && id < end)).toBe(true)
+      }
+    })
+
     test('I1: children, grandchildren in a composite key, the row itself and unsynced rows follow', async () => {
       await using f = await openFile(driver, SQL)
       f.app.exec(`

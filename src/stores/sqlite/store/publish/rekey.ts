@@ -1,19 +1,16 @@
-import { randomInt } from '../../../../kernel/random.ts'
 import type { Hlc } from '../../../../kernel/hlc.ts'
 import { encodeInt, sameValue, type Encoded, type Fields } from '../../../../kernel/values.ts'
 import { TidemarkError } from '../../../../kernel/errors.ts'
 import type { MergedRow, Publication } from '../../../../engine/store.ts'
-import { keyColumn } from '../../capture/names.ts'
 import { quoteName, type SqlRow } from '../../driver/driver.ts'
 import { newBounds, pushValue, Template } from '../bind.ts'
 import { decodeValue, placesOf, selectList } from '../decode.ts'
-import { countRekeys } from '../dictionary.ts'
-import { stateTable } from '../names.ts'
 import { referencesTo, unsyncedReferences, type Reference } from '../references.ts'
 import type { Session } from '../session.ts'
 import { readStanding } from '../standing.ts'
 import { NO_STATE } from '../states.ts'
 import type { SyncedTable } from '../synced-table.ts'
+import { firstFreshId } from './fresh-id.ts'
 import { failureOf } from './obstacle.ts'
 import { writing } from './write-row.ts'
 
@@ -31,12 +28,6 @@ export interface Follows {
 }
 
 export const rowId = (table: string, key: string): string => `${table}\0${key}`
-
-/** Ids between the largest known and the first fresh one, for each row: two replicas may be re-keying at once. */
-const SPREAD_PER_ROW = 16
-/** How much wider the spread gets with every publish in a row that had to re-key. */
-const SPREAD_GROWTH = 4
-const MAX_SPREAD = 2 ** 40
 
 export function rekeyRows(session: Session, { merged, records }: Publication): Follows {
   const follows: Follows = { movedAway: new Set(), changed: new Map(), rekeyed: new Map() }
@@ -62,29 +53,6 @@ export function rekeyRows(session: Session, { merged, records }: Publication): F
     }
   }
   return follows
-}
-
-/** Above every key that any row, image, parked record or record of this publication has; never one given before. */
-function firstFreshId(session: Session, table: SyncedTable, taken: readonly string[], rows: number): bigint {
-  const { connection } = session
-  const key = quoteName(table.keyNames[0] ?? '')
-  const sources = [
-    `SELECT max(${key}) FROM main.${quoteName(table.name)}`,
-    `SELECT max(${keyColumn(0)}) FROM ${stateTable(table.number)}`,
-  ]
-  if (table.shape.autoincrement) sources.push(`SELECT max(seq) FROM main.sqlite_sequence WHERE name = ?`)
-  let largest = 0n
-  const see = (id: unknown): void => {
-    if (typeof id === 'bigint' && id > largest) largest = id
-  }
-  for (const sql of sources) see(connection.prepare(sql).get(...(sql.includes('?') ? [table.name] : []))?.[0])
-  for (const text of [...taken, ...session.parking.list(table.number).map((parked) => parked.key)]) {
-    const [value] = table.bindKey(text)?.values ?? []
-    see(value)
-  }
-  const rounds = countRekeys(connection, table.number)
-  const spread = Math.min(MAX_SPREAD, rows * SPREAD_PER_ROW * SPREAD_GROWTH ** Math.min(rounds, 20))
-  return largest + 1n + BigInt(randomInt(session.random, spread))
 }
 
 class Move {
