@@ -1,16 +1,15 @@
-import { spawn } from 'node:child_process'
 import { join } from 'node:path'
 
 import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 
 import { compareFiles } from '../src/daemon/compare.ts'
+import { startCloudProcess } from './cloud/cloud-process.ts'
 import { startFaultyProxy, type FaultyProxy } from './cloud/faulty-proxy.ts'
 import { openMachine, type Machine } from './command-line.ts'
 
 /** The first sync of attach and clone through a cloud that fails now and then. */
 
-const MAIN = join(import.meta.dirname, '../src/cli/main.ts')
 /** More than one mutation of a first upload holds. */
 const ROWS = 40_000
 const TABLE = [{ name: 'notes', key: ['id'] }]
@@ -19,25 +18,15 @@ const TABLE = [{ name: 'notes', key: ['id'] }]
 async function serveBehindProxy(machine: Machine): Promise<FaultyProxy> {
   const data = join(machine.folder, 'cloud')
   const { out } = await machine.tidemark('cloud', 'token', 'create', '--data', data)
-  const cloud = spawn(process.execPath, [MAIN, 'cloud', '--data', data, '--port', '0', '--json'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const url = await new Promise<string>((resolve, reject) => {
-    cloud.once('exit', (code) => reject(new Error(`the cloud ended with ${code}`)))
-    cloud.stdout.once('data', (line: Buffer) => resolve((JSON.parse(line.toString()) as { url: string }).url))
-  })
-  const proxy = await startFaultyProxy(url)
+  const cloud = await startCloudProcess(data)
+  const proxy = await startFaultyProxy(cloud.url)
   await machine.tidemark('config', 'set', 'token', out.trim())
   await machine.tidemark('config', 'set', 'endpoint', proxy.url)
   return {
     ...proxy,
     async [Symbol.asyncDispose]() {
       await proxy[Symbol.asyncDispose]()
-      const gone = new Promise((resolve) => cloud.once('exit', resolve))
-      cloud.removeAllListeners('exit')
-      cloud.once('exit', () => {})
-      cloud.kill('SIGKILL')
-      await Promise.race([gone, new Promise((resolve) => cloud.once('close', resolve))])
+      await cloud[Symbol.asyncDispose]()
     },
   }
 }

@@ -3,8 +3,17 @@ import type { Readable } from 'node:stream'
 
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
-import { decompress, readEncoding } from './decompress.ts'
+import { decompress, isQuick, readEncoding } from './decompress.ts'
 import type { ServerLimits } from './limits.ts'
+import { createTurns } from './turns.ts'
+
+/**
+ * Large bodies that are decompressed at the same time. What comes out of one is in memory twice, at the end, before
+ * anybody knows how much it is: each may take 64 MiB, and more than two would not be through sooner on two cores.
+ */
+const DECOMPRESSED_AT_ONCE = 2
+/** Large bodies that wait for it, as they were sent. */
+const MAX_WAITING = 64
 
 /** Bytes of request bodies in memory, counted over all requests. */
 export interface BodyBudget {
@@ -25,6 +34,7 @@ export interface ReceivedBody {
 /** Reads bodies whole, within a bound each and a bound together, and never waits for ever. */
 export function createBodyReader(clock: Clock, limits: ServerLimits): BodyReader {
   const budget: BodyBudget = { used: 0 }
+  const turns = createTurns(DECOMPRESSED_AT_ONCE, MAX_WAITING, TOO_MANY)
 
   return {
     async read(source, headers) {
@@ -35,9 +45,7 @@ export function createBodyReader(clock: Clock, limits: ServerLimits): BodyReader
         held += bytes
         budget.used += bytes
         if (budget.used > limits.bodiesBytes) {
-          throw new TidemarkError('unavailable', 'Too many large requests at the same time', {
-            retryAfterMs: 1_000,
-          })
+          throw new TidemarkError('unavailable', TOO_MANY, { retryAfterMs: 1_000 })
         }
       }
       const release = (): void => {
@@ -47,7 +55,8 @@ export function createBodyReader(clock: Clock, limits: ServerLimits): BodyReader
       try {
         const sent = await collect(source, clock, limits, hold)
         if (encoding === 'identity') return { bytes: sent, release }
-        const bytes = await decompress(encoding, sent, limits.bodyBytes)
+        const work = () => decompress(encoding, sent, limits.bodyBytes)
+        const bytes = await (isQuick(sent) ? work() : turns.take(work))
         hold(bytes.length - sent.length)
         return { bytes, release }
       } catch (error) {
@@ -57,6 +66,8 @@ export function createBodyReader(clock: Clock, limits: ServerLimits): BodyReader
     },
   }
 }
+
+const TOO_MANY = 'Too many large requests at the same time'
 
 const tooLarge = (limits: ServerLimits): TidemarkError =>
   new TidemarkError('payload_too_large', undefined, { details: { limit: limits.bodyBytes } })

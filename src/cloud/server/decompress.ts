@@ -15,6 +15,9 @@ export type BodyEncoding = 'identity' | 'gzip' | 'zstd'
 
 /** Compressed bytes up to which the thread pool would cost more than it saves: rows make a megabyte of so many. */
 const SYNC_UP_TO_BYTES = 262_144
+/** Decompressed at once, on this thread, one after the other. */
+export const isQuick = (body: Buffer): boolean => body.length <= SYNC_UP_TO_BYTES
+
 /** A piece of what comes out, for a body of up to so many bytes, and for a larger one. */
 const SMALL_BYTES = 32_768
 const SMALL_CHUNK_BYTES = 256 * 1024
@@ -40,7 +43,7 @@ export async function decompress(encoding: 'gzip' | 'zstd', body: Buffer, limit:
   // The bound of zlib must be at least one; an empty body is no frame and fails as one.
   const chunkSize = body.length <= SMALL_BYTES ? SMALL_CHUNK_BYTES : CHUNK_BYTES
   const bounds = { maxOutputLength: limit, chunkSize }
-  const sync = body.length <= SYNC_UP_TO_BYTES
+  const sync = isQuick(body)
   try {
     if (encoding === 'gzip') return sync ? gunzipSync(body, bounds) : await gunzipAsync(body, bounds)
     const options = { ...bounds, params: { [constants.ZSTD_d_windowLogMax]: MAX_WINDOW_LOG } }

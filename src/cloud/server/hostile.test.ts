@@ -74,7 +74,7 @@ describe('hostile bodies', () => {
     )
     clearInterval(watch)
     for (const answer of answers) expectRefusal(answer, 413, 'payload_too_large')
-    // Four bodies, each with what came out up to the limit, twice while it is joined.
+    // Two bodies at a time, each with what came out up to the limit, twice while it is joined; and what is not collected yet.
     expect(peak - before).toBeLessThan(4 * 3 * MAX_BODY_BYTES)
   })
 
