@@ -37,10 +37,17 @@ export function readShapes(connection: Connection): FileShapes {
     shapes,
     refused: refused.sort((a, b) => (a.table < b.table ? -1 : 1)),
     warnings: findUndeclaredReferences(shapes),
+    mayFail: connection
+      .prepare(FAILING)
+      .all()
+      .some(([sql]) => /\bFAIL\b/i.test(String(sql))),
     schemaVersion,
     fingerprint: hashOf([...shapes.values()].map((shape) => shape.fingerprint)),
   }
 }
+
+const FAILING = `SELECT sql FROM main.sqlite_schema WHERE type IN ('table', 'trigger') AND sql LIKE '%fail%'
+  AND name NOT LIKE '\\_tidemark\\_%' ESCAPE '\\'`
 
 /** The shape, or the reason why there is none. */
 function readShape(connection: Connection, catalog: Catalog, table: CatalogTable): Shape | string {

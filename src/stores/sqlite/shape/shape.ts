@@ -99,6 +99,11 @@ export interface FileShapes {
   readonly refused: readonly TableRefusal[]
   /** Hints that do not stop sync, such as references that are not declared. */
   readonly warnings: readonly TableWarning[]
+  /**
+   * Some trigger or constraint of the file says FAIL: a statement may end with an error and leave what it has done until
+   * then.
+   */
+  readonly mayFail: boolean
   /** `PRAGMA schema_version` it was read at. */
   readonly schemaVersion: number
   readonly fingerprint: string

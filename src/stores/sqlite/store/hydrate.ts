@@ -8,7 +8,7 @@ import { keyColumn } from '../capture/names.ts'
 import { decodeValue, placesOf, selectList } from './decode.ts'
 import { noteIntegrity, type Touched } from './integrity.ts'
 import { stateTable } from './names.ts'
-import { failureOf } from './publish/obstacle.ts'
+import { failureOf, isPoisoned, withoutPoison, type Poison } from './publish/obstacle.ts'
 import { deleteRow, writing } from './publish/write-row.ts'
 import type { Session } from './session.ts'
 import { isAgreed, readStanding } from './standing.ts'
@@ -67,6 +67,10 @@ function cursorAfter(cursor: Cursor, { records, merged, generations }: Publicati
 
 /** The end of a hydrate: what the cloud no longer has goes, its tables are covered. */
 export function finishHydrate(session: Session, cursor: Cursor | null): { readonly deleted: number } {
+  return withoutPoison((poison) => finishOnce(session, cursor, poison))
+}
+
+function finishOnce(session: Session, cursor: Cursor | null, poison: Poison): { readonly deleted: number } {
   const touched: Touched = new Map()
   let schemaVersion = 0
   const deleted = session.apply(() => {
@@ -75,7 +79,7 @@ export function finishHydrate(session: Session, cursor: Cursor | null): { readon
     if (hydrating === null) throw new TidemarkError('invariant', 'no hydrate is under way')
     const tables = meta.get('hydrated').flatMap((name) => session.table(name) ?? [])
     for (const table of tables) touched.set(table.number, 'all')
-    const swept = hydrating.sweep ? sweepTables(session, tables) : 0
+    const swept = hydrating.sweep ? sweepTables(session, tables, poison) : 0
     meta.set('hydrating', null)
     // Live records are all that came: what was deleted before the head left no tombstone here.
     meta.set('forgotten', Math.max(meta.get('forgotten'), hydrating.cursor.version))
@@ -90,20 +94,22 @@ export function finishHydrate(session: Session, cursor: Cursor | null): { readon
   return { deleted }
 }
 
-function sweepTables(session: Session, tables: readonly SyncedTable[]): number {
+function sweepTables(session: Session, tables: readonly SyncedTable[], poison: Poison): number {
   setApplying(session.connection, true)
   const deleted = withoutSyncedTriggers(
     session,
     tables.map(({ name }) => name),
-    () => tables.reduce((sum, table) => sum + sweep(session, table), 0),
+    () => tables.reduce((sum, table) => sum + sweep(session, table, poison), 0),
   )
   setApplying(session.connection, false)
   return deleted
 }
 
-function sweep(session: Session, table: SyncedTable): number {
+function sweep(session: Session, table: SyncedTable, poison: Poison): number {
   session.parking.removeUnseen(table.number)
-  return unseenKeys(table).filter((key) => sweepRow(session, table, key)).length
+  return unseenKeys(table).filter(
+    (key) => !isPoisoned(poison, table.name, key) && sweepRow(session, table, key),
+  ).length
 }
 
 function sweepRow(session: Session, table: SyncedTable, key: string): boolean {

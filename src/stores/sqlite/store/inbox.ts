@@ -7,6 +7,7 @@ import { SqliteFailure } from '../driver/failure.ts'
 import { release } from './holding.ts'
 import { noteIntegrity } from './integrity.ts'
 import { applyToTable } from './publish/apply.ts'
+import { withoutPoison, type Poison } from './publish/obstacle.ts'
 import { liveState } from './publish/settle.ts'
 import { rowAfter, type Outcome, type Target } from './publish/target.ts'
 import { deleteRow, writeRow } from './publish/write-row.ts'
@@ -95,6 +96,10 @@ export function retryQuarantined(session: Session, id: string): boolean {
 
 /** Gives a refused change up: the row becomes the record, or goes. */
 export function dropQuarantined(session: Session, id: string, record: WireRecord | null): boolean {
+  return withoutPoison((poison) => dropOnce(session, id, record, poison))
+}
+
+function dropOnce(session: Session, id: string, record: WireRecord | null, poison: Poison): boolean {
   const outcome: Outcome = { applied: 0, parked: 0, touched: new Map() }
   let schemaVersion = 0
   const done = session.apply(() => {
@@ -102,7 +107,7 @@ export function dropQuarantined(session: Session, id: string, record: WireRecord
     if (found === null) return false
     session.quarantine.remove(found.table, found.key)
     const table = tableOf(session, found.table)
-    if (table !== undefined) dropChange(session, table, found.key, record, outcome)
+    if (table !== undefined) dropChange(session, table, found.key, record, { outcome, poison })
     schemaVersion = session.schemaVersion
     return true
   })
@@ -116,7 +121,7 @@ function dropChange(
   table: SyncedTable,
   key: string,
   record: WireRecord | null,
-  outcome: Outcome,
+  { outcome, poison }: { readonly outcome: Outcome; readonly poison: Poison },
 ): void {
   const row = readStanding(session, table, key)
   // Changed again since: that change is in the outbox, and giving up the old one must not take it along (I1).
@@ -141,7 +146,7 @@ function dropChange(
     applyToTable(
       session,
       { table, clean: [], targets: [target], acknowledged: new Map() },
-      new Set(),
+      poison.get(table.name) ?? new Set(),
       outcome,
     ),
   )

@@ -25,6 +25,7 @@ import {
 } from './dictionary.ts'
 import { suspect } from './compare.ts'
 import { markSql, rowKeysSql } from './joined-rows.ts'
+import { withoutPoison, type Poison } from './publish/obstacle.ts'
 import { isRenamed } from './renamed.ts'
 import { restoreColumns } from './restore-columns.ts'
 import type { Catalogue, Session } from './session.ts'
@@ -37,14 +38,18 @@ import { SyncedTable } from './synced-table.ts'
  * something has to change. Tables whose writes may have been missed are left in `suspect`, to be compared later.
  */
 export function repairSchema(session: Session, before: Catalogue | null): Catalogue {
-  const { connection } = session
-  const seen = look(session, readShapes(connection))
+  const seen = look(session, readShapes(session.connection))
   // Nothing to write; but what was read must be of one moment.
   if (isInOrder(session, seen)) {
     return session.schemaVersion === seen.file.schemaVersion
       ? catalogueOf(session, seen, before)
       : repairSchema(session, before)
   }
+  return withoutPoison((poison) => repairOnce(session, before, seen, poison))
+}
+
+function repairOnce(session: Session, before: Catalogue | null, seen: Findings, poison: Poison): Catalogue {
+  const { connection } = session
   return transact(connection, 'immediate', () => {
     const now =
       session.schemaVersion === seen.file.schemaVersion ? seen : look(session, readShapes(connection))
@@ -62,7 +67,12 @@ export function repairSchema(session: Session, before: Catalogue | null): Catalo
     for (const shape of shapes) {
       const outcome = repaired.get(shape.name)
       if (outcome !== undefined)
-        repairTable(session, shape, outcome, now.dictionaries.get(outcome.number) ?? null, names)
+        repairTable(session, shape, outcome, {
+          known: now.dictionaries.get(outcome.number) ?? null,
+          synced: names,
+          mayFail: now.file.mayFail,
+          poison,
+        })
     }
     return catalogueOf(
       session,
@@ -155,8 +165,17 @@ function repairTable(
   session: Session,
   shape: Shape,
   outcome: CaptureOutcome,
-  known: Dictionary | null,
-  synced: ReadonlySet<string>,
+  {
+    known,
+    synced,
+    mayFail,
+    poison,
+  }: {
+    readonly known: Dictionary | null
+    readonly synced: ReadonlySet<string>
+    readonly mayFail: boolean
+    readonly poison: Poison
+  },
 ): void {
   const { connection } = session
   const { number, name } = outcome
@@ -193,7 +212,8 @@ function repairTable(
   if (appeared.length > 0) {
     for (const column of appeared) markFilled(session, table, column)
     setApplying(connection, true)
-    restoreColumns(session, table, synced, appeared, kept)
+    table.mayFail = mayFail
+    restoreColumns(session, table, synced, appeared, kept, poison)
     setApplying(connection, false)
   }
   if (returned.length > 0) uncover(session, name)
@@ -230,12 +250,11 @@ function catalogueOf(
       old?.number === number &&
       old.shape.fingerprint === shape.fingerprint &&
       isSameDictionary(old.dictionary, dictionary)
-    tables.set(
-      name,
-      same
-        ? old
-        : new SyncedTable(session.connection, session.encoding, { number, shape, dictionary, sweep }),
-    )
+    const table = same
+      ? old
+      : new SyncedTable(session.connection, session.encoding, { number, shape, dictionary, sweep })
+    table.mayFail = file.mayFail
+    tables.set(name, table)
   }
   return { shapes: file, tables, schema: schemaOf(shapes, file) }
 }

@@ -7,6 +7,8 @@ import type { Bounds } from './bind.ts'
 import { decodeValue, placesOf, selectList } from './decode.ts'
 import { codecOf, type Dictionary, type DictionaryColumn } from './dictionary.ts'
 import { stateTable } from './names.ts'
+import { isPoisoned, type Poison } from './publish/obstacle.ts'
+import { writing } from './publish/write-row.ts'
 import type { Session } from './session.ts'
 import { decodeState, STATE_PLACES, stateColumns, type RowState } from './states.ts'
 import type { SyncedTable } from './synced-table.ts'
@@ -23,6 +25,7 @@ export function restoreColumns(
   synced: ReadonlySet<string>,
   appeared: readonly DictionaryColumn[],
   before: Dictionary,
+  poison: Poison,
 ): void {
   const kept = readKept(table).filter(({ state }) =>
     appeared.some(({ name }) => Object.hasOwn(state.extra ?? {}, name)),
@@ -37,7 +40,10 @@ export function restoreColumns(
   ): boolean => image !== null && codec.changed({ [name]: value }, image).length > 0
   withoutWriters(table.connection, effects, [table.name], () => {
     for (const row of kept) {
-      const notes = restoreRow(table, row, appeared, isUnsent)
+      const notes = restoreRow(table, row, appeared, {
+        isUnsent,
+        isPoisoned: isPoisoned(poison, table.name, row.text),
+      })
       for (const note of notes) session.note(note)
     }
   })
@@ -76,7 +82,13 @@ function restoreRow(
   table: SyncedTable,
   { text, key, state }: KeptRow,
   appeared: readonly DictionaryColumn[],
-  isUnsent: (column: DictionaryColumn, value: Encoded, state: RowState) => boolean,
+  {
+    isUnsent,
+    isPoisoned,
+  }: {
+    readonly isUnsent: (column: DictionaryColumn, value: Encoded, state: RowState) => boolean
+    readonly isPoisoned: boolean
+  },
 ): readonly InboxDraft[] {
   const row = table.rows.read(key)
   if (row === null) return []
@@ -91,7 +103,7 @@ function restoreRow(
     const isApart = column.was !== undefined && !sameValue(own, value)
     // What the application has filled in is an edit; under a new name it is one where the old name's was not sent.
     const stands = column.was === undefined ? !sameValue(own, fill) : isUnsent(column, own, state)
-    if (!stands && !tryRestore(table, key, name, value)) continue
+    if (!stands && (isPoisoned || !tryRestore(table, { text, key }, name, value))) continue
     // What this replica sent under the old name may be later than what it meets (I7): nobody here can tell.
     if (isApart && (stands ? isUnsent(column, value, state) : state.own))
       notes.push(noteOf(table, text, name, { row, state, chosen: stands ? 'local' : 'remote', ...RENAMED }))
@@ -143,9 +155,16 @@ const FILLED = {
 }
 
 /** A value that the new column refuses stays where it was kept. */
-function tryRestore(table: SyncedTable, key: Bounds, name: string, value: Encoded): boolean {
+function tryRestore(
+  table: SyncedTable,
+  { text, key }: Pick<KeptRow, 'text' | 'key'>,
+  name: string,
+  value: Encoded,
+): boolean {
   try {
-    return table.rows.update(key, { [name]: value }, [name])
+    // From entries: a column may be called `__proto__`.
+    const fields = Object.fromEntries([[name, value]])
+    return writing(table, text, () => table.rows.update(key, fields, [name]))
   } catch (error) {
     if (error instanceof Unfit || (error instanceof SqliteFailure && error.constraint !== null)) return false
     throw error

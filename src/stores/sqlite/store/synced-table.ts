@@ -23,6 +23,8 @@ export class SyncedTable {
   readonly codec: ImageCodec
   readonly rows: Rows
   readonly states: States
+  /** A write that fails may leave something: `FileShapes.mayFail`, as the schema is now. */
+  mayFail = false
   /** Names of the columns that travel. */
   readonly names: readonly string[]
   /** Columns that had other names, which no column bears now. */

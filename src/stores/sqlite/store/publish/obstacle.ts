@@ -1,3 +1,4 @@
+import { TidemarkError } from '../../../../kernel/errors.ts'
 import { SqliteFailure } from '../../driver/failure.ts'
 import { Retreat } from '../retreat.ts'
 import { LetFall, Unfit } from '../unfit.ts'
@@ -14,6 +15,29 @@ export class RolledBack extends Retreat {
     this.table = table
     this.key = key
   }
+}
+
+/** Rows that take every transaction back that writes them, by table. */
+export type Poison = ReadonlyMap<string, ReadonlySet<string>>
+
+export const isPoisoned = (poison: Poison, table: string, key: string): boolean =>
+  poison.get(table)?.has(key) === true
+
+/** Rows of one transaction that may take it back before it is given up. */
+const MAX_POISONED_ROWS = 100
+
+/** Runs a transaction, and again without each row that takes it back (I9). */
+export function withoutPoison<T>(transaction: (poison: Poison) => T): T {
+  const poison = new Map<string, Set<string>>()
+  for (let tries = 0; tries <= MAX_POISONED_ROWS; tries++) {
+    try {
+      return transaction(poison)
+    } catch (error) {
+      if (!(error instanceof RolledBack)) throw error
+      poison.set(error.table, (poison.get(error.table) ?? new Set<string>()).add(error.key))
+    }
+  }
+  throw new TidemarkError('invariant', 'triggers of the application take every transaction back')
 }
 
 /** A row stands under the key of a record although nothing is known of it: it must be looked at as an edit. */

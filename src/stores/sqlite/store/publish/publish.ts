@@ -18,27 +18,19 @@ import { acknowledge, type Acknowledged } from './acknowledge.ts'
 import { applyToTable, type CleanRecord, type TableWork } from './apply.ts'
 import { movedReadings, readNews, type News } from './guard.ts'
 import { agreeOnImage } from './images-only.ts'
-import { RolledBack, Unmarked } from './obstacle.ts'
+import { Unmarked, withoutPoison, type Poison } from './obstacle.ts'
 import { followFields, rekeyRows, rowId, type Follows } from './rekey.ts'
 import type { Outcome, Target } from './target.ts'
 
-/** Rows of one publication that may take the whole transaction back before it is given up. */
-const MAX_POISONED_ROWS = 100
-
 /** One publication; see the port. */
 export function publish(session: Session, publication: Publication): PublishResult {
-  const poison = new Map<string, Set<string>>()
-  for (let tries = 0; tries <= MAX_POISONED_ROWS; tries++) {
-    try {
-      return publishOnce(session, publication, poison)
-    } catch (error) {
-      if (error instanceof Moved) return { status: 'moved', rows: error.rows }
-      if (error instanceof Unmarked) return markUnmarked(session, error)
-      if (!(error instanceof RolledBack)) throw error
-      poison.set(error.table, (poison.get(error.table) ?? new Set<string>()).add(error.key))
-    }
+  try {
+    return withoutPoison((poison) => publishOnce(session, publication, poison))
+  } catch (error) {
+    if (error instanceof Moved) return { status: 'moved', rows: error.rows }
+    if (error instanceof Unmarked) return markUnmarked(session, error)
+    throw error
   }
-  throw new TidemarkError('invariant', 'triggers of the application take every transaction back')
 }
 
 /** Rows that moved: the transaction must leave nothing. */
@@ -62,11 +54,7 @@ function markUnmarked(session: Session, { table: name, key }: Unmarked): Publish
   return { status: 'moved', rows: [{ table: name, key }] }
 }
 
-function publishOnce(
-  session: Session,
-  publication: Publication,
-  poison: ReadonlyMap<string, ReadonlySet<string>>,
-): PublishResult {
+function publishOnce(session: Session, publication: Publication, poison: Poison): PublishResult {
   const outcome: Outcome = {
     applied: 0,
     parked: 0,
@@ -101,7 +89,7 @@ function publishOnce(
 function applyPublication(
   session: Session,
   publication: Publication,
-  poison: ReadonlyMap<string, ReadonlySet<string>>,
+  poison: Poison,
   outcome: Outcome,
 ): number {
   const { meta } = session
@@ -156,7 +144,7 @@ function applyNews(
   { merged, records }: Publication,
   news: News,
   acknowledged: Acknowledged,
-  poison: ReadonlyMap<string, ReadonlySet<string>>,
+  poison: Poison,
   outcome: Outcome,
 ): Follows {
   const isRekeying = merged.some(({ decision }) => decision.kind === 'rekey')

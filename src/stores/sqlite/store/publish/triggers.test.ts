@@ -121,6 +121,64 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       expect(all(f.app, 'SELECT id FROM t')).toEqual([[1], [2], [3]])
     })
 
+    test('I1: a write that RAISE(FAIL) ends leaves nothing: no row that is known to nobody', async () => {
+      const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT); CREATE TABLE log (x);
+        CREATE TRIGGER i AFTER INSERT ON t BEGIN INSERT INTO log VALUES (new.x); END;
+        CREATE TRIGGER u AFTER UPDATE ON t BEGIN INSERT INTO log VALUES (new.x); END;
+        CREATE TRIGGER d AFTER DELETE ON t BEGIN INSERT INTO log VALUES ('-' || old.x); END;
+        CREATE TRIGGER no AFTER INSERT ON log WHEN new.x LIKE '%bad' BEGIN SELECT RAISE(FAIL, 'no'); END;`
+      await using f = await openFile(driver, sql)
+      const rows = () => all(f.app, 'SELECT id, x FROM t ORDER BY id')
+      await pull(f.store, [record('t', 1, { id: 1, x: 'bad' }), record('t', 2, { id: 2, x: 'good' })])
+      expect(rows()).toEqual([[2, 'good']])
+      expect(await parkedKeys(f.store)).toEqual(['t [1]'])
+      await pull(f.store, [record('t', 3, { id: 2, x: 'bad' })])
+      expect(rows()).toEqual([[2, 'good']])
+      expect(await parkedKeys(f.store)).toEqual(['t [1]', 't [2]'])
+      expect(all(f.app, 'SELECT x FROM log')).toEqual([['good']])
+      // The row of before is not taken for another one that was inserted here.
+      await pull(f.store, [record('t', 4, { id: 1, x: 'well' }), record('t', 5, { id: 2, x: 'well' })])
+      expect(rows()).toEqual([
+        [1, 'well'],
+        [2, 'well'],
+      ])
+      expect(await dirtyKeys(f.store)).toEqual([])
+      f.app.exec("UPDATE log SET x = ''; DROP TRIGGER no")
+      f.app.exec("CREATE TRIGGER no AFTER DELETE ON t WHEN old.id = 1 BEGIN SELECT RAISE(FAIL, 'no'); END")
+      await pull(f.store, [tombstone('t', '[1]', 6), tombstone('t', '[2]', 7)])
+      expect(rows()).toEqual([[1, 'well']])
+    })
+
+    test('I9: RAISE(ROLLBACK) keeps its row from a sweep, and the others go', async () => {
+      const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
+        CREATE TRIGGER no BEFORE DELETE ON t WHEN old.id = 2 BEGIN SELECT RAISE(ROLLBACK, 'no'); END;`
+      await using f = await openFile(driver, sql)
+      await pull(
+        f.store,
+        [1, 2, 3].map((id) => record('t', id, { id, x: 'x' })),
+      )
+      const cursor = { epoch: 'e', generation: 'g', version: 9, high: 9 }
+      await f.store.startHydrate({ cursor, tables: null, place: null, sweep: true })
+      expect(await f.store.finishHydrate(cursor)).toEqual({ deleted: 2 })
+      expect(all(f.app, 'SELECT id FROM t')).toEqual([[2]])
+      expect(await f.store.state()).toMatchObject({ cursor, hydrating: null })
+    })
+
+    test('I9: RAISE(ROLLBACK) keeps a value from its new column, and the others come back', async () => {
+      const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
+        CREATE TRIGGER no BEFORE UPDATE ON t WHEN old.id = 2 BEGIN SELECT RAISE(ROLLBACK, 'no'); END;`
+      await using f = await openFile(driver, sql)
+      await pull(
+        f.store,
+        [1, 2, 3].map((id) => record('t', id, { id, x: 'x', more: `m${id}` })),
+      )
+      f.app.exec('ALTER TABLE t ADD COLUMN more TEXT')
+      expect(await dirtyKeys(f.store)).toEqual([])
+      expect(all(f.app, 'SELECT more FROM t ORDER BY id')).toEqual([['m1'], [null], ['m3']])
+      f.app.exec("UPDATE t SET x = 'edited' WHERE id = 3")
+      expect(await dirtyKeys(f.store)).toEqual(['t [3]'])
+    })
+
     test('I9: a record that a trigger let fall is tried again, for what the trigger asks may have changed', async () => {
       const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT); CREATE TABLE closed (yes);
         CREATE TRIGGER no BEFORE INSERT ON t WHEN EXISTS (SELECT 1 FROM closed) BEGIN SELECT RAISE(IGNORE); END;

@@ -49,12 +49,19 @@ export function deleteRow(table: SyncedTable, bounds: Bounds): void {
   if (!table.rows.delete(bounds) && table.rows.read(bounds) !== null) throw new LetFall()
 }
 
-/** Runs one write; a trigger with RAISE(ROLLBACK) takes the whole transaction with it. */
-export function writing<T>(table: SyncedTable, key: string, write: () => T): T {
+/**
+ * Runs one write of one row, whole or not at all. A trigger with RAISE(ROLLBACK) takes the whole transaction with it;
+ * with RAISE(FAIL) the row would stay although its write failed, known to nobody (I1).
+ */
+export function writing<T>({ connection, mayFail, name }: SyncedTable, key: string, write: () => T): T {
+  if (mayFail) connection.exec('SAVEPOINT tidemark_row')
   try {
-    return write()
+    const result = write()
+    if (mayFail) connection.exec('RELEASE tidemark_row')
+    return result
   } catch (error) {
-    if (!table.connection.inTransaction) throw new RolledBack(table.name, key)
+    if (!connection.inTransaction) throw new RolledBack(name, key)
+    if (mayFail) connection.exec('ROLLBACK TO tidemark_row; RELEASE tidemark_row')
     throw error
   }
 }
