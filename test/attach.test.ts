@@ -76,3 +76,22 @@ test('attaching says which rows it cannot tell apart, and counts only those it w
   expect(out).toContain('uses (1 row)')
   expect(out).toContain('note: uses: 2 rows have NULL in the key and are not synced: give them a key')
 })
+
+test('attach names a trigger that feeds synced tables and others both', async () => {
+  await using machine = await openMachine()
+  await machine.ask('config', 'set', 'endpoint', 'http://127.0.0.1:1')
+  const file = join(machine.folder, 'app.db')
+  query(file, 'CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT)')
+  query(file, 'CREATE TABLE tally (id INTEGER PRIMARY KEY, n INT)')
+  query(file, 'CREATE VIRTUAL TABLE search USING fts5(text)')
+  const feed = 'INSERT INTO search (rowid, text) VALUES (new.id, new.text);'
+  query(file, `CREATE TRIGGER feed AFTER INSERT ON notes BEGIN ${feed} END`)
+  query(file, `CREATE TRIGGER feed_both AFTER UPDATE ON notes BEGIN ${feed} UPDATE tally SET n = n + 1; END`)
+  const { out } = await machine.tidemark('attach', file)
+  expect(out).toContain(
+    'note: notes: the trigger feed_both writes synced tables (tally) and others (a full-text',
+  )
+  expect(out.match(/the trigger/g)).toHaveLength(1)
+  // What is not synced cannot be counted twice.
+  expect((await machine.tidemark('attach', file, '--exclude', 'tally')).out).not.toContain('the trigger')
+})

@@ -1,4 +1,5 @@
 import type { Shape, TableWarning } from './shape.ts'
+import type { TriggerEffect } from './trigger-effects.ts'
 
 /**
  * Columns that look like references to a table with integer keys but are not declared as such. When two
@@ -30,4 +31,25 @@ function referredTable(column: string, numbered: ReadonlyMap<string, string>): s
   const plurals = [stem, `${stem}s`, `${stem}es`, stem.replace(/y$/, 'ies')]
   const name = plurals.find((plural) => numbered.has(plural))
   return name === undefined ? null : (numbered.get(name) ?? null)
+}
+
+/**
+ * Triggers that write synced tables and others both. They do not run for rows from elsewhere, or a counter would count
+ * twice; so what they feed beside, such as a full-text index, misses these rows, which nobody would guess.
+ */
+export function findMixedTriggers(
+  effects: readonly TriggerEffect[],
+  synced: ReadonlySet<string>,
+): readonly TableWarning[] {
+  return effects
+    .filter(({ kind }) => kind === 'mixed')
+    .map(({ name, table, writes, writesVirtual }) => {
+      const inside = writes.filter((written) => synced.has(written))
+      const outside = [
+        ...writes.filter((written) => !synced.has(written)),
+        ...(writesVirtual ? ['a full-text index or another virtual table'] : []),
+      ]
+      const warning = `the trigger ${name} writes synced tables (${inside.join(', ')}) and others (${outside.join(', ')}): it does not run for rows that come from elsewhere, so the others miss them; make two triggers of it`
+      return { table, warning }
+    })
 }

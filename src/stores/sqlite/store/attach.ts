@@ -4,6 +4,8 @@ import { isOwnName } from '../capture/names.ts'
 import { transact, type Connection } from '../driver/driver.ts'
 import { readShapes } from '../shape/read.ts'
 import type { FileShapes } from '../shape/shape.ts'
+import { readTriggerEffects } from '../shape/trigger-effects.ts'
+import { findMixedTriggers } from '../shape/warnings.ts'
 import { Meta, STORE_FORMAT } from './meta.ts'
 import { META_TABLE } from './names.ts'
 import { createStateTables } from './state-tables.ts'
@@ -52,7 +54,12 @@ export function planAttach(connection: Connection, choice: TableChoice): AttachP
         choice.exclude?.includes(name) !== true,
     )
     .sort()
-  return { tables, refused: refused.filter(({ table }) => !isOwnName(table)), warnings }
+  const synced = new Set(tables)
+  return {
+    tables,
+    refused: refused.filter(({ table }) => !isOwnName(table)),
+    warnings: [...warnings, ...findMixedTriggers(readTriggerEffects(connection, synced), synced)],
+  }
 }
 
 const isKnown = (name: string, refused: FileShapes['refused']): boolean =>
