@@ -109,9 +109,10 @@ async function tellSchema(work: Work, needed: boolean, signal: AbortSignal): Pro
 
 /** A dirty row as it is sent: the changed fields of a row the cloud has, all fields of any other. */
 export function changeOf(row: LocalRow): Change {
-  if (row.fields !== null && row.agreed === 'none' && row.was === null && isEmpty(row.claims)) {
-    const { table, key, base, at: hlc, fields } = row
-    return { table, key, base, hlc, op: 'put', fields }
+  if (row.fields !== null && row.agreed === 'none' && row.was === null) {
+    const { table, key, base, at: hlc, fields, claims } = row
+    if (isEmpty(claims)) return { table, key, base, hlc, op: 'put', fields }
+    return { table, key, base, hlc, claims, op: 'put', fields }
   }
   const base = {
     table: row.table,

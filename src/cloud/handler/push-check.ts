@@ -1,5 +1,5 @@
 import { TidemarkError } from '../../kernel/errors.ts'
-import { MAX_NAME_CHARS, MAX_PUSH_CHANGES } from '../../protocol/limits.ts'
+import { MAX_CLAIM_CHARS, MAX_NAME_CHARS, MAX_PUSH_CHANGES } from '../../protocol/limits.ts'
 import { PushRequest } from '../../protocol/push.ts'
 import { compileCheck } from './check.ts'
 import { MAX_JSON_DEPTH } from './limits.ts'
@@ -24,7 +24,7 @@ export function checkPush(value: unknown): PushRequest {
 /** True only for what the schema of a change takes: the common forms of it. */
 export function isPlainChange(change: unknown): boolean {
   if (typeof change !== 'object' || change === null || Array.isArray(change)) return false
-  const { table, key, op, base, hlc, fields, was } = change as { readonly [name: string]: unknown }
+  const { table, key, op, base, hlc, fields, claims, was } = change as { readonly [name: string]: unknown }
   // A property that is undefined cannot come out of JSON: each of those read is own, or its value is refused.
   for (const name in change) if (!PLAIN.has(name)) return false
   return (
@@ -39,11 +39,21 @@ export function isPlainChange(change: unknown): boolean {
     isCount(base) &&
     isCount(hlc) &&
     (was === undefined || isCount(was)) &&
+    (claims === undefined || arePlainClaims(claims)) &&
     (fields === undefined || (typeof fields === 'object' && fields !== null && !Array.isArray(fields)))
   )
 }
 
-const PLAIN = new Set(['table', 'key', 'op', 'base', 'hlc', 'fields', 'was'])
+const PLAIN = new Set(['table', 'key', 'op', 'base', 'hlc', 'fields', 'claims', 'was'])
+
+function arePlainClaims(claims: unknown): boolean {
+  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return false
+  for (const [index, value] of Object.entries<unknown>(claims as { readonly [index: string]: unknown })) {
+    if (index.length === 0 || index.length > MAX_NAME_CHARS) return false
+    if (value !== null && (typeof value !== 'string' || value.length > MAX_CLAIM_CHARS)) return false
+  }
+  return true
+}
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 
 /** Levels of a request around the values of a row: itself, its changes, a change, its fields. */

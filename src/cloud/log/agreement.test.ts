@@ -122,14 +122,14 @@ class Draw {
       this.#pick([1, 1, 2]),
     ]
     const odd = this.#random.next() < 0.2 ? randomInt(this.#random, 100) : -1
-    const changes = Array.from({ length: 100 + randomInt(this.#random, 20) }, (_, at) =>
-      put(
-        `${prefix}${start + (at === odd ? 0 : at * every)}`,
-        0,
-        { x: this.#random.next() < 0.001 ? 'a\0b' : at },
-        { table: this.#pick(['t', 'u']) },
-      ),
-    )
+    const isUnique = this.#random.next() < 0.5
+    const changes = Array.from({ length: 100 + randomInt(this.#random, 20) }, (_, at) => {
+      const no = start + (at === odd ? 0 : at * every)
+      const value = this.#random.next() < 0.01 ? 'v' : `${prefix}${no}`
+      const claims = isUnique && at % 3 > 0 ? { claims: { i: at % 3 === 1 ? value : null } } : {}
+      const fields = { x: this.#random.next() < 0.001 ? 'a\0b' : at }
+      return put(`${prefix}${no}`, 0, fields, { table: this.#pick(['t', 'u']), ...claims })
+    })
     const request = this.#request(replica, { changes })
     this.head += changes.length >> 1
     this.#mutations.set(replica, request.mutation)

@@ -111,16 +111,19 @@ export function decideMutation(mutation: Mutation, view: SpaceView): Decision {
 }
 
 /**
- * What `decideMutation` comes to for a put with base 0, without claims, of a row that is not there: its time and the
- * JSON of its fields. Null when it is refused.
+ * What `decideMutation` comes to for a put with base 0 of a row that is not there, where nobody else has the unique
+ * values that it asks for: its time, the JSON of its fields, and its claims. Null when it is refused.
  */
 export function decideNewRow(
   change: Change,
+  version: number,
   now: number,
-): { readonly hlc: number; readonly text: string } | null {
+): { readonly hlc: number; readonly text: string; readonly claims: StandingClaims } | null {
   if (changeFault(change) !== null) return null
   const text = JSON.stringify(change.fields ?? {})
-  return sizeFault(text) === null ? { hlc: hlcClamp(change.hlc, now), text } : null
+  if (sizeFault(text) !== null) return null
+  const claims = touchClaims(NO_CLAIMS, dropNulls(change.claims), version)
+  return { hlc: hlcClamp(change.hlc, now), text, claims }
 }
 
 function judgeChanges({ replica, force, changes }: Mutation, view: SpaceView): readonly Verdict[] {

@@ -4,6 +4,7 @@ import type { DirtyLimit, DirtyRows, LocalRow, RowKey } from '../../../engine/st
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import { takeSweeps } from '../capture/capture.ts'
 import { TABLES_TABLE } from '../capture/names.ts'
+import { isPlain } from './claims.ts'
 import { suspect } from './compare.ts'
 import { withhold } from './holding.ts'
 import { markedRows } from './joined-rows.ts'
@@ -63,9 +64,9 @@ function collectDirty(
     if (after !== undefined && table.name < after.table) return false
     if (!table.states.hasMarks()) return false
     const aside = readAside(session, table)
-    const isPlain = table.shape.unique.length === 0
+    const hasPlainClaims = table.shape.unique.every((index) => isPlain(table, index))
     for (const joined of markedRows(table, after?.table === table.name ? table.bindKey(after.key) : null)) {
-      const fresh = isPlain ? newLocalRow(table, joined, aside) : null
+      const fresh = hasPlainClaims ? newLocalRow(table, joined, aside) : null
       if (fresh !== null && joined.fields !== null) {
         const size = bytesOfFields(joined.fields)
         if (size * 6 <= MAX_ROW_BYTES && !isKeyTooLong(fresh.key)) {

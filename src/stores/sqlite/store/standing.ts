@@ -123,7 +123,7 @@ export function isAgreed(row: Standing): boolean {
 
 /**
  * A dirty row of which nothing was ever agreed, and nothing waits or is parked, as the engine sees it; null for any
- * other. What `toLocalRow` comes to, for the rows of a first upload. `table` has no unique index.
+ * other. What `toLocalRow` comes to, for the rows of a first upload. SQLite computes none of the table's claims.
  */
 export function newLocalRow(table: SyncedTable, row: JoinedRow, aside: Aside): LocalRow | null {
   const { key, fields, state, at } = row
@@ -139,7 +139,7 @@ export function newLocalRow(table: SyncedTable, row: JoinedRow, aside: Aside): L
     base: 0,
     agreed: 'none',
     changed: table.names,
-    claims: NO_CLAIMS,
+    claims: table.shape.unique.length === 0 ? NO_CLAIMS : claimsOf(table, key, fields, null),
     was: null,
   }
 }
