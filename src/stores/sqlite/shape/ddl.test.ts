@@ -36,6 +36,38 @@ for (const driver of [betterSqlite3, nodeSqlite]) {
       }
     })
 
+    it('hold one column, and are one table, where SQLite takes two names for one', () => {
+      const table: SchemaTable = {
+        name: 't',
+        columns: [
+          { name: 'id', type: 'TEXT' },
+          { name: 'Name', type: 'TEXT' },
+          { name: 'name', type: 'TEXT' },
+        ],
+        key: ['id'],
+        unique: [
+          { claim: 'Name', terms: [{ column: 'Name' }] },
+          { claim: 'name', terms: [{ column: 'name' }] },
+        ],
+        indexes: [{ name: 'i', terms: [{ column: 'name' }] }],
+        foreignKeys: [{ columns: ['name'], table: 't', references: [] }],
+      }
+      const connection = open()
+      const notes = createTables(connection, [table, { ...table, name: 'T' }], open())
+      expect(notes).toEqual([
+        'T was left out; SQLite takes it for t.',
+        'name was left out; SQLite takes it for Name.',
+      ])
+      const [made, ...others] = read(connection)
+      expect(others).toEqual([])
+      expect(made).toMatchObject({
+        name: 't',
+        columns: [{ name: 'id' }, { name: 'Name' }],
+        unique: [{ claim: 'Name' }],
+        foreignKeys: [],
+      })
+    })
+
     it('leave out what cannot stand here, and say so', () => {
       const table: SchemaTable = {
         name: 't',

@@ -17,13 +17,47 @@ export function createTables(
   sandbox: Connection,
 ): readonly string[] {
   const notes: string[] = []
-  const statements = tables.flatMap((table) => tableStatements(sandbox, table, notes))
+  const statements = withoutDoubles(tables, ({ name }) => name, notes).flatMap((table) =>
+    tableStatements(sandbox, withoutDoubleColumns(table, notes), notes),
+  )
   try {
     transact(connection, 'immediate', () => statements.forEach((sql) => connection.exec(sql)))
   } catch (error) {
     throw toTidemarkError(error, 'internal')
   }
   return notes
+}
+
+/** SQLite's names know no case of ASCII. */
+const foldName = (name: string): string => name.replace(/[A-Z]+/g, (run) => run.toLowerCase())
+
+/** The first of those that SQLite takes for one. */
+function withoutDoubles<T>(items: readonly T[], nameOf: (item: T) => string, notes: string[]): readonly T[] {
+  const seen = new Map<string, string>()
+  return items.filter((item) => {
+    const name = nameOf(item)
+    const first = seen.get(foldName(name))
+    if (first === undefined) seen.set(foldName(name), name)
+    else notes.push(`${name} was left out; SQLite takes it for ${first}.`)
+    return first === undefined
+  })
+}
+
+/** Without what an application has renamed to the same name in other letters: what it told last comes first. */
+function withoutDoubleColumns(table: SchemaTable, notes: string[]): SchemaTable {
+  const columns = withoutDoubles(table.columns, ({ name }) => name, notes)
+  if (columns.length === table.columns.length) return table
+  const names = new Set(columns.map(({ name }) => name))
+  const stays = (column: string | undefined): boolean => column === undefined || names.has(column)
+  const areWhole = ({ terms }: { readonly terms: Terms }): boolean =>
+    terms.every(({ column }) => stays(column))
+  return {
+    ...table,
+    columns: [...columns],
+    unique: table.unique.filter(areWhole),
+    ...(table.indexes === undefined ? {} : { indexes: table.indexes.filter(areWhole) }),
+    foreignKeys: table.foreignKeys.filter((foreignKey) => foreignKey.columns.every(stays)),
+  }
 }
 
 /** The statements that make one table and its indexes here, parts that cannot stand left out. */
