@@ -1,4 +1,4 @@
-import { MAX_COLUMNS, MAX_NAME_CHARS } from '../../../protocol/limits.ts'
+import { MAX_NAME_CHARS } from '../../../protocol/limits.ts'
 import type { Shape } from './shape.ts'
 
 const FOLDED = ['BINARY', 'NOCASE', 'RTRIM']
@@ -6,6 +6,12 @@ const FOLDED = ['BINARY', 'NOCASE', 'RTRIM']
 const MAX_TYPE_CHARS = 200
 const MAX_EXPRESSION_CHARS = 10_000
 const MAX_KEY_COLUMNS = 64
+/**
+ * Columns of a result, as SQLite has it by default. A row with text that is not well-formed is read with two for each of
+ * its columns, its key's once more, beside what is known of it: a table that is wider would stop all others (I9).
+ */
+const MAX_RESULT_COLUMNS = 2_000
+const STATE_COLUMNS = 8
 const MAX_UNIQUE = 64
 const MAX_FOREIGN_KEYS = 256
 
@@ -29,7 +35,8 @@ function findExcess(shape: Shape): string | null {
       ...index.terms.map((term) => term.expression ?? ''),
     ]),
   ]
-  if (shape.columns.length > MAX_COLUMNS) return `more than ${MAX_COLUMNS} columns`
+  const widest = Math.floor((MAX_RESULT_COLUMNS - STATE_COLUMNS) / 2) - shape.key.length
+  if (shape.columns.length > widest) return `more than ${widest} columns`
   if (names.some((name) => name.length > MAX_NAME_CHARS))
     return `a name of more than ${MAX_NAME_CHARS} characters`
   if (names.some((name) => name === '' || !name.isWellFormed())) return 'a name that cannot be carried'
