@@ -1,6 +1,6 @@
 import { fieldVersion } from '../protocol/field-version.ts'
 import type { WireRecord } from '../protocol/records.ts'
-import { sameValue, type Encoded, type Fields } from '../kernel/values.ts'
+import { sameValue, setOwn, type Encoded, type Fields } from '../kernel/values.ts'
 import type { Conflict } from './resolvers.ts'
 import type { InboxDraft } from './inbox.ts'
 import type { LocalRow, MergedRow } from './store.ts'
@@ -85,7 +85,7 @@ function mergeContested(
   if (columns.length === 0)
     return decided(row, record, { kind: 'keep', fields: mergedFields(row, record, () => true) })
   const remoteTimes: { [column: string]: number } = {}
-  for (const column of columns) remoteTimes[column] = fieldVersion(record, column)[1]
+  for (const column of columns) setOwn(remoteTimes, column, fieldVersion(record, column)[1])
   return {
     kind: 'conflict',
     row,

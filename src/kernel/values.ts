@@ -30,6 +30,12 @@ export type Encoded =
 /** Column name → value. */
 export type Fields = { readonly [column: string]: Encoded }
 
+/** Sets a property, one called `__proto__` too: an assignment would lose it. */
+export function setOwn<T>(object: { [name: string]: T }, name: string, value: T): void {
+  if (name !== '__proto__') object[name] = value
+  else Object.defineProperty(object, name, { value, enumerable: true, configurable: true, writable: true })
+}
+
 /** True when two encodings stand for the same value, bit for bit. */
 export function sameValue(a: Encoded | undefined, b: Encoded | undefined): boolean {
   if (a === b) return true

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 
 import type { Collation } from '../../../kernel/keys.ts'
-import type { Encoded, Fields } from '../../../kernel/values.ts'
+import { setOwn, type Encoded, type Fields } from '../../../kernel/values.ts'
 import { claimOf } from '../../../protocol/claims.ts'
 import type { Claims } from '../../../protocol/records.ts'
 import { quoteName, type SqlRow } from '../driver/driver.ts'
@@ -24,7 +24,8 @@ export function claimsOf(
   const claims: { [claim: string]: string | null } = {}
   for (const index of table.shape.unique) {
     if (changed !== null && !isTouched(table, index, changed)) continue
-    claims[index.claim] = isPlain(table, index) ? plainClaim(index, fields) : computedClaim(table, index, key)
+    const claim = isPlain(table, index) ? plainClaim(index, fields) : computedClaim(table, index, key)
+    setOwn(claims, index.claim, claim)
   }
   return claims
 }

@@ -1,4 +1,4 @@
-import { sameValue, type Encoded, type Fields } from '../../../kernel/values.ts'
+import { sameValue, setOwn, type Encoded, type Fields } from '../../../kernel/values.ts'
 import type { PushRequest } from '../../../protocol/push.ts'
 import type { Change, Cursor, Generation } from '../../../protocol/records.ts'
 import { keyColumn } from '../capture/names.ts'
@@ -130,7 +130,8 @@ function doubtColumns(
   const doubted: { [name: string]: Encoded } = {}
   for (const name of table.names) {
     const value = pushed[name]
-    if (value !== undefined && !changed.has(name) && !sameValue(row[name], value)) doubted[name] = value
+    if (value !== undefined && !changed.has(name) && !sameValue(row[name], value))
+      setOwn(doubted, name, value)
   }
   const image = Uint8Array.from(table.codec.encode(doubted, state.image))
   table.states.write(bounds, { ...state, image })

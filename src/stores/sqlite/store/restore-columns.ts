@@ -1,4 +1,4 @@
-import { sameValue, type Encoded, type Fields } from '../../../kernel/values.ts'
+import { sameValue, setOwn, type Encoded, type Fields } from '../../../kernel/values.ts'
 import type { InboxDraft } from '../../../engine/inbox.ts'
 import { keyColumn } from '../capture/names.ts'
 import { SqliteFailure } from '../driver/failure.ts'
@@ -111,7 +111,7 @@ function restoreRow(
     if (column.was === undefined && stands && !sameValue(own, value))
       notes.push(noteOf(table, text, name, { row, state, chosen: 'local', ...FILLED }))
     // What the column makes of the value is no edit.
-    back[name] = stands ? value : (table.rows.read(key)?.[name] ?? null)
+    setOwn(back, name, stands ? value : (table.rows.read(key)?.[name] ?? null))
     delete extra[name]
   }
   const image = state.image === null ? null : Uint8Array.from(table.codec.encode(back, state.image))

@@ -1,5 +1,5 @@
 import { keyOf, keyValues, MAX_KEY_BYTES, utf8Bytes, type Collation } from '../../../kernel/keys.ts'
-import { encodingFault, type Encoded, type Fields } from '../../../kernel/values.ts'
+import { encodingFault, setOwn, type Encoded, type Fields } from '../../../kernel/values.ts'
 import { quoteName, type Connection } from '../driver/driver.ts'
 import type { Affinity, Shape } from '../shape/shape.ts'
 import type { TextEncoding } from '../values.ts'
@@ -158,7 +158,7 @@ export class SyncedTable {
     for (const name in fields) {
       if (this.#columns.has(name)) continue
       extra ??= {}
-      extra[name] = fields[name] as Encoded
+      setOwn(extra, name, fields[name] as Encoded)
     }
     return extra
   }

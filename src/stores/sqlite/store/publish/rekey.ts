@@ -1,5 +1,5 @@
 import type { Hlc } from '../../../../kernel/hlc.ts'
-import { encodeInt, sameValue, type Encoded, type Fields } from '../../../../kernel/values.ts'
+import { encodeInt, sameValue, setOwn, type Encoded, type Fields } from '../../../../kernel/values.ts'
 import { TidemarkError } from '../../../../kernel/errors.ts'
 import type { MergedRow, Publication } from '../../../../engine/store.ts'
 import { quoteName, type SqlRow } from '../../driver/driver.ts'
@@ -113,8 +113,8 @@ class Move {
     const to: { [name: string]: Encoded } = {}
     const from: { [name: string]: Encoded } = {}
     foreignKey.columns.forEach((name, at) => {
-      to[name] = parent[references[at] ?? ''] ?? null
-      from[name] = before[name] ?? null
+      setOwn(to, name, parent[references[at] ?? ''] ?? null)
+      setOwn(from, name, before[name] ?? null)
     })
     const id = rowId(child.name, key)
     if (!this.#move(child, key, before, child.own({ ...before, ...to }))) return
