@@ -18,8 +18,11 @@ export const ATOMIC_ROWS = 20_000
 export const ATOMIC_BYTES = 16 * 1024 * 1024
 /** Rows of one publish where it goes in chunks: keeps the write lock short. */
 export const PUBLISH_CHUNK_ROWS = 2_000
-/** Bytes of one push where it goes in chunks. */
-export const PUSH_CHUNK_BYTES = 1024 * 1024
+/**
+ * Bytes of the fields in one push where it goes in chunks; its text is half as long again. Twice as many save no work,
+ * and two chunks are in memory at a time.
+ */
+export const PUSH_CHUNK_BYTES = 512 * 1024
 
 /** What the parts of one engine share while an effect is at work. */
 export interface Work {
