@@ -333,3 +333,13 @@ test('the status says of which table rows are parked, and why', async () => {
   expect((await machine.tidemark('sync', 'status', two)).out).toContain(told)
   await running.stop()
 })
+
+test('with --json what Ctrl-C ends is one JSON value too', async () => {
+  await using machine = await openMachine()
+  const cloud = await machine.serve()
+  await machine.ask('config', 'set', 'endpoint', cloud.url)
+  const file = makeFile(machine, 'one.db')
+  const { code, out } = await machine.start('--json', 'attach', file, '--yes').stop()
+  expect(code).toBe(130)
+  expect(JSON.parse(out)).toMatchObject({ error: { code: 'aborted' } })
+})

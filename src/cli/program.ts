@@ -55,7 +55,9 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
         }
         await work(context, resolve(folder ?? folders.data))
       } catch (thrown) {
-        exit = host.signal.aborted ? EXIT.interrupted : reportError(output, thrown)
+        // A person who pressed Ctrl-C knows; a program wants its one value.
+        const told = host.signal.aborted && !output.json ? EXIT.interrupted : reportError(output, thrown)
+        exit = host.signal.aborted ? EXIT.interrupted : told
       }
     }
 

@@ -31,21 +31,51 @@ export function withoutWriters<T>(
 ): T {
   const off = findSyncedWriters(effects, tables)
   if (off.length === 0) return work()
+  const tablesOff = new Set(off.map(({ table }) => table.toLowerCase()))
+  const before = listTriggers(connection, tablesOff)
   for (const { name } of off) connection.exec(`DROP TRIGGER main.${quoteName(name)}`)
   const result = work()
   for (const { sql } of off) connection.exec(sql)
-  renewCapture(connection, new Set(off.map(({ table }) => table.toLowerCase())))
+  putInOrder(connection, tablesOff, before)
   return result
 }
 
-/** The youngest trigger fires first, and capture's must: no other may end a statement before them. */
-function renewCapture(connection: Connection, tables: ReadonlySet<string>): void {
-  const triggers = connection
+interface StandingTrigger {
+  readonly name: string
+  readonly sql: string
+}
+
+/** Triggers on these tables, the oldest first. */
+function listTriggers(connection: Connection, tables: ReadonlySet<string>): readonly StandingTrigger[] {
+  return connection
     .prepare("SELECT name, tbl_name, sql FROM main.sqlite_schema WHERE type = 'trigger' ORDER BY rowid")
     .all()
-    .filter(([name, table]) => isOwnName(String(name)) && tables.has(String(table).toLowerCase()))
-  for (const [name] of triggers) connection.exec(`DROP TRIGGER main.${quoteName(String(name))}`)
-  for (const [, , sql] of triggers) connection.exec(String(sql))
+    .filter(([, table]) => tables.has(String(table).toLowerCase()))
+    .map(([name, , sql]) => ({ name: String(name), sql: String(sql) }))
+}
+
+/**
+ * The youngest trigger fires first. The application's come back in the order they had, for it may count on that
+ * without knowing; and capture's are the youngest of all: no other may end a statement before them.
+ */
+function putInOrder(
+  connection: Connection,
+  tables: ReadonlySet<string>,
+  before: readonly StandingTrigger[],
+): void {
+  const places = new Map(before.map(({ name }, at) => [name, at]))
+  const placeOf = ({ name }: StandingTrigger): number =>
+    isOwnName(name) ? Infinity : (places.get(name) ?? before.length)
+  const now = listTriggers(connection, tables)
+  const wanted = now.toSorted((one, other) => {
+    const [a, b] = [placeOf(one), placeOf(other)]
+    return a === b ? 0 : a - b
+  })
+  const moved = wanted.findIndex((trigger, at) => trigger !== now[at])
+  if (moved === -1) return
+  // Those before the first that moved stand where they should.
+  for (const { name } of wanted.slice(moved)) connection.exec(`DROP TRIGGER main.${quoteName(name)}`)
+  for (const { sql } of wanted.slice(moved)) connection.exec(sql)
 }
 
 /** In the order in which they stand, and so in which they fire. */

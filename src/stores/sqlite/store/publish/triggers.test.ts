@@ -89,6 +89,25 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       expect(await dirtyKeys(f.store)).toEqual(['totals ["notes"]'])
     })
 
+    test('the order in which triggers fire is as before, with the notes of the store first', async () => {
+      await using f = await openFile(driver, SQL)
+      const isOwn = (name: string) => name.startsWith('_tidemark')
+      const order = () =>
+        all(
+          f.app,
+          "SELECT name FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'notes' ORDER BY rowid",
+        ).map(([name]) => String(name))
+      const before = order().filter((name) => !isOwn(name))
+      expect(before.indexOf('count_i')).toBeLessThan(before.indexOf('log_i'))
+      await push(f.store, 1)
+      for (const version of [2, 3]) {
+        await pull(f.store, [noteOf(1, version, 'apple')])
+        expect(order().filter((name) => !isOwn(name))).toEqual(before)
+        // The youngest fires first.
+        expect(order().findIndex(isOwn)).toBe(before.length)
+      }
+    })
+
     test('one that is set off through an unsynced table is taken off too', async () => {
       const sql = `
         CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE s (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO s VALUES (1, 0);
