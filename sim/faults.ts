@@ -4,7 +4,9 @@ import { createMachine, type Machine } from './guard.ts'
 import { excuseForgotten, excuseUnsent, excuseUntold } from './invariants.ts'
 import { join } from './persons.ts'
 import type { DisasterKind, FaultKind } from './plan.ts'
+import { count } from './coverage.ts'
 import type { Past, Replica } from './replica.ts'
+import { TABLE_NAMES } from './shape.ts'
 import { MAX_REPLICAS, type World } from './world.ts'
 
 /** Something goes wrong; false when it could not just now. What passes by itself does so within a minute. */
@@ -20,7 +22,16 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
     return true
   },
 
-  restart(world, replica) {
+  /** The process that comes after it may sync one way only, or some tables only, until the next one. */
+  restart(world, replica, chance) {
+    const tables = TABLE_NAMES.filter(() => chance.odds(0.5))
+    const scope = {
+      way: chance.odds(0.6) ? chance.pick(['up', 'down'] as const) : undefined,
+      tables: chance.odds(0.5) ? tables : undefined,
+    }
+    replica.scope = chance.odds(0.3) ? scope : {}
+    if (replica.scope.way !== undefined) count(world.coverage.outcomes, `only ${replica.scope.way}`)
+    if (replica.scope.tables !== undefined) count(world.coverage.outcomes, 'some tables')
     void replica.restart().catch((thrown: unknown) => {
       world.fault ??= thrown
     })

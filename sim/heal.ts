@@ -19,6 +19,11 @@ export function heal(world: World): void {
     replica.link.latencyMs = replica.settings.latencyMs
     replica.disk.full = false
     replica.fuse = null
+    const isWhole = replica.scope.way === undefined && replica.scope.tables === undefined
+    if (!isWhole) {
+      replica.scope = {}
+      replica.kill()
+    }
     if (replica.running === null) replica.start()
     else if (replica.running.paused) {
       replica.running.paused = false

@@ -1,6 +1,7 @@
 import type { Handler } from '../src/cloud/handler/handler.ts'
 import type { InboxEntry } from '../src/engine/inbox.ts'
 import { SyncEngine, type EngineEvent } from '../src/engine/engine.ts'
+import type { EngineOptions } from '../src/engine/options.ts'
 import { localWins, manual, newestWins, remoteWins, type NamedResolver } from '../src/engine/resolvers.ts'
 import type { Store } from '../src/engine/store.ts'
 import type { Clock } from '../src/kernel/clock.ts'
@@ -59,6 +60,8 @@ export class Replica {
   /** Accounts that only this file's line moves money in. */
   group: string
   running: Running | null = null
+  /** What its next process syncs, where that is not all of it. */
+  scope: Scope = {}
   /** Older states of the file: what a power loss, a restore or a copy comes back to. */
   readonly past: Past[] = []
   /** The view that was checked last. */
@@ -139,6 +142,7 @@ export class Replica {
         listen: this.settings.listen,
         batchRows: this.place.batchRows,
         afterRestore: this.settings.afterRestore,
+        ...this.scope,
       })
       running.store = store
       running.engine = engine
@@ -259,6 +263,9 @@ export class Replica {
     return this.disk.view().inbox.filter(({ status }) => status === 'open')
   }
 }
+
+/** One way only, or some tables only. */
+export type Scope = Pick<EngineOptions, 'way' | 'tables'>
 
 export interface Running {
   readonly owner: Owner

@@ -1,10 +1,7 @@
-import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
-import { silentLogger, type Logger } from '../kernel/logger.ts'
-import type { Random } from '../kernel/random.ts'
+import { silentLogger } from '../kernel/logger.ts'
 import { createBatchSize } from './batch-size.ts'
-import { hydrate } from './hydrate.ts'
-import type { IdentityGuard } from './identity.ts'
+import { hydrate, joinUnread } from './hydrate.ts'
 import {
   INITIAL,
   POLL_MS,
@@ -14,38 +11,16 @@ import {
   type MachineEvent,
   type MachineState,
 } from './machine.ts'
-import type { Provider } from './provider.ts'
+import type { EngineOptions } from './options.ts'
 import { listenForNews, publishStaged, pullPage } from './pull.ts'
 import { acknowledgeMutation, buildMutation, freeMutation, sendMutation } from './push.ts'
 import { reset, takeNewIdentity } from './reset.ts'
-import { newestWins, type NamedResolver, type ResolverSet } from './resolvers.ts'
+import { newestWins, type ResolverSet } from './resolvers.ts'
 import { clearStaging, createStaging } from './staging.ts'
 import { PATIENT_FIRST_MS, type Patience } from './patience.ts'
 import { describePhase, type EngineStatus, type Reset } from './status.ts'
-import type { Store } from './store.ts'
 import { gotOn, Waiters, type SyncResult } from './waiters.ts'
 import { ATOMIC_ROWS, type Work, type WorkEvent } from './work.ts'
-
-export interface EngineOptions {
-  readonly store: Store
-  readonly provider: Provider
-  readonly guard: IdentityGuard
-  readonly clock: Clock
-  readonly random: Random
-  /** Absent: `newestWins` for every table. */
-  readonly resolver?: NamedResolver
-  /** Resolvers of single tables. */
-  readonly resolvers?: { readonly [table: string]: NamedResolver }
-  /** Milliseconds between safety polls. */
-  readonly pollMs?: number
-  /** Long polls between cycles, so that others' changes come at once. Default true. */
-  readonly listen?: boolean
-  /** Never more rows in one request than this; absent: adapts. */
-  readonly batchRows?: number
-  /** After a restored file: `rejoin` takes the cloud's newer rows, `overwrite` makes the restored rows edits. */
-  readonly afterRestore?: 'rejoin' | 'overwrite'
-  readonly logger?: Logger
-}
 
 /** Own rows past which the long poll is asked anew, or its answer would bring them all back. */
 const MAX_SENT_UNHEARD = 200
@@ -100,6 +75,8 @@ export class SyncEngine implements AsyncDisposable {
       guard: options.guard,
       clock: options.clock,
       random: options.random,
+      tables: options.tables === undefined ? null : [...new Set(options.tables)].sort(),
+      sendsOnly: options.way === 'up',
       resolvers: (replica): ResolverSet => ({
         default: options.resolver ?? newestWins(replica),
         ...(options.resolvers === undefined ? {} : { tables: options.resolvers }),
@@ -228,11 +205,13 @@ export class SyncEngine implements AsyncDisposable {
 
   #dispatch(event: MachineEvent): void {
     const from = this.#state
-    const { pollMs, listen, random } = this.#options
+    const { pollMs, listen, random, tables, way } = this.#options
     const step = transition(from, event, {
       random,
       pollMs: pollMs ?? POLL_MS,
-      listen: listen ?? true,
+      // A long poll is about everything there is.
+      listen: (listen ?? true) && tables === undefined && way === undefined,
+      way,
       ...(this.#waiters.patient ? { firstPauseMs: PATIENT_FIRST_MS } : {}),
     })
     this.#state = step.state
@@ -299,6 +278,8 @@ export class SyncEngine implements AsyncDisposable {
         return pullPage(work, signal)
       case 'hydrate':
         return hydrate(work, effect.sweep, signal)
+      case 'join':
+        return joinUnread(work, signal)
       case 'publish':
         return publishStaged(work)
       case 'build':

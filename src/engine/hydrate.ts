@@ -1,6 +1,7 @@
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { HydratePlace, HydrateStart } from '../protocol/pull.ts'
 import type { Cursor, WireRecord } from '../protocol/records.ts'
+import type { HydrateChunk } from './provider.ts'
 import type { MachineEvent } from './machine.ts'
 import { publishRecords } from './pull.ts'
 import { clearStaging, createStaging, stageRecords } from './staging.ts'
@@ -56,6 +57,31 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
   if (current === null || head === null) throw new TidemarkError('bad_answer', 'the hydrate had no start')
   await finish(work, current, head, signal)
   return { type: 'hydrated' }
+}
+
+/**
+ * A replica that has read nothing and only sends: it knows the history that its pushes are of, and stands at its very
+ * beginning. Whatever it reads later, it reads from there.
+ */
+export async function joinUnread(work: Work, signal: AbortSignal): Promise<MachineEvent> {
+  const { space, replica } = await work.store.state()
+  const { epoch, generation } = await readStart(work.provider.hydrate({ space, replica }, signal))
+  const cursor: Cursor = { epoch, generation: generation.id, version: 0, high: 0 }
+  await work.store.startHydrate({ cursor, tables: null, place: null, sweep: false })
+  await work.store.publish({
+    records: [],
+    merged: [],
+    notes: [],
+    generations: withGeneration([], generation),
+  })
+  await work.store.finishHydrate(cursor)
+  return { type: 'hydrated' }
+}
+
+/** The start of a hydrate, of which nothing else is read. */
+async function readStart(chunks: AsyncIterable<HydrateChunk>): Promise<HydrateStart> {
+  for await (const chunk of chunks) if (chunk.kind === 'start') return chunk.start
+  throw new TidemarkError('bad_answer', 'the hydrate had no start')
 }
 
 /** The records of one publish; `apart`: of one table, for they are published each in its own way. */
@@ -149,9 +175,11 @@ async function missingTables(
   sweep: boolean,
 ): Promise<readonly string[] | null> {
   const names = (await work.store.schema()).tables.map(({ name }) => name)
-  if (state.cursor === null || sweep) return names
+  if (sweep) return names
+  const asked = work.tables === null ? names : names.filter((name) => work.tables?.includes(name))
+  if (state.cursor === null) return asked
   const covered = new Set(state.covered)
-  return names.filter((name) => !covered.has(name))
+  return asked.filter((name) => !covered.has(name))
 }
 
 /**

@@ -1,5 +1,5 @@
 /** The public face of `tidemark/engine`. */
-export { SyncEngine, type EngineEvent, type EngineOptions } from './engine.ts'
+export { SyncEngine, type EngineEvent } from './engine.ts'
 export type { IdentityGuard, Verdict } from './identity.ts'
 export type { InboxDraft, InboxEntry, InboxKind, QuarantineEntry } from './inbox.ts'
 export type { HydrateChunk, HydrateRequest, Provider } from './provider.ts'
@@ -13,6 +13,7 @@ export {
   type Resolution,
   type Resolver,
 } from './resolvers.ts'
+export type { EngineOptions } from './options.ts'
 export type { Patience } from './patience.ts'
 export type { EngineStatus } from './status.ts'
 export type * from './store.ts'

@@ -157,6 +157,7 @@ const TABLE: { readonly [phase in Phase]: { readonly [event in EventName]: strin
     ...work,
     ...failing,
     behind: 'pulling pull',
+    uncovered: 'hydrating join',
     built: 'sending send',
     builtNone: 'idle timer listen',
   },
@@ -207,6 +208,24 @@ describe('the cycle', () => {
       expect(step.effects).toEqual([{ type: 'send' }])
     }
     expect(transition(at('stopped'), EVENTS.startInFlight, context).state.inFlight).toBe(true)
+  })
+
+  it('one way only: sends without pulling, or pulls without sending, a mutation in flight excepted', () => {
+    const effects = (way: 'up' | 'down', state: MachineState, name: EventName) =>
+      transition(state, EVENTS[name], { ...context, way, listen: false }).effects.map(({ type }) => type)
+    expect(effects('up', at('idle'), 'timer')).toEqual(['build'])
+    expect(effects('up', at('building'), 'uncovered')).toEqual(['join'])
+    expect(effects('up', at('hydrating'), 'hydrated')).toEqual(['build'])
+    expect(effects('up', at('resetting'), 'reset')).toEqual(['build'])
+    expect(effects('up', at('acking'), 'ackedConflicts')).toEqual(['build'])
+    expect(effects('up', at('acking'), 'acked')).toEqual(['timer'])
+    expect(effects('down', at('idle'), 'timer')).toEqual(['pull'])
+    expect(effects('down', at('publishing'), 'published')).toEqual(['timer'])
+    expect(effects('down', at('publishing'), 'publishedMore')).toEqual(['pull'])
+    expect(effects('down', at('idle', { inFlight: true }), 'timer')).toEqual(['send'])
+    expect(effects('down', at('sending', { inFlight: true }), 'freed')).toEqual(['pull'])
+    for (const name of ['acked', 'ackedMore', 'ackedConflicts'] as const)
+      expect(effects('down', at('acking'), name)).toEqual(['pull'])
   })
 
   it('sends a local write without a pull where it listens, and nowhere else', () => {

@@ -95,6 +95,8 @@ export type Effect =
   /** `first`: from the cursor, with nothing staged; else the next page. */
   | { readonly type: 'pull'; readonly first: boolean }
   | { readonly type: 'hydrate'; readonly sweep: boolean }
+  /** A replica that only sends takes its place in the history without reading the space. */
+  | { readonly type: 'join' }
   | { readonly type: 'publish' }
   /** `alone`: no pull came before it. */
   | { readonly type: 'build'; readonly force: boolean; readonly alone?: true }
@@ -114,6 +116,8 @@ export interface MachineContext {
   readonly random: Random
   readonly pollMs: number
   readonly listen: boolean
+  /** One way only: `up` sends without pulling, `down` pulls without sending. Absent: both. */
+  readonly way?: 'up' | 'down' | undefined
   /** The first pause of a back-off, in milliseconds; absent: the usual one. */
   readonly firstPauseMs?: number
 }
@@ -157,17 +161,17 @@ export function transition(state: MachineState, event: MachineEvent, context: Ma
       }
     case 'start':
       if (state.phase !== 'stopped') return stay(state)
-      return begin({ ...INITIAL, inFlight: event.inFlight })
+      return begin({ ...INITIAL, inFlight: event.inFlight }, context)
     case 'resume':
       if (state.phase !== 'paused') return stay(state)
-      return begin({ ...INITIAL, inFlight: event.inFlight })
+      return begin({ ...INITIAL, inFlight: event.inFlight }, context)
     case 'wake':
-      return wake(state, event.urgent)
+      return wake(state, event.urgent, context)
     case 'written':
       return written(state, context)
     case 'timer':
       return state.phase === 'idle' || state.phase === 'waiting' || state.phase === 'blocked'
-        ? begin(state)
+        ? begin(state, context)
         : stay(state)
     case 'failed':
       return WORKING.has(state.phase) ? fail(state, event, context) : stay(state)
@@ -179,23 +183,23 @@ export function transition(state: MachineState, event: MachineEvent, context: Ma
 const stay = (state: MachineState): Step => ({ state, effects: [] })
 
 /** A cycle starts: with the mutation in flight where there is one, else with a pull. */
-function begin(state: MachineState): Step {
+function begin(state: MachineState, { way }: MachineContext): Step {
   const fresh = { ...state, wanted: false, rounds: 0, reason: null }
   if (state.inFlight)
     return { state: { ...fresh, phase: 'sending' }, effects: [{ type: 'send' }], begins: true }
-  return { state: { ...fresh, phase: 'pulling' }, effects: [{ type: 'pull', first: true }], begins: true }
+  return { ...(way === 'up' ? build(fresh, 0) : pullAnew(fresh)), begins: true }
 }
 
-function wake(state: MachineState, urgent: boolean): Step {
-  if (state.phase === 'idle') return begin(state)
+function wake(state: MachineState, urgent: boolean, context: MachineContext): Step {
+  if (state.phase === 'idle') return begin(state, context)
   // Local writes don't cut a back-off short: the cloud would get no rest while an application writes.
-  if (urgent && (state.phase === 'waiting' || state.phase === 'blocked')) return begin(state)
+  if (urgent && (state.phase === 'waiting' || state.phase === 'blocked')) return begin(state, context)
   return WORKING.has(state.phase) ? stay({ ...state, wanted: true }) : stay(state)
 }
 
 /** An idle replica listens: what the cloud has comes by itself, and a conflict is answered with the row it met. */
-function written(state: MachineState, { listen }: MachineContext): Step {
-  if (state.phase !== 'idle' || state.inFlight || !listen) return wake(state, false)
+function written(state: MachineState, context: MachineContext): Step {
+  if (state.phase !== 'idle' || state.inFlight || !context.listen) return wake(state, false, context)
   return {
     state: { ...state, phase: 'building', rounds: 0 },
     effects: [{ type: 'build', force: false, alone: true }],
@@ -215,23 +219,26 @@ function advance(state: MachineState, event: WorkEvent, context: MachineContext)
     case 'pulling:page':
       if (event.type === 'page' && event.more) return { state, effects: [{ type: 'pull', first: false }] }
       return { state: { ...state, phase: 'publishing' }, effects: [{ type: 'publish' }] }
+    case 'building:uncovered':
+      return { state: { ...state, phase: 'hydrating' }, effects: [{ type: 'join' }] }
     case 'hydrating:hydrated':
-      return pullAnew(state)
+      return anew(state, context)
     case 'resetting:reset':
-      return pullAnew({ ...state, inFlight: false })
+      return anew({ ...state, inFlight: false }, context)
     case 'publishing:moved':
       return { state, effects: [{ type: 'publish' }] }
     case 'publishing:published':
-      return event.type === 'published' && event.more ? pullAnew(state) : build(state, state.rounds)
+      if (event.type === 'published' && event.more) return pullAnew(state)
+      return context.way === 'down' ? rest(state, context) : build(state, state.rounds)
     case 'sending:freed':
-      return build({ ...state, inFlight: false }, state.rounds)
+      return goOn({ ...state, inFlight: false }, state.rounds, context)
     case 'building:built':
       if (event.type === 'built' && event.saved) {
         return { state: { ...state, phase: 'sending', inFlight: true }, effects: [{ type: 'send' }] }
       }
       return rest(state, context)
     case 'building:behind':
-      return begin(state)
+      return begin(state, context)
     case 'sending:answered':
       return { state: { ...state, phase: 'acking' }, effects: [{ type: 'acknowledge' }] }
     case 'acking:moved':
@@ -247,6 +254,9 @@ function pullAnew(state: MachineState): Step {
   return { state: { ...state, phase: 'pulling' }, effects: [{ type: 'pull', first: true }] }
 }
 
+const anew = (state: MachineState, { way }: MachineContext): Step =>
+  way === 'up' ? build(state, state.rounds) : pullAnew(state)
+
 function build(state: MachineState, rounds: number): Step {
   const force = rounds >= FORCE_ROUNDS
   return { state: { ...state, phase: 'building', rounds }, effects: [{ type: 'build', force }] }
@@ -258,16 +268,20 @@ function acked(
   context: MachineContext,
 ): Step {
   const after = { ...state, inFlight: false, failures: 0 }
-  if (event.conflicts > 0) return build(after, state.rounds + 1)
+  if (event.conflicts > 0) return goOn(after, state.rounds + 1, context)
   // A new cycle first: others' changes are not starved by a replica that always has more to send.
-  if (state.wanted) return begin(after)
-  return event.more ? build(after, 0) : rest(after, context)
+  if (state.wanted) return begin(after, context)
+  return event.more || context.way === 'down' ? goOn(after, 0, context) : rest(after, context)
 }
+
+/** After a mutation the next one; a replica that only reads had one of before, and reads now. */
+const goOn = (state: MachineState, rounds: number, { way }: MachineContext): Step =>
+  way === 'down' ? pullAnew(state) : build(state, rounds)
 
 /** Nothing to send: the cycle is whole. */
 function rest(state: MachineState, context: MachineContext): Step {
   const clean = { ...state, failures: 0, rounds: 0, reason: null }
-  if (state.wanted) return begin(clean)
+  if (state.wanted) return begin(clean, context)
   const timer: Effect = { type: 'timer', ms: context.pollMs }
   return {
     state: { ...clean, phase: 'idle' },

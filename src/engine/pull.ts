@@ -3,6 +3,7 @@ import { TidemarkError } from '../kernel/errors.ts'
 import { MAX_WAIT_S } from '../protocol/limits.ts'
 import type { PullAnswer } from '../protocol/pull.ts'
 import type { Cursor, WireRecord } from '../protocol/records.ts'
+import { placeOf, withAside } from './asides.ts'
 import type { MachineEvent } from './machine.ts'
 import { reconcileRecords } from './reconcile.ts'
 import { clearStaging, stageRecords } from './staging.ts'
@@ -23,10 +24,14 @@ const LISTEN_PAUSE_MS = 1_000
 const MAX_MOVES = 50
 
 /** True when a hydrate comes before everything else: never hydrated, in the midst of one, or tables not covered. */
-export function isUncovered(state: ReplicaState, schema: StoreSchema): boolean {
+export function isUncovered(
+  state: ReplicaState,
+  schema: StoreSchema,
+  asked: readonly string[] | null,
+): boolean {
   if (state.cursor === null || state.hydrating !== null) return true
   const covered = new Set(state.covered)
-  return schema.tables.some(({ name }) => !covered.has(name))
+  return schema.tables.some(({ name }) => !covered.has(name) && (asked === null || asked.includes(name)))
 }
 
 /** Fetches one page and stages it. */
@@ -34,8 +39,9 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
   const { staging } = work
   const state = await work.store.state()
   if (staging.cursor === null) {
-    if (isUncovered(state, await work.store.schema()) || state.cursor === null) return { type: 'uncovered' }
-    staging.cursor = state.cursor
+    if (isUncovered(state, await work.store.schema(), work.tables) || state.cursor === null)
+      return { type: 'uncovered' }
+    staging.cursor = placeOf(state, state.cursor, tablesAsked(work, state))
   }
   const answer = await nextPage(work, state, staging.cursor, signal)
   stageRecords(staging, answer.records)
@@ -51,18 +57,27 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
 
 async function nextPage(
   work: Work,
-  { space, replica }: ReplicaState,
+  state: ReplicaState,
   cursor: Cursor,
   signal: AbortSignal,
 ): Promise<PullAnswer> {
+  const { space, replica } = state
   const early = work.prefetched
   work.prefetched = null
   // A push that was answered meanwhile may have come from another history: a pull tells, this page does not (I11).
   const isOfHistory = early?.answer.generation.id === cursor.generation
   if (early !== null && isOfHistory && early.version === cursor.version)
     return { ...early.answer, records: foreign(early.answer.records, replica, cursor) }
-  return work.provider.pull({ space, replica, cursor }, signal)
+  const tables = tablesAsked(work, state)
+  return work.provider.pull(
+    { space, replica, cursor, ...(tables === null ? {} : { tables: [...tables] }) },
+    signal,
+  )
 }
+
+/** A wish to overwrite is for all tables: it is fulfilled with all of them. */
+const tablesAsked = (work: Work, { overwriting }: ReplicaState): readonly string[] | null =>
+  overwriting === null ? work.tables : null
 
 /** Waits for news of the cloud; a page that came with them is kept for the next pull. */
 export async function listenForNews(work: Work, signal: AbortSignal): Promise<void> {
@@ -104,14 +119,21 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
   const records = [...staging.records.values()]
   const { more } = staging
   const overwrites = state.overwriting !== null
-  const quiet = records.length === 0 && !more && !overwrites && isSameCursor(state.cursor, cursor)
+  const tables = tablesAsked(work, state)
+  const held = state.cursor === null ? null : placeOf(state, state.cursor, tables)
+  const quiet = records.length === 0 && !more && !overwrites && isSameCursor(held, cursor)
   // Every publish tries parked rows again: what stood in their way may have gone without a push.
   if (quiet && (await work.store.counts()).parked === 0) {
     clearStaging(staging)
     return { type: 'published', more }
   }
   const last = {
-    cursor,
+    ...(tables === null || state.cursor === null || generation === null
+      ? { cursor }
+      : {
+          asides: withAside(state.asides, { tables, cursor }),
+          cursor: advanceCursor(state.cursor, generation, { high: cursor.high }),
+        }),
     floor: staging.floor,
     ...(overwrites && !more ? { overwritten: true } : {}),
     ...(generation === null ? {} : newGenerations(state.generations, generation)),
@@ -140,7 +162,7 @@ const isSameCursor = (a: Cursor | null, b: Cursor): boolean =>
   a.high === b.high
 
 /** What a publication says beside its rows. */
-type Rest = Pick<Publication, 'cursor' | 'floor' | 'generations' | 'overwritten' | 'place'>
+type Rest = Pick<Publication, 'asides' | 'cursor' | 'floor' | 'generations' | 'overwritten' | 'place'>
 
 /** Merges these records with the rows they meet, and publishes both. */
 export async function publishRecords(

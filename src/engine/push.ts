@@ -36,9 +36,14 @@ export async function buildMutation(
   signal: AbortSignal,
 ): Promise<MachineEvent> {
   const counts = await work.store.counts()
-  if (alone && (counts.parked > 0 || isUncovered(await work.store.state(), await work.store.schema())))
+  const before = await work.store.state()
+  if (alone && (counts.parked > 0 || isUncovered(before, await work.store.schema(), work.tables)))
     return { type: 'behind' }
-  const pending = Object.values(counts.pending).reduce((sum, count) => sum + count, 0)
+  if (work.sendsOnly && before.cursor === null) return { type: 'uncovered' }
+  const pending = Object.entries(counts.pending).reduce(
+    (sum, [table, count]) => (work.tables === null || work.tables.includes(table) ? sum + count : sum),
+    0,
+  )
   await tellSchema(work, pending > 0, signal)
   const state = await work.store.state()
   // Past the atomic size, the first upload for one, chunks of the batch size go one after the other, to the last.
@@ -85,7 +90,7 @@ async function readChunk(work: Work, limit: DirtyLimit): Promise<Chunk> {
 /** A page of rows that only went to the quarantine is no reason to stop before the others (I9). */
 async function readDirty(work: Work, limit: DirtyLimit): Promise<DirtyRows> {
   for (;;) {
-    const dirty = await work.store.readDirty(limit)
+    const dirty = await work.store.readDirty(work.tables === null ? limit : { ...limit, tables: work.tables })
     if (dirty.refused > 0) work.report({ type: 'quarantined', count: dirty.refused })
     if (dirty.rows.length > 0 || !dirty.more) return dirty
   }

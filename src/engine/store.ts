@@ -98,7 +98,8 @@ export interface Store extends AsyncDisposable {
    * record above `common` is offered too, with the record's own fields, unless a dirty row stands at its key; it
    * stays parked. Rows held for the inbox are dirty again, since the record they met may be lost. Where a deletion
    * above `common` left no tombstone here (forgotten at the floor, or before the head of a hydrate), the row is live
-   * in the cloud again and below the cursor: then no table is covered any more, so that all are hydrated again.
+   * in the cloud again and below the cursor: then no table is covered any more, so that all are hydrated again. Asides
+   * are forgotten.
    */
   rebase(
     cursor: Cursor,
@@ -162,12 +163,21 @@ export interface ReplicaState {
   readonly cursor: Cursor | null
   /** Generations of the epoch the replica has learned of, oldest first. */
   readonly generations: readonly Generation[]
+  /** How far single sets of tables were read beyond the cursor, the newest first. */
+  readonly asides: readonly Aside[]
   readonly hydrating: HydrateState | null
   /** Tables whose rows up to the cursor are here. */
   readonly covered: readonly string[]
   readonly publishedSchema: string | null
   /** Tables whose rows here win over the cloud's (`startOverwrite`); null: none do. */
   readonly overwriting: readonly string[] | null
+}
+
+/** A pull of some tables only has a cursor of its own: the cursor stays where all of them were read. */
+export interface Aside {
+  /** In order of their names. */
+  readonly tables: readonly string[]
+  readonly cursor: Cursor
 }
 
 export interface HydrateState {
@@ -218,6 +228,8 @@ export interface LocalRow extends RowKey {
 export interface DirtyLimit {
   readonly rows: number
   readonly bytes: number
+  /** Only rows of these; absent: of all. */
+  readonly tables?: readonly string[] | undefined
   readonly after?: RowKey
 }
 
@@ -266,6 +278,8 @@ export interface Publication {
   readonly merged: readonly MergedRow[]
   /** The cursor afterwards; absent: unchanged. */
   readonly cursor?: Cursor
+  /** How far sets of tables have been read, afterwards; absent: unchanged. */
+  readonly asides?: readonly Aside[]
   readonly generations?: readonly Generation[]
   /** Tombstones agreed at or below it may be forgotten. */
   readonly floor?: number

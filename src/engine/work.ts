@@ -31,6 +31,10 @@ export interface Work {
   readonly guard: IdentityGuard
   readonly clock: Clock
   readonly random: Random
+  /** Only these tables are read and sent, in order of their names; null: all. */
+  readonly tables: readonly string[] | null
+  /** Nothing is read but what answers bring. */
+  readonly sendsOnly: boolean
   readonly resolvers: (replica: string) => ResolverSet
   readonly logger: Logger
   readonly report: (event: WorkEvent) => void

@@ -1,5 +1,6 @@
 import type { IdentityGuard } from '../../src/engine/identity.ts'
-import { SyncEngine, type EngineOptions } from '../../src/engine/engine.ts'
+import { SyncEngine } from '../../src/engine/engine.ts'
+import type { EngineOptions } from '../../src/engine/options.ts'
 import type { Store } from '../../src/engine/store.ts'
 import { createHandler, type Handler } from '../../src/cloud/handler/handler.ts'
 import { MemoryLog } from '../../src/cloud/log/memory.ts'
@@ -46,6 +47,8 @@ export interface Device {
 export interface World extends AsyncDisposable {
   readonly handler: Handler
   device(name: string, options?: Partial<EngineOptions>): Promise<Device>
+  /** Another engine on the same device, whose engine was stopped. */
+  again(name: string, options?: Partial<EngineOptions>): Promise<Device>
   cut(name: string): void
   mend(name: string): void
   /** Routes that were asked for so far, in order. */
@@ -64,6 +67,18 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
   const losing = new Set<string>()
   const asked = new Map<string, string[]>()
   const engines: SyncEngine[] = []
+  const parts = new Map<string, Pick<EngineOptions, 'store' | 'provider' | 'guard'>>()
+  const databases = new Map<string, MemoryDatabase>()
+
+  async function run(name: string, options: Partial<EngineOptions>): Promise<Device> {
+    const [given, database] = [parts.get(name), databases.get(name)]
+    if (given === undefined || database === undefined) throw new Error(`there is no device ${name}`)
+    const engine = new SyncEngine({ ...given, clock, random, listen: false, ...options })
+    engines.push(engine)
+    await engine.start()
+    return { database, store: given.store, engine, sync: async () => void (await engine.syncNow()) }
+  }
+
   return {
     handler,
     async device(name, options = {}) {
@@ -82,11 +97,11 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
         if (way !== 'answer') requests.push(route)
         return way === 'answer' && route === 'push' ? losing.delete(name) || cuts.has(name) : cuts.has(name)
       })
-      const engine = new SyncEngine({ store, provider, guard, clock, random, listen: false, ...options })
-      engines.push(engine)
-      await engine.start()
-      return { database, store, engine, sync: async () => void (await engine.syncNow()) }
+      parts.set(name, { store, provider, guard })
+      databases.set(name, database)
+      return run(name, options)
     },
+    again: (name, options = {}) => run(name, options),
     cut: (name) => void cuts.add(name),
     mend: (name) => void cuts.delete(name),
     requests: (name) => asked.get(name) ?? [],

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../../kernel/errors.ts'
 import { MAX_TOLD_GENERATIONS } from '../../protocol/limits.ts'
+import type { PullRequest } from '../../protocol/pull.ts'
 import type { Cursor, CurrentGeneration, Generation } from '../../protocol/records.ts'
 
 /** One history of a space. `generations` are the oldest first, and there is always one. */
@@ -58,6 +59,10 @@ export interface Reader {
 export function acknowledgeHydrate(acked: number | null, { floor }: History, head: number): number {
   return acked !== null && acked >= floor ? Math.min(acked, head) : head
 }
+
+/** What a pull acknowledges. One of some tables only says nothing of the others: what was acknowledged before stands. */
+export const acknowledgePull = (acked: number | null, { cursor, tables }: PullRequest): number =>
+  tables === undefined ? cursor.version : Math.min(acked ?? 0, cursor.version)
 
 /**
  * The version up to which tombstones may go because every live replica has seen them. Replicas below the floor

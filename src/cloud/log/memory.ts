@@ -15,7 +15,7 @@ import type { Change, Cursor, WireRecord } from '../../protocol/records.ts'
 import { joinSchemas, type SchemaAnswer, type SchemaTable } from '../../protocol/schema.ts'
 import type { SpaceStatus } from '../../protocol/status.ts'
 import { decideBatch } from './batch.ts'
-import { checkFloor, checkHistory, currentGeneration, tellGeneration } from './history.ts'
+import { checkFloor, checkHistory, acknowledgePull, currentGeneration, tellGeneration } from './history.ts'
 import { keepAnswer, repeatAnswer } from './kept-answer.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import { MEMORY_RULES, type MemoryRules } from './memory-rules.ts'
@@ -156,15 +156,15 @@ export class MemoryLog implements Log {
     await this.#yield('begin')
     checkHistory(space, request.cursor)
     checkFloor(space, request.cursor.version)
-    const { version } = request.cursor
     const [page, now] = await this.#rules.readSnapshot(
       () => readPage(space, request),
       () => ({ ...about(space, request.cursor), floor: space.floor, schema: space.schema }),
       () => this.#yield('begin'),
     )
     const replica = space.replicas.get(request.replica) ?? NEW_REPLICA
-    space.replicas.set(request.replica, { ...replica, acked: version, seen: this.#clock.now() })
-    const next = page.more ? (page.records.at(-1)?.version ?? version) : now.head
+    const acked = acknowledgePull(replica.acked, request)
+    space.replicas.set(request.replica, { ...replica, acked, seen: this.#clock.now() })
+    const next = page.more ? (page.records.at(-1)?.version ?? request.cursor.version) : now.head
     return { ...now, records: page.records, next, has_more: page.more }
   }
 

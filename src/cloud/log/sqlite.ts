@@ -15,7 +15,13 @@ import type {
 import type { PushAnswer } from '../../protocol/push.ts'
 import { joinSchemas, type SchemaAnswer, type SchemaTable } from '../../protocol/schema.ts'
 import type { SpaceStatus } from '../../protocol/status.ts'
-import { acknowledgeHydrate, checkFloor, currentGeneration, tellGeneration } from './history.ts'
+import {
+  acknowledgeHydrate,
+  acknowledgePull,
+  checkFloor,
+  currentGeneration,
+  tellGeneration,
+} from './history.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import { checkSchemaSize } from './schema-size.ts'
 import { Acks, type Ack } from './sqlite/acks.ts'
@@ -321,8 +327,9 @@ class SqliteLog implements Log {
     request: PullRequest,
     row: ReplicaRow | undefined,
   ): Promise<void> {
-    const { replica, cursor } = request
-    const ack = { acked: cursor.version, seen: this.#storage.now() }
+    const { replica } = request
+    const before = this.#acks.find(id, replica)?.acked ?? row?.[3] ?? null
+    const ack = { acked: acknowledgePull(before, request), seen: this.#storage.now() }
     if (this.#acks.keep(id, replica, ack, row === undefined ? null : { acked: row[3], seen: row[4] })) return
     await this.#write(() => this.#storage.statements.seeReplica.run(no, replica, ack.acked, ack.seen))
     this.#acks.drop(id, replica)

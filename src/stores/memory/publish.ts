@@ -52,6 +52,7 @@ export function publish(file: MemoryFile, publication: Publication, random: Rand
   }
   if (publication.place !== undefined) noteArrivals(file, publication, publication.place)
   if (publication.cursor !== undefined) file.setReplica({ cursor: publication.cursor })
+  if (publication.asides !== undefined) file.setReplica({ asides: publication.asides })
   if (publication.overwritten === true) file.setReplica({ overwriting: null })
   if (publication.generations !== undefined) file.setReplica({ generations: publication.generations })
   if (publication.floor !== undefined) forgetTombstones(file, publication.floor)

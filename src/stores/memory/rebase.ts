@@ -22,7 +22,7 @@ export function rebase(
     const { remote } = stored.entry
     if (remote !== null && remote.version > common) file.inbox.set(id, { ...stored, lost: true })
   }
-  file.setReplica({ cursor, generations })
+  file.setReplica({ cursor, generations, asides: [] })
   // Rows whose deletion was lost are live in the cloud again, and nothing here tells which: they have to be read.
   if (common < file.meta.get().forgotten) file.setMeta({ covered: [], forgotten: 0 })
   return offered

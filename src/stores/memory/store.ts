@@ -177,6 +177,7 @@ export function openMemoryStore(database: MemoryDatabase, options: MemoryStoreOp
       inFlight: null,
       cursor: null,
       generations: [],
+      asides: [],
       hydrating: null,
       publishedSchema: null,
       overwriting: null,
@@ -210,11 +211,13 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
 
 function readDirty(file: MemoryFile, limit: DirtyLimit, random: Random): DirtyRows {
   const { after } = limit
+  const asked = limit.tables === undefined ? null : new Set(limit.tables)
   let isBehind = after === undefined
   const rows: LocalRow[] = []
   let bytes = 0
   let refused = 0
   for (const table of file.syncedTables()) {
+    if (asked !== null && !asked.has(table.name)) continue
     for (const key of table.marks.keys()) {
       if (!isBehind) {
         isBehind = after?.table === table.name && after.key === key

@@ -13,3 +13,4 @@ export {
   type SqliteStoreSettings,
 } from './store/open.ts'
 export type { SqliteStore } from './store/store.ts'
+export { takeTurns, type Turn, type TurnOptions, type Turns } from './store/turn.ts'

@@ -131,6 +131,21 @@ export function hydrateContract(open: OpenLog): void {
       expect((await log.status(SPACE)).floor).toBe(4)
     })
 
+    run('I4: a pull of some tables acknowledges nothing of the others', async ({ log }) => {
+      const a = new Reader(log, 'a')
+      const b = new Reader(log, 'b')
+      await a.write(put('1', 0, {}))
+      await a.start()
+      await b.start()
+      await a.write(del('1', 1))
+      for (const _ of [1, 2]) await a.pull()
+      for (const _ of [1, 2])
+        expect(await b.pull({ tables: ['other'] })).toMatchObject({ records: [], next: 2 })
+      expect(await log.collect(SPACE, keepAll)).toBe(0)
+      for (const _ of [1, 2]) await b.pull()
+      expect(await log.collect(SPACE, keepAll)).toBe(1)
+    })
+
     run('I7: a row offered again says that it may undo a forgotten deletion', async ({ log }) => {
       const a = new Reader(log, 'a')
       await a.start()

@@ -71,6 +71,18 @@ export function applyContract(open: OpenStore): void {
       })
     })
 
+    test('how far sets of tables were read is kept until a rebase', async () => {
+      await using h = await openFresh(open)
+      await h.store.saveCursor(cursor(4), [])
+      const asides = [{ tables: ['notes', 'words'], cursor: cursor(6) }]
+      await pull(h.store, [], { asides })
+      await pull(h.store, [])
+      await h.reopen()
+      expect(await h.store.state()).toMatchObject({ cursor: cursor(4), asides })
+      await h.store.rebase(cursor(2), 2, [])
+      expect((await h.store.state()).asides).toEqual([])
+    })
+
     test('I4: records that are not newer are skipped', async () => {
       await using h = await openFresh(open)
       await pull(h.store, [record('notes', 5, { id: 'a', title: 'new', body: '' })])

@@ -20,6 +20,26 @@ import type { OpenStore } from './harness.ts'
 /** How a row is read where it stands between the replica and the cloud. */
 export function dirtyRowsContract(open: OpenStore): void {
   describe('dirty rows', () => {
+    test('only those of the tables asked for', async () => {
+      await using h = await openFresh(open)
+      await h.app.insert('notes', { id: 'a', title: 't', body: '' })
+      await h.app.insert('seats', { id: 'a', place: 5, label: 'x' })
+      await h.app.insert('words', { word: 'w', meaning: '' })
+      const read = async (tables: readonly string[]) =>
+        (await h.store.readDirty({ rows: 9, bytes: 1e6, tables })).rows.map(({ table }) => table).sort()
+      expect(await read(['words', 'notes'])).toEqual(['notes', 'words'])
+      expect(await read([])).toEqual([])
+      const first = await h.store.readDirty({ rows: 1, bytes: 1e6, tables: ['notes', 'words'] })
+      expect(first).toMatchObject({ rows: [{ table: 'notes' }], more: true })
+      const last = await h.store.readDirty({
+        rows: 1,
+        bytes: 1e6,
+        tables: ['notes', 'words'],
+        after: { table: 'notes', key: key('a') },
+      })
+      expect(last).toMatchObject({ rows: [{ table: 'words' }], more: false })
+    })
+
     test('an insert: every column, every claim, no base', async () => {
       await using h = await openFresh(open)
       await h.app.insert('seats', { id: 'a', place: 5, label: 'x' })

@@ -70,6 +70,7 @@ export function schemaContract(open: OpenStore): void {
         inFlight: null,
         cursor: null,
         generations: [],
+        asides: [],
         hydrating: null,
         covered: [],
         publishedSchema: null,

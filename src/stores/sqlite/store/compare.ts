@@ -40,10 +40,10 @@ interface Slice {
 export class Comparison {
   readonly #session: Session
   /** Runs what the store itself writes (`watch.ts`). */
-  readonly #own: <T>(work: () => T) => T
+  readonly #own: <T>(work: () => T) => Promise<T>
   #running: Promise<void> | null = null
 
-  constructor(session: Session, own: <T>(work: () => T) => T) {
+  constructor(session: Session, own: <T>(work: () => T) => Promise<T>) {
     this.#session = session
     this.#own = own
   }
@@ -60,7 +60,7 @@ export class Comparison {
     const session = this.#session
     const { meta } = session
     for (;;) {
-      const suspects = this.#own(() => session.read(() => meta.get('suspect')))
+      const suspects = await this.#own(() => session.read(() => meta.get('suspect')))
       const [first] = suspects
       if (first === undefined) return
       const { table: name } = first
@@ -69,7 +69,7 @@ export class Comparison {
       await this.#inSlices((place) => readGone(session, name, place))
       // What was added since is another suspicion: writes may have been missed in rows that were compared before.
       const ids = new Set(suspects.filter(({ table }) => table === name).map(({ id }) => id))
-      this.#own(() =>
+      await this.#own(() =>
         session.write(() =>
           meta.set(
             'suspect',
@@ -84,8 +84,9 @@ export class Comparison {
     const session = this.#session
     let place: Place | null = null
     do {
-      place = this.#own(() => {
-        const slice = session.read(() => read(place))
+      const from: Place | null = place
+      place = await this.#own((): Place | null => {
+        const slice = session.read(() => read(from))
         if (slice !== null && slice.keys.length > 0) markKeys(session, slice)
         return slice?.next ?? null
       })

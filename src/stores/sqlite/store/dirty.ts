@@ -54,6 +54,7 @@ function collectDirty(
   limit: DirtyLimit,
 ): { readonly rows: readonly LocalRow[]; readonly more: boolean; readonly met: readonly Met[] } {
   const { after } = limit
+  const asked = limit.tables === undefined ? null : new Set(limit.tables)
   // Rows behind those in flight are not in flight themselves.
   const inFlight = session.mutations.isInFlight && after === undefined
   const found: (Standing | LocalRow)[] = []
@@ -61,6 +62,7 @@ function collectDirty(
   let bytes = 0
   const isFull = (): boolean => found.length >= limit.rows || (found.length > 0 && bytes >= limit.bytes)
   const isEnough = session.tables.some((table) => {
+    if (asked !== null && !asked.has(table.name)) return false
     if (after !== undefined && table.name < after.table) return false
     if (!table.states.hasMarks()) return false
     const aside = readAside(session, table)

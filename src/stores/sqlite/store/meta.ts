@@ -1,5 +1,5 @@
 import { TidemarkError } from '../../../kernel/errors.ts'
-import type { HydrateState } from '../../../engine/store.ts'
+import type { Aside, HydrateState } from '../../../engine/store.ts'
 import type { Cursor, Generation } from '../../../protocol/records.ts'
 import type { Connection, Statement } from '../driver/driver.ts'
 import { META_TABLE } from './names.ts'
@@ -15,6 +15,7 @@ export interface MetaValues {
   readonly mutation: { readonly number: number; readonly inFlight: boolean; readonly force: boolean }
   readonly cursor: Cursor | null
   readonly generations: readonly Generation[]
+  readonly asides: readonly Aside[]
   readonly hydrating: HydrateState | null
   /** The tables that the hydrate under way is about. */
   readonly hydrated: readonly string[]
@@ -42,6 +43,7 @@ const FRESH: Omit<MetaValues, 'identity'> = {
   mutation: { number: 0, inFlight: false, force: false },
   cursor: null,
   generations: [],
+  asides: [],
   hydrating: null,
   hydrated: [],
   covered: [],

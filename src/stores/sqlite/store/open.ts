@@ -14,6 +14,7 @@ import {
 } from './attach.ts'
 import { Meta, STORE_FORMAT } from './meta.ts'
 import { createStore, type SqliteStore } from './store.ts'
+import type { Turn } from './turn.ts'
 
 /** How a file is reached: by its path, through a connection of the store's own, or through one that is open already. */
 export type FileAccess =
@@ -26,6 +27,8 @@ export interface SqliteStoreSettings {
   readonly random?: Random
   /** SQL for the wall clock's milliseconds since 1970, for the triggers. A simulation gives its own. */
   readonly clockExpression?: string
+  /** When work of the store may begin (`turn.ts`): for an application that keeps the file open in this process. */
+  readonly turn?: Turn
 }
 
 /** Opens the store of an attached file. Throws `not_attached`, `file_not_found`, `not_a_database`, `needs_upgrade`. */
@@ -41,6 +44,7 @@ export function openSqliteStore(options: FileAccess & SqliteStoreSettings): Sqli
       clock: options.clock ?? systemClock,
       random: options.random ?? systemRandom,
       ...(options.clockExpression === undefined ? {} : { clockExpression: options.clockExpression }),
+      ...(options.turn === undefined ? {} : { turn: options.turn }),
       close,
     })
   } catch (error) {

@@ -28,6 +28,7 @@ export function rebase(
   const { meta } = session
   meta.set('cursor', cursor)
   meta.set('generations', generations)
+  meta.set('asides', [])
   // The floor is one of the new history from here on.
   meta.set('floor', 0)
   // Rows whose deletion was lost are live in the cloud again, and nothing here tells which: they have to be read.

@@ -93,6 +93,11 @@ export class Session {
     this.#floor = connection.prepare(`SELECT floor FROM ${FLAG_TABLE}`)
   }
 
+  /** The tables are known as they are now. */
+  get isCurrent(): boolean {
+    return this.#catalogue?.shapes.schemaVersion === this.schemaVersion
+  }
+
   get schemaVersion(): number {
     return Number(this.#schemaVersion.get()?.[0] ?? 0)
   }

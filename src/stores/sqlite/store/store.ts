@@ -10,6 +10,7 @@ import { publish } from './publish/publish.ts'
 import { repairSchema } from './repair.ts'
 import { adopt, rebase } from './resets.ts'
 import { Session, Suspected, type SessionOptions } from './session.ts'
+import { atOnce, type Turn } from './turn.ts'
 import { Watch } from './watch.ts'
 
 /** How often a table may turn suspect again while it is being compared. */
@@ -24,19 +25,30 @@ export interface SqliteStore extends Store {
 export interface StoreOptions extends SessionOptions {
   /** Called when the store is disposed: closes the connection, unless it is the application's. */
   readonly close: () => void
+  /** When its work may begin. Default: at once. */
+  readonly turn?: Turn
 }
 
 /** A store on a connection to an attached file. */
 export function createStore(options: StoreOptions): SqliteStore {
   const session = new Session(options, repairSchema)
   const watch = new Watch(options.connection, options.clock)
-  const comparison = new Comparison(session, (work) => watch.own(work))
+  const { turn = atOnce } = options
+  const own = <T>(work: () => T): Promise<T> =>
+    turn(() => {
+      session.assertOpen()
+      return watch.own(work)
+    })
+  const comparison = new Comparison(session, own)
 
   /** One method: atomic, because it is synchronous and its writes are one transaction. */
-  async function perform<T>(work: () => T): Promise<T> {
+  const perform = own
+
+  /** Only looks, and at once, whoever writes just now; unless the schema has changed and capture is to follow it. */
+  async function look<T>(work: () => T): Promise<T> {
     await Promise.resolve()
     session.assertOpen()
-    return watch.own(work)
+    return session.isCurrent ? watch.own(() => session.read(work)) : perform(() => session.read(work))
   }
 
   /** The same for what counts on every edit being marked: tables in which writes may have been missed come first. */
@@ -51,6 +63,7 @@ export function createStore(options: StoreOptions): SqliteStore {
     }
     throw new TidemarkError('database_locked', 'the schema of the file keeps changing')
   }
+
   /** The same for what looks at rows that may have been displaced without a mark. */
   async function performWhole<T>(work: () => T): Promise<T> {
     await perform(() => suspectDisplaced(session))
@@ -60,20 +73,19 @@ export function createStore(options: StoreOptions): SqliteStore {
 
   return {
     state: () =>
-      perform(() =>
-        session.read(() => ({
-          ...meta.get('identity'),
-          mutation: mutations.number,
-          inFlight: mutations.read(),
-          cursor: meta.get('cursor'),
-          generations: meta.get('generations'),
-          hydrating: meta.get('hydrating'),
-          covered: meta.get('covered'),
-          publishedSchema: meta.get('publishedSchema'),
-          overwriting: meta.get('overwriting'),
-        })),
-      ),
-    schema: () => perform(() => session.read(() => session.catalogue.schema)),
+      look(() => ({
+        ...meta.get('identity'),
+        mutation: mutations.number,
+        inFlight: mutations.read(),
+        cursor: meta.get('cursor'),
+        generations: meta.get('generations'),
+        asides: meta.get('asides'),
+        hydrating: meta.get('hydrating'),
+        covered: meta.get('covered'),
+        publishedSchema: meta.get('publishedSchema'),
+        overwriting: meta.get('overwriting'),
+      })),
+    schema: () => look(() => session.catalogue.schema),
     readDirty: (limit) => performWhole(() => readDirty(session, limit)),
     readTouched: (rows) => performWhole(() => readTouched(session, rows)),
 
@@ -102,18 +114,16 @@ export function createStore(options: StoreOptions): SqliteStore {
     savePublishedSchema: (fingerprint) =>
       perform(() => session.write(() => meta.set('publishedSchema', fingerprint))),
 
-    counts: () => perform(() => session.read(() => readCounts(session))),
-    listParked: (limit) => perform(() => session.read(() => listParked(session, limit))),
-    listInbox: (filter) => perform(() => session.read(() => session.notebook.list(filter))),
-    readInbox: (id) => perform(() => session.read(() => session.notebook.find(id)?.entry ?? null)),
+    counts: () => look(() => readCounts(session)),
+    listParked: (limit) => look(() => listParked(session, limit)),
+    listInbox: (filter) => look(() => session.notebook.list(filter)),
+    readInbox: (id) => look(() => session.notebook.find(id)?.entry ?? null),
     async settleInbox(id, settlement) {
       await performMarked(() => session.edit(() => settleEntry(session, id, settlement)))
       watch.notify()
     },
     listQuarantine: (limit) =>
-      perform(() =>
-        session.read(() => session.quarantine.list(limit, (number) => session.tableName(number))),
-      ),
+      look(() => session.quarantine.list(limit, (number) => session.tableName(number))),
     async retryQuarantine(id) {
       const done = await performMarked(() => retryQuarantined(session, id))
       watch.notify()

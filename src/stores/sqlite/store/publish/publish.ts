@@ -114,6 +114,7 @@ function applyPublication(
   }
   if (publication.place !== undefined) noteArrivals(session, publication, publication.place)
   if (publication.cursor !== undefined) meta.set('cursor', publication.cursor)
+  if (publication.asides !== undefined) meta.set('asides', publication.asides)
   if (publication.overwritten === true) meta.set('overwriting', null)
   if (publication.generations !== undefined) meta.set('generations', publication.generations)
   if (publication.floor !== undefined) forgetTombstones(session, publication.floor)

@@ -1,0 +1,96 @@
+import { describe, expect, test } from 'vitest'
+
+import { systemClock } from '../../../kernel/clock.ts'
+import { pull, record } from '../../../testing/store-contract/cycle.ts'
+import { betterSqlite3 } from '../driver/better-sqlite3.ts'
+import { nodeSqlite } from '../driver/node-sqlite.ts'
+import { openFile, type OpenFile } from './harness.ts'
+import { openSqliteStore } from './open.ts'
+import { takeTurns, type TurnOptions } from './turn.ts'
+
+const SQL = 'CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT)'
+/** Far longer than any test: a thread that stands still is noticed by what it did not do, not by a time. */
+const LONG_MS = 60_000
+
+describe.each([betterSqlite3, nodeSqlite])(
+  'turns beside an application in the same process ($name)',
+  (driver) => {
+    /** The application has a transaction open, and a store waits for its turn beside it. */
+    function besides(f: OpenFile, options: Partial<TurnOptions> = {}) {
+      const { file } = f
+      const turns = takeTurns({ file, driver, clock: systemClock, waitMs: LONG_MS, ...options })
+      const store = openSqliteStore({ file, driver, turn: turns.turn })
+      return {
+        store,
+        async [Symbol.asyncDispose]() {
+          await store[Symbol.asyncDispose]()
+          turns[Symbol.dispose]()
+        },
+      }
+    }
+
+    test('a transaction that goes on after an await ends, and the store works after it', async () => {
+      await using f = await openFile(driver, SQL)
+      await using beside = besides(f)
+      const { store } = beside
+      await store.schema()
+      f.app.exec("BEGIN IMMEDIATE; INSERT INTO t VALUES (1, 'mine')")
+      let published = false
+      const publishing = pull(store, [record('t', 1, { id: 2, x: 'theirs' })]).then(() => {
+        published = true
+      })
+      // The application’s turns of the event loop come meanwhile.
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 1))
+      expect(published).toBe(false)
+      f.app.exec("INSERT INTO t VALUES (3, 'mine'); COMMIT")
+      await publishing
+      expect(f.app.value("SELECT group_concat(x, ' ') FROM (SELECT x FROM t ORDER BY id)")).toBe(
+        'mine theirs mine',
+      )
+    })
+
+    test('what only looks does not wait', async () => {
+      await using f = await openFile(driver, SQL)
+      await using beside = besides(f)
+      const { store } = beside
+      await store.schema()
+      f.app.exec("BEGIN IMMEDIATE; INSERT INTO t VALUES (1, 'mine')")
+      expect(await store.state()).toMatchObject({ inFlight: null })
+      expect(await store.counts()).toMatchObject({ parked: 0 })
+      expect(await store.listInbox({})).toEqual([])
+      expect(await store.listQuarantine(9)).toEqual([])
+      f.app.exec('ROLLBACK')
+    })
+
+    test('a turn that never comes is an error that says why', async () => {
+      await using f = await openFile(driver, SQL)
+      await using beside = besides(f, { waitMs: 5 })
+      await beside.store.schema()
+      f.app.exec('BEGIN IMMEDIATE')
+      await expect(pull(beside.store, [record('t', 1, { id: 2, x: 'y' })])).rejects.toMatchObject({
+        code: 'database_locked',
+        message: expect.stringContaining('inside a transaction'),
+      })
+      f.app.exec('ROLLBACK')
+      await pull(beside.store, [record('t', 1, { id: 2, x: 'y' })])
+    })
+
+    test('the application is kept out while the work is done, and let in whatever comes of it', async () => {
+      await using f = await openFile(driver, SQL)
+      const said: string[] = []
+      await using beside = besides(f, {
+        enter: async () => {
+          said.push('enter')
+          return () => void said.push('leave')
+        },
+      })
+      await beside.store.schema()
+      said.length = 0
+      await pull(beside.store, [record('t', 1, { id: 2, x: 'y' })])
+      expect(said.slice(0, 2)).toEqual(['enter', 'leave'])
+      said.length = 0
+      await expect(beside.store.finishHydrate(null)).rejects.toMatchObject({ code: 'invariant' })
+      expect(said).toEqual(['enter', 'leave'])
+    })
+  },
+)
