@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 
 import { openTestCloud, valueOf, type TestCloud } from '../../../test/cloud/test-cloud.ts'
 import { pushBody, put } from '../../../test/cloud/requests.ts'
+import { MAX_CLAIM_CHARS, MAX_NAME_CHARS } from '../../protocol/limits.ts'
 import type { PushAnswer } from '../../protocol/push.ts'
 import type { DeviceAnswer } from '../../protocol/status.ts'
 import type { Log } from '../log/log.ts'
@@ -118,15 +119,57 @@ describe('push', () => {
     expect(results.map((result) => result.status)).toEqual(['ok', 'rejected', 'ok'])
   })
 
-  test('claims under a name with a line feed are checked like all others', async () => {
+  const nested = (levels: number): unknown => JSON.parse(`${'['.repeat(levels)}${']'.repeat(levels)}`)
+  test.each<readonly [string, unknown]>([
+    ['a number', { i: 1 }],
+    ['an object under a name with a line feed', { 'a\nb': { x: 1 } }],
+    ['no name', { '': '["x"]' }],
+    ['a name too long', { ['n'.repeat(3 * MAX_NAME_CHARS)]: '["x"]' }],
+    ['a value too long', { i: 'x'.repeat(3 * MAX_CLAIM_CHARS) }],
+    ['a list', ['x']],
+    ['nothing', null],
+    ['depth', { i: nested(20) }],
+  ])('I9: claims that do not fit are the fault of their row alone: %s', async (_, wrong) => {
     await using cloud = await openTestCloud()
-    const wrong = { 'a\nb': { x: 1 } } as unknown as { [index: string]: string }
-    await expect(push(cloud, 1, [put(1, {}, { claims: wrong })])).rejects.toMatchObject({
-      code: 'bad_request',
-    })
-    expect((await push(cloud, 1, [put(1, {}, { claims: { 'a\nb': '["x"]' } })])).results).toEqual([
-      { status: 'ok', version: 1 },
+    const claims = wrong as { [index: string]: string }
+    const good = { 'a\nb': '["x"]' }
+    const { results } = await push(cloud, 1, [
+      put(1, {}, { claims: good }),
+      put(2, {}, { claims }),
+      { ...put(3, {}, { claims }), op: 'delete' },
+      put(4),
     ])
+    const rejected = { status: 'rejected', code: 'unprocessable', message: expect.stringContaining('claim') }
+    expect(results).toEqual([{ status: 'ok', version: 1 }, rejected, rejected, { status: 'ok', version: 2 }])
+    expect(JSON.stringify(results)).not.toContain('xxx')
+  })
+
+  test('I9: they are in a push of parts too, and a repeat of it is answered the same', async () => {
+    await using cloud = await openTestCloud()
+    const claims = { i: 1 } as unknown as { [index: string]: string }
+    const part = (index: number) => ({ part: { index, of: 2, attempt: 'a' } })
+    const parts = [
+      pushBody(1, [put(1), put(2, {}, { claims })], part(0)),
+      pushBody(1, [put(3, {}, { claims }), put(4)], part(1)),
+    ]
+    const send = async () => {
+      const answers = []
+      for (const body of parts) answers.push(await ask(cloud, { route: 'push', body }))
+      return valueOf<PushAnswer>(answers[1] as (typeof answers)[number])
+    }
+    const answer = await send()
+    expect(answer.results.map(({ status }) => status)).toEqual(['ok', 'rejected', 'rejected', 'ok'])
+    expect(await send()).toEqual(answer)
+  })
+
+  test('I9: claims that do not fit hide nothing else that is wrong', async () => {
+    await using cloud = await openTestCloud()
+    const claims = { i: 1 } as unknown as { [index: string]: string }
+    const wrong = { ...put(2, {}, { claims }), base: -1 }
+    await expect(push(cloud, 1, [put(1, {}, { claims }), wrong])).rejects.toMatchObject({
+      code: 'bad_request',
+      details: { at: '/changes/1/base' },
+    })
   })
 
   test('what is wrong is named by its place, never by its value', async () => {

@@ -12,7 +12,6 @@ import type { Directory, Grant } from '../directory.ts'
 import type { Log } from '../log/log.ts'
 import { admitRequest, requireSpace, type Admission, type Credentials } from './access.ts'
 import { readBatch, writeBatch } from './batch.ts'
-import { checkClaims } from './changes.ts'
 import { checkTexts, compileCheck } from './check.ts'
 import type { ApiRoute } from './contract.ts'
 import { deregisterDevice, registerDevice, renameDevice } from './devices.ts'
@@ -102,7 +101,6 @@ export function createHandler(options: HandlerOptions): Handler {
       const request = checkPush(parseJson(bodyText(body, PUSH_UNLOOKED_BYTES)))
       if (body !== undefined && body.length > HARMLESS_BYTES) checkValueDepth(request)
       requireSpace(grant, request.space)
-      checkClaims(request.changes)
       const space = await spaces.open(grant, request.space)
       return json(await log.push(space, { request, hash: hash('sha256', body ?? '', 'hex') }))
     },

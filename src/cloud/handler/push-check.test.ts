@@ -4,12 +4,14 @@ import { describe, expect, test } from 'vitest'
 
 import { TidemarkError } from '../../kernel/errors.ts'
 import { PushRequest } from '../../protocol/push.ts'
-import { Change } from '../../protocol/records.ts'
+import { Change, Claims } from '../../protocol/records.ts'
+import { hasUnfitClaims, UNFIT_CLAIMS } from './claims-check.ts'
 import { MAX_JSON_DEPTH } from './limits.ts'
 import { checkPush, checkValueDepth, isPlainChange } from './push-check.ts'
 
 const request = Compile(PushRequest)
 const change = Compile(Change)
+const claims = Compile(Claims)
 
 const usual = {
   table: 't',
@@ -71,6 +73,9 @@ const odd = fc
     return Object.fromEntries(all.filter(([, value]) => value !== undefined))
   })
 
+const without = (one: { readonly [name: string]: unknown }, gone: string): object =>
+  Object.fromEntries(Object.entries(one).filter(([name]) => name !== gone))
+
 const codeOf = (run: () => unknown): string => {
   try {
     run()
@@ -90,7 +95,16 @@ describe('a push', () => {
         (changes, more) => {
           for (const one of changes) if (isPlainChange(one)) expect(change.Check(one)).toBe(true)
           const body: unknown = { ...push(changes), ...more }
-          expect(codeOf(() => checkPush(body))).toBe(request.Check(body) ? 'none' : 'bad_request')
+          // Claims that do not fit are told of their row, by the log.
+          const others = changes.map((one) => (hasUnfitClaims(one) ? without(one, 'claims') : one))
+          for (const one of changes)
+            if (!hasUnfitClaims(one) && 'claims' in one) expect(claims.Check(one['claims'])).toBe(true)
+          const fits = request.Check({ ...push(others), ...more })
+          expect(codeOf(() => checkPush(body))).toBe(fits ? 'none' : 'bad_request')
+          if (!fits) return
+          expect(checkPush(body).changes).toEqual(
+            changes.map((one) => (hasUnfitClaims(one) ? { ...one, claims: UNFIT_CLAIMS } : one)),
+          )
         },
       ),
       { numRuns: 2_000 },

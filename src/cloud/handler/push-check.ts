@@ -1,7 +1,8 @@
 import { TidemarkError } from '../../kernel/errors.ts'
-import { MAX_CLAIM_CHARS, MAX_NAME_CHARS, MAX_PUSH_CHANGES } from '../../protocol/limits.ts'
+import { MAX_NAME_CHARS, MAX_PUSH_CHANGES } from '../../protocol/limits.ts'
 import { PushRequest } from '../../protocol/push.ts'
 import { compileCheck } from './check.ts'
+import { arePlainClaims, hasUnfitClaims, UNFIT_CLAIMS } from './claims-check.ts'
 import { MAX_JSON_DEPTH } from './limits.ts'
 
 const checkWhole = compileCheck(PushRequest)
@@ -9,16 +10,36 @@ const MAX_KEY_CHARS = 1_024
 const BRACKET = '['.charCodeAt(0)
 
 /**
- * A push request by its schema. Throws `bad_request`. Changes that are plainly as the schema wants them are told by
- * hand, since there are thousands and each of its patterns runs for every property name; all others by the schema.
+ * A push request by its schema. Throws `bad_request`. Claims that do not fit are the fault of their row alone and come
+ * back as `UNFIT_CLAIMS` (I9): values of an application decide how long they are. Changes that are plainly as the
+ * schema wants them are told by hand, since there are thousands and each of its patterns runs for every property name;
+ * all others by the schema.
  */
 export function checkPush(value: unknown): PushRequest {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return checkWhole(value)
   const { changes } = value as { readonly changes?: unknown }
-  if (!Array.isArray(changes) || changes.length > MAX_PUSH_CHANGES || !changes.every(isPlainChange))
-    return checkWhole(value)
+  if (!Array.isArray(changes) || changes.length > MAX_PUSH_CHANGES) return checkWhole(value)
+  if (!changes.every(isPlainChange)) return checkClaimed(value, changes)
   checkWhole({ ...value, changes: [] })
   return value as PushRequest
+}
+
+/** By the schema, with stand-ins for claims that do not fit. */
+function checkClaimed(value: object, changes: readonly unknown[]): PushRequest {
+  const unfit = new Set(changes.flatMap((change, at) => (hasUnfitClaims(change) ? [at] : [])))
+  if (unfit.size === 0) return checkWhole(value)
+  const others = changes.map((change, at) => {
+    if (!unfit.has(at)) return change
+    const { claims: _, ...rest } = change as { readonly claims: unknown }
+    return rest
+  })
+  const request = checkWhole({ ...value, changes: others })
+  return {
+    ...request,
+    changes: request.changes.map((change, at) =>
+      unfit.has(at) ? { ...change, claims: UNFIT_CLAIMS } : change,
+    ),
+  }
 }
 
 /** True only for what the schema of a change takes: the common forms of it. */
@@ -46,14 +67,6 @@ export function isPlainChange(change: unknown): boolean {
 
 const PLAIN = new Set(['table', 'key', 'op', 'base', 'hlc', 'fields', 'claims', 'was'])
 
-function arePlainClaims(claims: unknown): boolean {
-  if (typeof claims !== 'object' || claims === null || Array.isArray(claims)) return false
-  for (const [index, value] of Object.entries<unknown>(claims as { readonly [index: string]: unknown })) {
-    if (index.length === 0 || index.length > MAX_NAME_CHARS) return false
-    if (value !== null && (typeof value !== 'string' || value.length > MAX_CLAIM_CHARS)) return false
-  }
-  return true
-}
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0
 
 /** Levels of a request around the values of a row: itself, its changes, a change, its fields. */

@@ -21,7 +21,7 @@ export function changeFault(change: Change): Fault | null {
   if (change.claims !== undefined) {
     for (const [index, value] of Object.entries(change.claims)) {
       if (!isPlain(index) || (value !== null && !isPlain(value)))
-        return fault('a claim is not well-formed text')
+        return fault('a claim is no well-formed text within the bounds of claims')
     }
   }
   if (change.op === 'delete') return null
