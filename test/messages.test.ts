@@ -187,6 +187,9 @@ test('the status of a file that nothing runs for says why it was blocked', async
   expect((await machine.tidemark('sync', 'now', one)).code).toBe(4)
   const { out } = await machine.tidemark('sync', 'status', one)
   expect(out).toContain('last seen blocked: Authentication failed: the token was revoked')
+  const health = await machine.tidemark('doctor')
+  expect(health.code).toBe(1)
+  expect(health.out).toContain(`PROBLEM ${one}: its last sync was blocked: Authentication failed`)
 })
 
 test('a space whose name cannot be one is refused before anything is changed', async () => {

@@ -99,7 +99,17 @@ export async function attachFile(
     }
     const replica = uuidV7(clock.now(), random)
     await guardOf(folders, file).record(replica, 0)
-    await attachSqlite({ file, driver: betterSqlite3, clock, random, space, replica, ...choiceOf(options) })
+    await attachSqlite({
+      file,
+      driver: betterSqlite3,
+      clock,
+      random,
+      space,
+      replica,
+      ...choiceOf(options),
+    }).catch((error: unknown) => {
+      throw namedAfter(file, error)
+    })
     addAttachment(folders, { file, space, profile, attachedAt: clock.now() })
   } finally {
     lock.release()
@@ -213,14 +223,20 @@ function requireSpaceName(space: string): void {
   )
 }
 
-/** What is no database is said of the file by its name. */
+/** What is no database, or cannot be read or written, is said of the file by its name. */
 export function namingFile<T>(file: string, work: () => T): T {
   try {
     return work()
   } catch (error) {
-    if (!(error instanceof TidemarkError) || error.code !== 'not_a_database') throw error
-    throw new TidemarkError('not_a_database', undefined, { details: { file }, cause: error })
+    throw namedAfter(file, error)
   }
+}
+
+function namedAfter(file: string, error: unknown): unknown {
+  if (!(error instanceof TidemarkError)) return error
+  const { code } = error
+  if (code !== 'not_a_database' && code !== 'no_access') return error
+  return new TidemarkError(code, undefined, { details: { file }, cause: error })
 }
 
 const choiceOf = ({

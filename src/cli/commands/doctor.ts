@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 
 import Database from 'better-sqlite3'
 
-import { listAttachments, type Attachment } from '../../daemon/attachments.ts'
+import { listAttachments, readStatus, type Attachment } from '../../daemon/attachments.ts'
 import { decideSync } from '../../daemon/config.ts'
 import { createProvider, openStoreOf } from '../../daemon/replica.ts'
 import { ERRORS } from '../../kernel/errors.ts'
@@ -109,22 +109,38 @@ async function checkFile(context: CliContext, { file }: Attachment): Promise<rea
       about: file,
       what: `${countOf(tables.length, 'table')} under sync, capture in place`,
     })
+    const last = readStatus(context.folders, file)
+    if (last?.state === 'blocked')
+      findings.push({ level: 'problem', about: file, what: `its last sync was blocked: ${last.reason}` })
     for (const { table, reason } of refused)
       findings.push({ level: 'note', about: file, what: `${table} is not synced: ${reason}` })
     const pending = Object.values(counts.pending).reduce((sum, count) => sum + count, 0)
-    const open: readonly [number, string, string][] = [
-      [pending, 'changes wait to be sent', 'tidemark sync now'],
-      [counts.openConflicts, 'entries are in the inbox', 'tidemark conflicts list'],
-      [counts.quarantined, 'changes are in quarantine', 'tidemark quarantine list'],
+    const open: readonly (readonly [count: number, one: string, many: string, fix: string])[] = [
+      [pending, 'change waits to be sent', 'changes wait to be sent', 'tidemark sync now'],
+      [counts.openConflicts, 'entry is in the inbox', 'entries are in the inbox', 'tidemark conflicts list'],
+      [
+        counts.quarantined,
+        'change is in quarantine',
+        'changes are in quarantine',
+        'tidemark quarantine list',
+      ],
       [
         counts.parked,
+        'row of others cannot stand here (parked)',
         'rows of others cannot stand here (parked)',
         'tidemark sync status says why; they are tried again with every change',
       ],
-      [counts.nullKeys, 'rows have NULL in the key and are not synced', 'give them a key'],
+      [
+        counts.nullKeys,
+        'row has NULL in the key and is not synced',
+        'rows have NULL in the key and are not synced',
+        'give them a key',
+      ],
     ]
-    for (const [count, what, fix] of open)
-      if (count > 0) findings.push({ level: 'note', about: file, what: `${formatCount(count)} ${what}`, fix })
+    for (const [count, one, many, fix] of open) {
+      const what = `${formatCount(count)} ${count === 1 ? one : many}`
+      if (count > 0) findings.push({ level: 'note', about: file, what, fix })
+    }
   } catch (thrown) {
     const error = toCliError(thrown)
     findings.push({ level: 'problem', about: file, what: error.message, fix: error.hint })

@@ -131,11 +131,11 @@ function describeReport(report: AttachmentReport, now: number): readonly string[
     counts === null
       ? []
       : [
-          ['conflicts open', counts.openConflicts],
+          [counts.openConflicts === 1 ? 'conflict open' : 'conflicts open', counts.openConflicts],
           ['held', counts.held],
           ['parked', counts.parked],
           ['in quarantine', counts.quarantined],
-          ['rows without a key', counts.nullKeys],
+          [counts.nullKeys === 1 ? 'row without a key' : 'rows without a key', counts.nullKeys],
         ]
           .filter(([, count]) => Number(count) > 0)
           .map(([name, count]) => `${formatCount(Number(count))} ${String(name)}`)
