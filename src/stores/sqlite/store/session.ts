@@ -218,6 +218,10 @@ export class Session {
 
   #transact<T>(mode: 'deferred' | 'immediate', work: () => T): T {
     this.assertOpen()
+    // On a connection that is shared: what the application may yet take back must not be sent, nor be acknowledged.
+    if (this.connection.inTransaction) {
+      throw new TidemarkError('database_locked', 'the application has a transaction open on this connection')
+    }
     try {
       for (let tries = 0; tries < MAX_SCHEMA_CHANGES; tries++) {
         if (this.#catalogue?.shapes.schemaVersion !== this.schemaVersion) this.#bringUpToDate()

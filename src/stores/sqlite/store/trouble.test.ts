@@ -2,12 +2,14 @@ import { zstdDecompressSync } from 'node:zlib'
 
 import { describe, expect, test } from 'vitest'
 
+import { systemClock } from '../../../kernel/clock.ts'
+import { seededRandom } from '../../../kernel/random.ts'
 import type { WireRecord } from '../../../protocol/records.ts'
 import { dirtyKeys, pull, push, readAllDirty, record, send } from '../../../testing/store-contract/cycle.ts'
 import { betterSqlite3 } from '../driver/better-sqlite3.ts'
 import { nodeSqlite } from '../driver/node-sqlite.ts'
 import { openFile } from './harness.ts'
-import { openSqliteStore } from './open.ts'
+import { attachFile, openSqliteStore } from './open.ts'
 
 const SQL = 'CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT, y TEXT)'
 const big = (id: number, version: number): WireRecord =>
@@ -129,5 +131,23 @@ describe.each([betterSqlite3, nodeSqlite])('trouble ($name)', (driver) => {
     await push(f.store, 1)
     await pull(f.store, [record('t', 2, { ...row?.fields, id: 1, c9: 'well' })])
     expect(f.app.prepare('SELECT c9 FROM t').all()).toEqual([['well']])
+  })
+
+  test('I1: nothing is read or kept inside a transaction of the application, on a shared connection', async () => {
+    using stack = new DisposableStack()
+    const connection = stack.adopt(driver.open(':memory:'), (one) => one.close())
+    connection.exec(SQL)
+    const settings = { connection, clock: systemClock, random: seededRandom(1) }
+    await attachFile({ ...settings, space: 'space', replica: 'replica-a' })
+    await using store = openSqliteStore(settings)
+    connection.exec("BEGIN; INSERT INTO t VALUES (1, 'may go', '')")
+    const locked = { code: 'database_locked', retry: true }
+    await expect(readAllDirty(store)).rejects.toMatchObject(locked)
+    await expect(store.saveMutation({ number: 1, force: false, parts: [] })).rejects.toMatchObject(locked)
+    await expect(pull(store, [record('t', 1, { id: 2, x: 'a', y: '' })])).rejects.toMatchObject(locked)
+    connection.exec('ROLLBACK')
+    expect(await readAllDirty(store)).toEqual([])
+    expect(await pull(store, [record('t', 1, { id: 2, x: 'a', y: '' })])).toMatchObject({ applied: 1 })
+    expect(connection.value('PRAGMA foreign_keys')).toBe(0n)
   })
 })
