@@ -284,6 +284,23 @@ test('with --json what was not understood is one JSON value too', async () => {
   }
 })
 
+test('the cloud says how to make a token for the folder that it serves', async () => {
+  await using machine = await openMachine()
+  const data = join(machine.folder, 'my cloud')
+  const cloud = machine.start('cloud', '--port', '0', '--data', data)
+  await expect.poll(cloud.said).toContain(`tidemark cloud token create --data '${data}'`)
+  await cloud.stop()
+  expect((await machine.tidemark('cloud', 'token', 'create', '--data', data)).out).toMatch(/^tm_/)
+})
+
+test('an empty file that joins a space is filled, and said to be', async () => {
+  await using machine = await openMachine()
+  await openPair(machine)
+  const empty = makeFile(machine, 'empty.db', 0)
+  const { out } = await machine.tidemark('attach', empty, '--space', 's', '--yes')
+  expect(out).toContain('Downloading: 1 row')
+})
+
 test('to list the tokens of a cloud makes none', async () => {
   await using machine = await openMachine()
   const folder = join(machine.folder, 'misspelt')

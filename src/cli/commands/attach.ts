@@ -38,7 +38,6 @@ export function spaceOfFile(file: string): string {
 /** tidemark attach FILE: says what it will sync and what it refuses, asks, attaches, and sends the first time. */
 export async function attach(context: CliContext, file: string, options: AttachOptions): Promise<void> {
   const { output } = context
-  const waits = createWaits(output, 'Uploading')
   const connection = requireConnection(context.config)
   const known = await readSpace(file)
   if (known !== null) return resume(context, file, known, connection, options)
@@ -52,6 +51,9 @@ export async function attach(context: CliContext, file: string, options: AttachO
   if (options.yes !== true && !(await context.confirm('Attach?'))) {
     throw new TidemarkError('not_confirmed')
   }
+  // An empty file is filled from the space.
+  const label = plan.tables.every(({ rows }) => rows === 0) ? 'Downloading' : 'Uploading'
+  const waits = createWaits(output, label)
   await attachFile({
     ...context,
     file,
@@ -63,8 +65,7 @@ export async function attach(context: CliContext, file: string, options: AttachO
     merge: options.merge === true,
     patience: waits,
   })
-  const synced =
-    options.sync === false ? null : await firstSync(context, file, connection, 'Uploading', waits)
+  const synced = options.sync === false ? null : await firstSync(context, file, connection, label, waits)
   tellAttached(context, file, { space, plan, synced })
 }
 

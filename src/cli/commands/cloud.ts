@@ -1,10 +1,11 @@
 import { existsSync } from 'node:fs'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 
 import { startCloud, type Cloud } from '../../cloud/index.ts'
 import { CLOUD_FILE } from '../../cloud/server/storage.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES, type Scope } from '../../protocol/routes.ts'
+import { findFolders } from '../../machine/folders.ts'
 import { openDirectory } from './directory.ts'
 import type { CliContext } from '../context.ts'
 import { STOP_MS, untilStopped } from '../stopping.ts'
@@ -21,6 +22,12 @@ export interface CloudOptions {
 /** Where the cloud keeps its file unless told otherwise. */
 export const cloudFolder = (context: CliContext, data: string | undefined): string =>
   data ?? join(context.folders.data, 'cloud')
+
+/** What another command needs to find the same folder; nothing where it would anyway. */
+function dataOption(context: CliContext, options: CloudOptions): string {
+  const folder = resolve(cloudFolder(context, options.data))
+  return folder === join(findFolders(context.env).data, 'cloud') ? '' : ` --data '${folder}'`
+}
 
 /** tidemark cloud: serves until Ctrl-C. */
 export async function runCloud(context: CliContext, options: CloudOptions): Promise<void> {
@@ -45,7 +52,8 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
   ])
   if (options.insecureLoopback === true)
     output.warn('Anyone on this machine can read and write: --insecure-loopback is for trying out.')
-  else output.say('Make a token in another terminal: tidemark cloud token create')
+  else
+    output.say(`Make a token in another terminal: tidemark cloud token create${dataOption(context, options)}`)
   await untilStopped(context.signal)
   output.say('Stopping …')
   await cloud.close()
