@@ -143,7 +143,10 @@ export interface Store extends AsyncDisposable {
    */
   dropQuarantine(id: string, record: WireRecord | null): Promise<boolean>
 
-  /** Calls `changed` soon after a committed write of the application, in this process or another. It may come twice or for nothing. */
+  /**
+   * Calls `changed` soon after a committed write of the application, in this process or another. It may come twice or
+   * for nothing; it need not come for a write that a `readDirty` of all tables, without `more` and `after`, has seen.
+   */
   watch(changed: () => void): () => void
 }
 

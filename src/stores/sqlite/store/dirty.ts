@@ -40,14 +40,14 @@ export function readDirty(session: Session, limit: DirtyLimit): DirtyRows {
 
 /** Where rows may have been displaced without a mark, those that are gone have to be found before anyone looks. */
 export function suspectDisplaced(session: Session): void {
-  const isAsked = session.read(
-    () => session.connection.value(`SELECT 1 FROM ${TABLES_TABLE} WHERE "sweep" = 1 LIMIT 1`) !== null,
-  )
-  if (!isAsked) return
+  if (!session.read(() => mayBeDisplaced(session))) return
   session.write(() => {
     for (const name of takeSweeps(session.connection)) suspect(session, name, { goneOnly: true })
   })
 }
+
+export const mayBeDisplaced = ({ connection }: Session): boolean =>
+  connection.value(`SELECT 1 FROM ${TABLES_TABLE} WHERE "sweep" = 1 LIMIT 1`) !== null
 
 function collectDirty(
   session: Session,

@@ -3,7 +3,7 @@ import type { Store } from '../../../engine/store.ts'
 import type { WireRecord } from '../../../protocol/records.ts'
 import { readCounts, listParked } from './counts.ts'
 import { Comparison } from './compare.ts'
-import { readDirty, readTouched, suspectDisplaced } from './dirty.ts'
+import { mayBeDisplaced, readDirty, readTouched, suspectDisplaced } from './dirty.ts'
 import { finishHydrate, startHydrate } from './hydrate.ts'
 import { dropQuarantined, retryQuarantined, settleEntry } from './inbox.ts'
 import { publish } from './publish/publish.ts'
@@ -29,17 +29,21 @@ export interface StoreOptions extends SessionOptions {
   readonly turn?: Turn
 }
 
+/** True when nothing has to be told beside dirty rows: no change of the schema, no rows displaced without a mark. */
+const isNothingElse = (session: Session): boolean =>
+  session.meta.get('publishedSchema') === session.catalogue.schema.fingerprint && !mayBeDisplaced(session)
+
 /** A store on a connection to an attached file. */
 export function createStore(options: StoreOptions): SqliteStore {
   const session = new Session(options, repairSchema)
   const watch = new Watch(options.connection, options.clock)
   const { turn = atOnce } = options
-  const own = <T>(work: () => T): Promise<T> =>
+  const own = <T>(work: () => T, sawAll?: (result: T) => boolean): Promise<T> =>
     turn(() => {
       session.assertOpen()
-      return watch.own(work)
+      return watch.own(work, sawAll)
     })
-  const comparison = new Comparison(session, own)
+  const comparison = new Comparison(session, (work) => own(work))
 
   /** One method: atomic, because it is synchronous and its writes are one transaction. */
   const perform = own
@@ -52,10 +56,10 @@ export function createStore(options: StoreOptions): SqliteStore {
   }
 
   /** The same for what counts on every edit being marked: tables in which writes may have been missed come first. */
-  async function performMarked<T>(work: () => T): Promise<T> {
+  async function performMarked<T>(work: () => T, sawAll?: (result: T) => boolean): Promise<T> {
     for (let tries = 0; tries < MAX_COMPARISONS; tries++) {
       try {
-        return await perform(() => session.whenAllMarked(work))
+        return await perform(() => session.whenAllMarked(work), sawAll)
       } catch (error) {
         if (!(error instanceof Suspected)) throw error
         await comparison.settle()
@@ -65,9 +69,9 @@ export function createStore(options: StoreOptions): SqliteStore {
   }
 
   /** The same for what looks at rows that may have been displaced without a mark. */
-  async function performWhole<T>(work: () => T): Promise<T> {
+  async function performWhole<T>(work: () => T, sawAll?: (result: T) => boolean): Promise<T> {
     await perform(() => suspectDisplaced(session))
-    return performMarked(work)
+    return performMarked(work, sawAll)
   }
   const { meta, mutations } = session
 
@@ -86,7 +90,12 @@ export function createStore(options: StoreOptions): SqliteStore {
         overwriting: meta.get('overwriting'),
       })),
     schema: () => look(() => session.catalogue.schema),
-    readDirty: (limit) => performWhole(() => readDirty(session, limit)),
+    readDirty: (limit) =>
+      performWhole(
+        () => readDirty(session, limit),
+        ({ more }) =>
+          limit.after === undefined && limit.tables === undefined && !more && isNothingElse(session),
+      ),
     readTouched: (rows) => performWhole(() => readTouched(session, rows)),
 
     saveMutation: (mutation) =>

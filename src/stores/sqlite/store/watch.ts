@@ -54,15 +54,20 @@ export class Watch {
     for (const listener of this.#listeners) listener()
   }
 
-  /** What the store itself writes is no news. Called around each of its own transactions. */
-  own<T>(work: () => T): T {
+  /**
+   * What the store itself writes is no news. Called around each of its own transactions. `sawAll`: it has read
+   * everything that the watchers would be told of, so that nothing is left to tell of what was committed before it.
+   */
+  own<T>(work: () => T, sawAll: (result: T) => boolean = () => false): T {
     if (this.#cancel === null) return work()
     const before = this.#read()
-    const seen = before === this.#known
+    // Only if nothing of others came before; what comes during it is told by the version of others.
+    let seen = before === this.#known
     try {
-      return work()
+      const result = work()
+      seen ||= sawAll(result)
+      return result
     } finally {
-      // Only if nothing of others came before; what comes during it is told by the version of others.
       if (seen) this.#known = this.#after(before)
     }
   }
