@@ -187,6 +187,37 @@ function move(from: string, to: string): void {
     if (existsSync(`${from}${end}`)) renameSync(`${from}${end}`, `${to}${end}`)
 }
 
+test('I3: a file restored to before it sent its rows doubles none of them', async () => {
+  await using pair = await openPair()
+  const { machine, laptop, desktop } = pair
+  await settle(machine)
+  write(
+    laptop,
+    'CREATE TABLE tasks (id INTEGER PRIMARY KEY, text TEXT, done INTEGER)',
+    `INSERT INTO tasks VALUES (1, 'one', 0), (2, 'two', 0), (3, 'three', 0)`,
+  )
+  write(desktop, 'CREATE TABLE tasks (id INTEGER PRIMARY KEY, text TEXT, done INTEGER)')
+  // Under capture, and not sent yet.
+  await machine.tidemark('sync', 'pending')
+  const saved = join(machine.folder, 'saved.db')
+  query(laptop, `VACUUM INTO '${saved}'`)
+  await settle(machine)
+  write(desktop, `UPDATE tasks SET text = 'uno' WHERE id = 1`, 'DELETE FROM tasks WHERE id = 3')
+  await settle(machine)
+  for (const end of ['', '-wal', '-shm']) rmSync(`${laptop}${end}`, { force: true })
+  copyFileSync(saved, laptop)
+  write(laptop, `INSERT INTO tasks VALUES (4, 'four', 0)`)
+  await settle(machine)
+  const tasks = (file: string) => query(file, 'SELECT id, text FROM tasks ORDER BY id')
+  expect(tasks(laptop)).toEqual(tasks(desktop))
+  expect(tasks(laptop).slice(0, 2)).toEqual([
+    [1, 'uno'],
+    [2, 'two'],
+  ])
+  expect(tasks(laptop)).toHaveLength(4)
+  expect(await resetOf(machine, laptop)).toBe('restored')
+})
+
 test('I11: a file that is replaced, or comes back, while it is kept in step is opened anew', async () => {
   await using pair = await openPair()
   const { machine, laptop, desktop } = pair

@@ -288,6 +288,31 @@ describe('answers of a push', () => {
     expect(conflicts).toBe(0)
   })
 
+  it('I3: an insert that was sent before the file went back is not sent as another row', () => {
+    const inserted = { agreed: 'none', base: 0, changed: ['id', 'x', 'y'] } as const
+    const merge = (local: Partial<LocalRow>, remote: WireRecord) =>
+      mergeRow(row({ ...inserted, ...local }), remote, { rowidAlias: true })
+    const first: FieldVersion = [3, T]
+    const sent = (fields: Fields, edited: { [column: string]: FieldVersion } = {}) => ({
+      ...record(fields, edited),
+      since: first,
+    })
+    const take = { kind: 'decided', row: { decision: { kind: 'take' } } }
+    // Edited elsewhere since: the newer row stands, and nothing was lost that it had not seen.
+    const edited = sent({ id: 'a', x: 2, y: 1 }, { x: [9, T + 5] })
+    expect(merge({}, edited)).toMatchObject({ ...take, notes: [] })
+    // Nothing is left of it but the key: both values are kept.
+    const all = sent({ id: 'a', x: 2, y: 2 }, { x: [9, T + 5], y: [9, T + 5] })
+    expect(merge({}, all)).toMatchObject({ ...take, notes: [{ kind: 'rejoined', chosen: 'remote' }] })
+    // Columns that this table lacks say nothing.
+    expect(merge({}, sent({ id: 'a', x: 2, y: 1, z: 7 }, { x: [9, T + 5] }))).toMatchObject(take)
+    const rekey = { kind: 'decided', row: { decision: { kind: 'rekey' } } }
+    // Another insert: of another time, older, or of the same time with another value.
+    expect(merge({ at: T + 1 }, edited)).toMatchObject(rekey)
+    expect(merge({ at: T - 1 }, edited)).toMatchObject(rekey)
+    expect(merge({ fields: { id: 'a', x: 1, y: 3 } }, edited)).toMatchObject(rekey)
+  })
+
   it('I9: sets a refused row apart', async () => {
     const refused = { change, result: { status: 'rejected', code: 'unprocessable', message: 'no' } } as const
     const { rows, conflicts } = await reconcileAnswers([refused], [], context(localWins))

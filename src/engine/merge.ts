@@ -14,7 +14,7 @@ import type { LocalRow, MergedRow } from './store.ts'
  * | edited or inserted | deleted    | the edit wins, the row comes back whole                        |
  * | deleted            | edited     | the edit wins                                                  |
  * | deleted            | deleted    | agreed                                                         |
- * | inserted           | live       | equal rows agree; an integer key is given up for a fresh one; else a conflict of whole rows |
+ * | inserted           | live       | equal rows agree; of an integer key the record where it began as this very insert, else the key is given up for a fresh one; of other keys a conflict of whole rows |
  * | offered again      | live       | the resolver decides every column that differs                 |
  * | held               | any        | stays held                                                     |
  */
@@ -62,6 +62,9 @@ function mergeInserted(row: LocalRow, record: WireRecord, context: MergeContext)
   const columns = differing(local, remote)
   if (columns.length === 0) return decided(row, record, { kind: 'keep', fields: { ...local, ...remote } })
   if (!context.rowidAlias) return mergeContested(row, record, columns, 'insert')
+  const same = sameInsert(row, record)
+  if (same !== 'no')
+    return decided(row, record, { kind: 'take' }, same === 'yes' ? [] : [cameBackOlder(row, record)])
   const note: InboxDraft = {
     kind: 'rekeyed',
     table: row.table,
@@ -74,6 +77,36 @@ function mergeInserted(row: LocalRow, record: WireRecord, context: MergeContext)
     reason: 'Two rows were inserted under one integer key; the local row moved to a fresh one.',
   }
   return decided(row, record, { kind: 'rekey' }, [note])
+}
+
+/**
+ * Whether a row that this replica never sent, by its own word, is the insert that the record began as: the file was
+ * restored to before it was sent, or copied. Then every column that nobody has set since has the time of the insert and
+ * its value. `perhaps`: no column but the key is left to tell.
+ */
+function sameInsert(row: LocalRow, record: WireRecord): 'yes' | 'perhaps' | 'no' {
+  const [local, remote] = [row.fields ?? {}, record.fields ?? {}]
+  const columns = Object.keys(remote).filter((column) => Object.hasOwn(local, column))
+  const timeOf = (column: string): number => fieldVersion(record, column)[1]
+  const first = columns.filter((column) => timeOf(column) === row.at)
+  if (first.length === 0 || columns.some((column) => timeOf(column) < row.at)) return 'no'
+  if (!first.every((column) => sameValue(local[column], remote[column]))) return 'no'
+  return first.length > 1 ? 'yes' : 'perhaps'
+}
+
+function cameBackOlder(row: LocalRow, record: WireRecord): InboxDraft {
+  return {
+    kind: 'rejoined',
+    table: row.table,
+    key: row.key,
+    columns: differing(row.fields ?? {}, record.fields ?? {}),
+    local: row.fields,
+    remote: record,
+    chosen: 'remote',
+    by: 'same insert',
+    reason:
+      'The row had been sent before the file was restored or copied, and was edited since; the edited row stands.',
+  }
 }
 
 function mergeContested(
