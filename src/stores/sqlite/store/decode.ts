@@ -1,12 +1,19 @@
 import type { Encoded, Fields } from '../../../kernel/values.ts'
 import { quoteName, type SqlRow, type SqlValue } from '../driver/driver.ts'
+import { SqliteFailure } from '../driver/failure.ts'
 import { encodeTextBytes, encodeValue, type TextEncoding } from '../values.ts'
+import { largeValue, MAX_READ_BYTES } from './large.ts'
 
 /**
  * Rows are read twice where they must be: `fast` as the driver gives them; `exact` with each text as its bytes,
- * for rows with text that may have lost bytes on its way through a JavaScript string (I10).
+ * for rows with text that may have lost bytes on its way through a JavaScript string (I10), and values that no string
+ * can hold by their size only.
  */
 export type ReadMode = 'fast' | 'exact'
+
+/** The driver gives no value that large; a reading in mode `exact` does not ask for it. */
+export const isTooBig = (error: unknown): boolean =>
+  error instanceof SqliteFailure && error.sqlite === 'SQLITE_TOOBIG'
 
 /** The select list of these columns. `alias` is a table's name in the query, with its dot; or empty. */
 export function selectList(alias: string, names: readonly string[], mode: ReadMode): string {
@@ -14,7 +21,9 @@ export function selectList(alias: string, names: readonly string[], mode: ReadMo
     .map((name) => {
       const column = `${alias}${quoteName(name)}`
       if (mode === 'fast') return column
-      return `typeof(${column}), CASE typeof(${column}) WHEN 'text' THEN CAST(${column} AS BLOB) ELSE ${column} END`
+      // Neither function loads the value.
+      return `typeof(${column}), CASE WHEN octet_length(${column}) > ${MAX_READ_BYTES} THEN octet_length(${column})
+        WHEN typeof(${column}) = 'text' THEN CAST(${column} AS BLOB) ELSE ${column} END`
     })
     .join(', ')
 }
@@ -33,7 +42,9 @@ export function decodeFields(
   const fields = newFields(names)
   const places = placesOf(mode)
   for (let at = 0; at < names.length; at++) {
-    const value = decodeValue(row, from + at * places, mode, encoding)
+    const place = from + at * places
+    const large = largeValue(row[place + places - 1] as SqlValue, mode === 'exact' ? row[place] : undefined)
+    const value = large ?? decodeValue(row, place, mode, encoding)
     if (value === undefined) return undefined
     fields[names[at] as string] = value
   }

@@ -8,6 +8,7 @@ import { isPlain } from './claims.ts'
 import { suspect } from './compare.ts'
 import { withhold } from './holding.ts'
 import { markedRows } from './joined-rows.ts'
+import { hasLarge, largeBytes } from './large.ts'
 import type { Session } from './session.ts'
 import {
   changesOf,
@@ -99,8 +100,9 @@ function collectDirty(
 
 function faultOf(row: Standing, size: number): string | null {
   if (isKeyTooLong(row.key)) return `the key is longer than ${MAX_KEY_BYTES} bytes`
-  // An estimate is never below the truth by more than escapes and non-ASCII text can make it.
-  return size * 6 > MAX_ROW_BYTES && exactBytes(row) > MAX_ROW_BYTES
+  // An estimate is never below the truth by more than escapes and non-ASCII text can make it, nor above it by half:
+  // the text of a row that large may be more than a string can hold.
+  return size > 2 * MAX_ROW_BYTES || (size * 6 > MAX_ROW_BYTES && exactBytes(row) > MAX_ROW_BYTES)
     ? `the row is larger than ${MAX_ROW_BYTES} bytes`
     : null
 }
@@ -126,7 +128,7 @@ function bytesOfFields(fields: Fields): number {
 function sizeOf(value: Encoded): number {
   if (typeof value === 'string') return value.length + 2
   if (typeof value !== 'object' || value === null) return 10
-  let size = 4
+  let size = 4 + largeBytes(value)
   for (const part of Object.values(value)) size += typeof part === 'string' ? part.length + 8 : 16
   return size
 }
@@ -177,7 +179,8 @@ function dropIdleMark(session: Session, { table, key }: Standing): void {
 export function readTouched(session: Session, rows: readonly RowKey[]): readonly LocalRow[] {
   const { touched, met } = session.read(() => collectTouched(session, rows))
   settleMet(session, met)
-  return touched
+  if (met.every(({ fault }) => fault === null)) return touched
+  return session.read(() => collectTouched(session, rows)).touched
 }
 
 function collectTouched(
@@ -205,6 +208,9 @@ function collectTouched(
     // An idle mark ends the waiting too: the application took its change back.
     if (markedAt !== null && !isDirty(row, inFlight))
       met.push({ table: name, key, at: markedAt, fault: null })
+    // It is held before anything is merged with it: what was not read could not be kept.
+    else if (markedAt !== null && hasLarge(row.fields))
+      met.push({ table: name, key, at: markedAt, fault: faultOf(row, bytesOf(row)) })
     else touched.push(toLocalRow(row, inFlight))
   }
   return { touched, met }

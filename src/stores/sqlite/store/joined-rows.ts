@@ -2,7 +2,7 @@ import type { Encoded, Fields } from '../../../kernel/values.ts'
 import { keyColumn, markTable } from '../capture/names.ts'
 import { quoteName, type SqlRow } from '../driver/driver.ts'
 import { newBounds, pushBounds, type Bounds, type Template } from './bind.ts'
-import { decodeFields, decodeValue, placesOf, selectList, type ReadMode } from './decode.ts'
+import { decodeFields, decodeValue, isTooBig, placesOf, selectList, type ReadMode } from './decode.ts'
 import { stateTable } from './names.ts'
 import { decodeState, STATE_PLACES, stateColumns, type RowState } from './states.ts'
 import type { SyncedTable } from './synced-table.ts'
@@ -137,15 +137,20 @@ function* readJoined(
   for (const mode of ['fast', 'exact'] as const) {
     let skip = done
     let whole = true
-    for (const row of table.query(`${what} ${mode}`, (place) => sqlOf(mode, place)).iterate(bounds)) {
-      if (skip-- > 0) continue
-      const joined = decodeJoined(table, row, mode)
-      if (joined === undefined) {
-        whole = false
-        break
+    try {
+      for (const row of table.query(`${what} ${mode}`, (place) => sqlOf(mode, place)).iterate(bounds)) {
+        if (skip-- > 0) continue
+        const joined = decodeJoined(table, row, mode)
+        if (joined === undefined) {
+          whole = false
+          break
+        }
+        done++
+        yield joined
       }
-      done++
-      yield joined
+    } catch (error) {
+      if (mode === 'exact' || !isTooBig(error)) throw error
+      whole = false
     }
     if (whole) return
   }

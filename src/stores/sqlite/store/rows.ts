@@ -1,9 +1,9 @@
 import type { Fields } from '../../../kernel/values.ts'
-import { quoteName, type Connection, type SqlValue } from '../driver/driver.ts'
+import { quoteName, type Connection, type SqlRow, type SqlValue } from '../driver/driver.ts'
 import type { Shape } from '../shape/shape.ts'
 import type { TextEncoding } from '../values.ts'
 import { newBounds, placesOfRows, pushBounds, pushValue, Template, type Bounds } from './bind.ts'
-import { decodeFields, selectList, type ReadMode } from './decode.ts'
+import { decodeFields, isTooBig, selectList, type ReadMode } from './decode.ts'
 import { carriedColumns } from './dictionary.ts'
 import { Unfit } from './unfit.ts'
 
@@ -62,12 +62,22 @@ export class Rows {
   /** Null when there is no row. */
   read(key: Bounds): Fields | null {
     for (const mode of ['fast', 'exact'] as const) {
-      const row = this.#reads[mode].get(key)
+      const row = this.#readIn(mode, key)
       if (row === undefined) return null
+      if (row === 'too big') continue
       const fields = decodeFields(row, 0, this.names, mode, this.#encoding)
       if (fields !== undefined) return fields
     }
     throw new Unfit('a value cannot be read')
+  }
+
+  #readIn(mode: ReadMode, key: Bounds): SqlRow | undefined | 'too big' {
+    try {
+      return this.#reads[mode].get(key)
+    } catch (error) {
+      if (mode === 'fast' && isTooBig(error)) return 'too big'
+      throw error
+    }
   }
 
   /**
