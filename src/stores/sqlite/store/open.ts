@@ -45,6 +45,7 @@ export function openSqliteStore(options: FileAccess & SqliteStoreSettings): Sqli
       random: options.random ?? systemRandom,
       ...(options.clockExpression === undefined ? {} : { clockExpression: options.clockExpression }),
       ...(options.turn === undefined ? {} : { turn: options.turn }),
+      owned: !('connection' in options),
       close,
     })
   } catch (error) {

@@ -26,6 +26,8 @@ export interface SessionOptions {
   readonly random: Random
   /** SQL for milliseconds since 1970, for triggers. The simulation owns time and gives its own. */
   readonly clockExpression?: string
+  /** The connection is the store's own: nobody else changes its settings. */
+  readonly owned?: boolean
 }
 
 /** The tables as they were at one `schema_version`. */
@@ -66,6 +68,9 @@ export class Session {
   readonly #schemaVersion: Statement
   readonly #floor: Statement
   readonly #repair: SchemaRepair
+  readonly #owned: boolean
+  /** Settings as they were left, of a connection of the store's own. */
+  readonly #settings = new Map<string, bigint>()
   /** The next transaction counts on every edit being marked. */
   #wantsAllMarked = false
   /** What the application's triggers write, once it was asked for. */
@@ -82,6 +87,7 @@ export class Session {
     this.random = options.random
     this.clockExpression = options.clockExpression
     this.#repair = repair
+    this.#owned = options.owned === true
     this.encoding = readEncoding(connection)
     this.meta = new Meta(connection)
     this.mutations = new Mutations(connection, this.meta)
@@ -154,12 +160,24 @@ export class Session {
 
   /** One transaction that writes as the application does, but without foreign key actions. */
   edit<T>(work: () => T): T {
-    return this.#withSettings({ foreign_keys: 0n }, () => this.write(work))
+    const checks = this.#owned ? { ignore_check_constraints: 0n } : {}
+    return this.#withSettings({ foreign_keys: 0n, ...checks }, () => this.write(work))
   }
 
-  /** The settings are without effect inside a transaction; and put back, for the connection may be shared. */
+  /**
+   * The settings are without effect inside a transaction. On a connection that is shared they are put back; on one of
+   * the store's own they stay until others are wanted, since every change makes SQLite compile all statements anew.
+   */
   #withSettings<T>(wanted: { readonly [pragma: string]: bigint }, work: () => T): T {
     this.assertOpen()
+    if (this.#owned) {
+      for (const [name, value] of Object.entries(wanted)) {
+        if (this.#settings.get(name) === value) continue
+        this.connection.exec(`PRAGMA ${name} = ${value}`)
+        this.#settings.set(name, value)
+      }
+      return work()
+    }
     const changed = Object.entries(wanted).flatMap(([name, value]) => {
       const before = this.connection.value(`PRAGMA ${name}`)
       return before === value ? [] : [{ name, value, before }]
