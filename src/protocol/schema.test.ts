@@ -52,6 +52,13 @@ describe('a schema told by an older version of an application', () => {
   })
 })
 
+test('how a key is compared is as the last one told it, with the key', () => {
+  const folded = table('a', ['id'], { keyCollations: ['NOCASE'] })
+  const wide = table('a', ['id', 'x'])
+  expect(joinSchemas([wide], [folded])).toEqual([{ ...wide, keyCollations: ['NOCASE'] }])
+  expect(joinSchemas([{ ...wide, keyCollations: ['NOCASE'] }], [table('a', ['id'])])).toEqual([wide])
+})
+
 test('a told column replaces what was known of it', () => {
   const [joined] = joinSchemas(
     [table('a', ['id', 'x', 'y'])],

@@ -70,6 +70,11 @@ export const SchemaTable = Type.Object(
     columns: Type.Array(SchemaColumn, { minItems: 1, maxItems: MAX_COLUMNS }),
     /** Key columns, in key order. */
     key: Type.Array(Name, { minItems: 1, maxItems: 64 }),
+    /**
+     * How the key compares each of its columns, in key order; absent where every one is compared as its column is
+     * elsewhere. Nothing but tables made anew needs it: keys travel folded.
+     */
+    keyCollations: Type.Optional(Type.Array(CollationName, { minItems: 1, maxItems: 64 })),
     /** The key is an `INTEGER PRIMARY KEY`: replicas may choose the same number for different rows. */
     rowidAlias: Type.Optional(Type.Literal(true)),
     autoincrement: Type.Optional(Type.Literal(true)),

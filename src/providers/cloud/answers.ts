@@ -86,6 +86,7 @@ const isTable = objectOf(
     foreignKeys: listOf(isForeignKey, 0, 256),
   },
   {
+    keyCollations: listOf(isCollation, 1, 64),
     rowidAlias: isTrue,
     autoincrement: isTrue,
     withoutRowid: isTrue,

@@ -97,7 +97,10 @@ export class MemoryTable {
     if (values.includes(null)) return null
     return keyOf(
       values,
-      this.schema.key.map((name) => this.#collations.get(name) ?? 'BINARY'),
+      this.schema.key.map((name, at) => {
+        const own = this.schema.keyCollations?.[at]
+        return own === undefined ? (this.#collations.get(name) ?? 'BINARY') : collationOf(own)
+      }),
     )
   }
 

@@ -14,6 +14,8 @@ const SCHEMAS = [
    CREATE UNIQUE INDEX d_n ON d (n DESC) WHERE n IS NOT NULL; CREATE UNIQUE INDEX d_e ON d (lower(a) COLLATE NOCASE, n); CREATE INDEX d_i ON d (a, n DESC)`,
   'CREATE TABLE "odd ""name" ("a b" "strange type" PRIMARY KEY, "select" DOUBLE PRECISION, UNIQUE ("select", "a b" COLLATE NOCASE))',
   'CREATE TABLE p (id TEXT PRIMARY KEY, parent TEXT, FOREIGN KEY (parent) REFERENCES p (id) ON UPDATE CASCADE ON DELETE SET NULL DEFERRABLE INITIALLY DEFERRED)',
+  'CREATE TABLE k (k TEXT, v TEXT, PRIMARY KEY (k COLLATE NOCASE))',
+  'CREATE TABLE l (n INT, k TEXT COLLATE NOCASE, PRIMARY KEY (n, k COLLATE BINARY)) WITHOUT ROWID',
   // An old quirk: this key is no number of the row, so that it takes text and NULL.
   'CREATE TABLE q (id INTEGER PRIMARY KEY DESC, v)',
 ]
@@ -33,6 +35,17 @@ for (const driver of [betterSqlite3, nodeSqlite]) {
         const made = open()
         expect(createTables(made, told, open())).toEqual([])
         expect(read(made)).toEqual(told)
+      }
+    })
+
+    it('compare keys as those that the schema was read from', () => {
+      for (const sql of SCHEMAS) {
+        const [source, made] = [open(), open()]
+        source.exec(sql)
+        createTables(made, read(source), open())
+        const keys = (connection: ReturnType<typeof open>) =>
+          [...readShapes(connection).shapes.values()].map(({ key }) => key)
+        expect(keys(made)).toEqual(keys(source))
       }
     })
 

@@ -154,7 +154,7 @@ function printTable(table: SchemaTable): readonly string[] {
   const inColumn = keyInColumn(table)
   const parts = [
     ...table.columns.map((column) => printColumn(column, column.name === table.key[0] ? inColumn : '')),
-    ...(inColumn === '' ? [`PRIMARY KEY (${printNames(table.key)})`] : []),
+    ...(inColumn === '' ? [`PRIMARY KEY (${printKey(table)})`] : []),
     ...table.unique
       .filter(({ index }) => index === undefined)
       .map((unique) => `UNIQUE (${printTerms(unique.terms)})`),
@@ -191,6 +191,14 @@ function keyInColumn(table: SchemaTable): string {
   const wouldBeNumber = more.length === 0 && table.withoutRowid !== true && type.toUpperCase() === 'INTEGER'
   return wouldBeNumber ? 'PRIMARY KEY DESC' : ''
 }
+
+const printKey = ({ key, keyCollations }: SchemaTable): string =>
+  key
+    .map((name, at) => {
+      const collation = keyCollations?.[at]
+      return `${quoteName(name)}${collation === undefined ? '' : ` COLLATE ${quoteName(collation)}`}`
+    })
+    .join(', ')
 
 function printColumn(column: SchemaColumn, key: string): string {
   const { generated } = column

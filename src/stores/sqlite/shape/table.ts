@@ -182,6 +182,7 @@ function toSchemaTable(shape: BareShape): SchemaTable {
     name: shape.name,
     columns: shape.columns.map(toSchemaColumn),
     key: shape.key.map((column) => column.name),
+    ...(hasOwnCollation(shape) ? { keyCollations: shape.key.map(({ collation }) => collation) } : {}),
     ...(shape.rowidAlias ? { rowidAlias: true } : {}),
     ...(shape.autoincrement ? { autoincrement: true } : {}),
     ...(shape.withoutRowid ? { withoutRowid: true } : {}),
@@ -192,6 +193,9 @@ function toSchemaTable(shape: BareShape): SchemaTable {
     ...(shape.checks.length === 0 ? {} : { checks: [...shape.checks] }),
   }
 }
+
+const hasOwnCollation = ({ key, columns, rowidAlias }: BareShape): boolean =>
+  !rowidAlias && key.some(({ at, collation }) => columns[at]?.collation !== collation)
 
 function toSchemaColumn(column: ShapeColumn): SchemaColumn {
   return {
