@@ -77,7 +77,7 @@ test('attaching says which rows it cannot tell apart, and counts only those it w
   expect(out).toContain('note: uses: 2 rows have NULL in the key and are not synced: give them a key')
 })
 
-test('attach names a trigger that feeds synced tables and others both', async () => {
+test('attach names a trigger that feeds synced tables and others both, where these cannot be told apart', async () => {
   await using machine = await openMachine()
   await machine.ask('config', 'set', 'endpoint', 'http://127.0.0.1:1')
   const file = join(machine.folder, 'app.db')
@@ -86,7 +86,12 @@ test('attach names a trigger that feeds synced tables and others both', async ()
   query(file, 'CREATE VIRTUAL TABLE search USING fts5(text)')
   const feed = 'INSERT INTO search (rowid, text) VALUES (new.id, new.text);'
   query(file, `CREATE TRIGGER feed AFTER INSERT ON notes BEGIN ${feed} END`)
-  query(file, `CREATE TRIGGER feed_both AFTER UPDATE ON notes BEGIN ${feed} UPDATE tally SET n = n + 1; END`)
+  query(file, `CREATE TRIGGER feed_apart AFTER UPDATE ON notes BEGIN UPDATE tally SET n = n + 1; ${feed} END`)
+  query(
+    file,
+    `CREATE TRIGGER feed_both AFTER DELETE ON notes BEGIN
+      UPDATE tally SET n = n + 1; INSERT INTO search (text) SELECT 'gone' WHERE changes() = 1; END`,
+  )
   const { out } = await machine.tidemark('attach', file)
   expect(out).toContain(
     'note: notes: the trigger feed_both writes synced tables (tally) and others (a full-text',

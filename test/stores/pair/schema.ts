@@ -38,7 +38,7 @@ export function makePairSchema(chance: Chance): PairSchema {
     if (chance.is(25)) newer.push({ table: table.name, column: 'late' })
     if (table.alias && chance.is(35)) {
       fullText.push(`${table.name} text`)
-      addFullText(table, statements)
+      addFullText(chance, table, statements)
     }
     if (chance.is(35)) extras.push(rule(chance, table))
   }
@@ -134,17 +134,25 @@ function rule(chance: Chance, { name }: PairTable): string {
   return `CREATE TRIGGER ${quote(`${name} rule ${test} ${event}`)} BEFORE ${event} ON ${quote(name)} WHEN ${test} BEGIN SELECT RAISE(${chance.pick(["ABORT, 'no'", "FAIL, 'no'", 'IGNORE'])}); END`
 }
 
-function addFullText(table: PairTable, statements: string[]): void {
-  const [on, text] = [quote(table.name), quote(`${table.name} text`)]
+/** Sometimes the triggers that keep it write a synced table too. */
+function addFullText(chance: Chance, table: PairTable, statements: string[]): void {
+  const [on, text, count] = [quote(table.name), quote(`${table.name} text`), quote(`${table.name} count`)]
   const put = `INSERT INTO ${text} (rowid, val, m) VALUES (NEW.id, NEW.val, NEW.m)`
   const take = `INSERT INTO ${text} (${text}, rowid, val, m) VALUES ('delete', OLD.id, OLD.val, OLD.m)`
+  const isMixed = chance.is(40)
+  const counting = isMixed ? `; UPDATE ${count} SET n = n + 1` : ''
+  if (isMixed)
+    statements.push(
+      `CREATE TABLE ${count} (id TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL)`,
+      `INSERT INTO ${count} VALUES ('rows', 0)`,
+    )
   const trigger = (event: string, body: string): string =>
     `CREATE TRIGGER ${quote(`${table.name} text ${event}`)} AFTER ${event} ON ${on} BEGIN ${body}; END`
   statements.push(
     `CREATE VIRTUAL TABLE ${text} USING fts5 (val, m, content=${on}, content_rowid='id')`,
-    trigger('INSERT', put),
+    trigger('INSERT', `${put}${counting}`),
     trigger('DELETE', take),
-    trigger('UPDATE', `${take}; ${put}`),
+    trigger('UPDATE', `${take}${counting}; ${put}`),
   )
 }
 

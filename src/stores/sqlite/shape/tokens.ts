@@ -8,6 +8,8 @@ export interface Token {
   readonly text: string
   /** A word as it is, a quoted name without its quotes, a text literal without its quotes; else as written. */
   readonly value: string
+  /** Where it begins in the text. */
+  readonly start: number
 }
 
 /** `quoted` is a name in double quotes (perhaps a text in truth), `name` one in backticks or brackets. */
@@ -17,12 +19,12 @@ const TOKEN = new RegExp(
   [
     String.raw`(?<space>[ \t\n\f\r]+|--[^\n]*|/\*[\s\S]*?(?:\*/|$))`,
     String.raw`(?<blob>[xX]'[^']*')`,
-    String.raw`(?<word>[A-Za-z_\u0080-\uffff][A-Za-z0-9_$\u0080-\uffff]*)`,
+    String.raw`(?<word>[A-Za-z_\u{80}-\u{10ffff}][A-Za-z0-9_$\u{80}-\u{10ffff}]*)`,
     String.raw`(?<number>0[xX][0-9a-fA-F_]+|(?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9_]+)?)`,
     String.raw`(?<string>'(?:[^']|'')*')`,
     String.raw`(?<quoted>"(?:[^"]|"")*")`,
     String.raw`(?<name>${'`'}(?:[^${'`'}]|${'``'})*${'`'}|\[[^\]]*\])`,
-    String.raw`(?<variable>\?[0-9]*|[:@$#][A-Za-z0-9_$\u0080-\uffff]+)`,
+    String.raw`(?<variable>\?[0-9]*|[:@$#][A-Za-z0-9_$\u{80}-\u{10ffff}]+)`,
     String.raw`(?<operator>->>|->|\|\||<<|>>|<=|>=|<>|!=|==|[-+*/%&|~<>=(),.;])`,
   ].join('|'),
   'uy',
@@ -33,12 +35,13 @@ export function tokenize(sql: string): readonly Token[] | null {
   const tokens: Token[] = []
   TOKEN.lastIndex = 0
   while (TOKEN.lastIndex < sql.length) {
+    const start = TOKEN.lastIndex
     const match = TOKEN.exec(sql)
     if (match === null) return null
     const [kind, text] = Object.entries(match.groups ?? {}).find(([, text]) => text !== undefined) ?? []
     if (kind === undefined || text === undefined) return null
     if (kind !== 'space')
-      tokens.push({ kind: kind as TokenKind, text, value: valueOf(kind as TokenKind, text) })
+      tokens.push({ kind: kind as TokenKind, text, value: valueOf(kind as TokenKind, text), start })
   }
   return tokens
 }

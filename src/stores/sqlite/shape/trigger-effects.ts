@@ -1,6 +1,7 @@
 import { isOwnName } from '../capture/names.ts'
 import { quoteName, type Connection, type SqlRow } from '../driver/driver.ts'
 import { SqliteFailure } from '../driver/failure.ts'
+import { standInFor, type StandIn, type Step } from './stand-in.ts'
 
 /** What one of the application's triggers writes by itself, triggers that it sets off apart. */
 export interface TriggerEffect {
@@ -15,11 +16,13 @@ export interface TriggerEffect {
   /**
    * - `synced`: it writes synced tables only. Their rows come from the cloud, so it must not run on apply.
    * - `unsynced`: it writes other tables only. It runs on apply, or a full-text index goes corrupt.
-   * - `mixed`: both. There is no right answer: attach says so.
+   * - `mixed`: both. On apply `standIn` takes its place; where there is none, it does not run, and attach says so.
    * - `none`: it writes nothing.
    * - `unknown`: it does not compile on this connection.
    */
   readonly kind: 'synced' | 'unsynced' | 'mixed' | 'none' | 'unknown'
+  /** What stands in its place on apply. Null: nothing, or it may run itself. */
+  readonly standIn: StandIn | null
 }
 
 const TRIGGERS = `SELECT t.name, t.tbl_name, t.sql, o.type FROM main.sqlite_master AS t
@@ -40,28 +43,40 @@ export function readTriggerEffects(
     .all()
     .filter(([name]) => !isOwnName(String(name)))
   if (triggers.length === 0) return []
+  const programs = readPrograms(connection, new Set(triggers.map((row) => String(row[1]))))
+  const isSynced = (table: string): boolean => synced.has(table)
+  return triggers.map((row) => {
+    const [name, table, sql] = [String(row[0]), String(row[1]), String(row[2])]
+    const steps = programs.get(name)
+    const writes = [...new Set(steps?.flatMap((step) => [...step.writes]))].sort()
+    const writesVirtual = steps?.some(({ virtual }) => virtual) ?? false
+    const kind = steps === undefined ? 'unknown' : kindOf(writes, writesVirtual, synced)
+    const isOff = kind === 'synced' || kind === 'mixed'
+    const standIn = isOff ? standInFor(sql, steps ?? [], isSynced) : null
+    return { name, table, sql, writes, writesVirtual, kind, standIn }
+  })
+}
+
+/** How many statements a trigger of this table runs; 0 when the statement that sets it off does not compile. */
+export const countSteps = (connection: Connection, table: string, name: string): number =>
+  readPrograms(connection, [table]).get(name)?.length ?? 0
+
+/** What each statement does of every trigger that statements on these tables set off, by the trigger's name. */
+function readPrograms(
+  connection: Connection,
+  tables: Iterable<string>,
+): ReadonlyMap<string, readonly Step[]> {
   const roots = new Map(
     connection
       .prepare(ROOTS)
       .all()
       .map(([root, table]) => [Number(root), String(table)]),
   )
-  const programs = new Map<string, Program>()
-  for (const table of new Set(triggers.map((row) => String(row[1])))) {
+  const programs = new Map<string, Step[]>()
+  for (const table of tables) {
     for (const sql of firingStatements(connection, table)) explainInto(programs, connection, sql, roots)
   }
-  return triggers.map(([name, table, sql]) => {
-    const program = programs.get(String(name))
-    const writes = [...(program?.writes ?? [])].filter((written) => !isOwnName(written)).sort()
-    const writesVirtual = program?.virtual ?? false
-    const kind = program === undefined ? 'unknown' : kindOf(writes, writesVirtual, synced)
-    return { name: String(name), table: String(table), sql: String(sql), writes, writesVirtual, kind }
-  })
-}
-
-interface Program {
-  readonly writes: Set<string>
-  virtual: boolean
+  return programs
 }
 
 function kindOf(
@@ -89,26 +104,41 @@ function firingStatements(connection: Connection, table: string): readonly strin
   ]
 }
 
-/** A listing is the main program and then every trigger's, each from address 0 and with its name at the start. */
+/** What `Trace` has where it says which statement of a trigger follows. */
+const STATEMENT = 0x7fffffffn
+
+/**
+ * A listing is the main program and then every trigger's, each from address 0 and with its name at the start. Before
+ * each statement of a trigger stands its text.
+ */
 function explainInto(
-  programs: Map<string, Program>,
+  programs: Map<string, Step[]>,
   connection: Connection,
   sql: string,
   roots: ReadonlyMap<number, string>,
 ): void {
-  let program: Program | null = null
+  let steps: Step[] | null = null
   for (const [address, opcode, p1, p2, p3, p4] of explain(connection, sql)) {
     if (address === 0n) {
       const name = /^-- TRIGGER (.*)$/s.exec(String(p4))?.[1]
-      program = name === undefined ? null : { writes: new Set(), virtual: false }
-      if (name !== undefined && program !== null) programs.set(name, program)
+      steps = name === undefined ? null : []
+      if (name !== undefined && steps !== null) programs.set(name, steps)
     }
-    if (program === null) continue
+    if (steps === null) continue
+    if (opcode === 'Trace' && p1 === STATEMENT) steps.push(newStep(String(p4).replace(/^-- /, '')))
     const root = opcode === 'OpenWrite' && p3 === 0n ? p2 : opcode === 'Clear' && p2 === 0n ? p1 : null
     const table = root === null ? undefined : roots.get(Number(root))
-    if (table !== undefined) program.writes.add(table)
-    if (opcode === 'VUpdate') program.virtual = true
+    if (table !== undefined && !isOwnName(table)) lastOf(steps).writes.add(table)
+    if (opcode === 'VUpdate') lastOf(steps).virtual = true
   }
+}
+
+const newStep = (text: string | null): Step => ({ text, writes: new Set(), virtual: false })
+
+/** The step that an instruction belongs to: all are one where the library was built without the texts. */
+function lastOf(steps: Step[]): Step {
+  if (steps.length === 0) steps.push(newStep(null))
+  return steps.at(-1) as Step
 }
 
 /** Nothing for a statement that does not compile: a view without a trigger for it, a function that is absent. */

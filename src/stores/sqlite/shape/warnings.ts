@@ -34,22 +34,23 @@ function referredTable(column: string, numbered: ReadonlyMap<string, string>): s
 }
 
 /**
- * Triggers that write synced tables and others both. They do not run for rows from elsewhere, or a counter would count
- * twice; so what they feed beside, such as a full-text index, misses these rows, which nobody would guess.
+ * Triggers that write synced tables and others both, and whose statements cannot be told apart. They do not run for
+ * rows from elsewhere, or a counter would count twice; so what they feed beside, such as a full-text index, misses
+ * these rows, which nobody would guess.
  */
 export function findMixedTriggers(
   effects: readonly TriggerEffect[],
   synced: ReadonlySet<string>,
 ): readonly TableWarning[] {
   return effects
-    .filter(({ kind }) => kind === 'mixed')
+    .filter(({ kind, standIn }) => kind === 'mixed' && standIn?.isRest !== true)
     .map(({ name, table, writes, writesVirtual }) => {
       const inside = writes.filter((written) => synced.has(written))
       const outside = [
         ...writes.filter((written) => !synced.has(written)),
         ...(writesVirtual ? ['a full-text index or another virtual table'] : []),
       ]
-      const warning = `the trigger ${name} writes synced tables (${inside.join(', ')}) and others (${outside.join(', ')}): it does not run for rows that come from elsewhere, so the others miss them; make two triggers of it`
+      const warning = `the trigger ${name} writes synced tables (${inside.join(', ')}) and others (${outside.join(', ')}), and what it does for the others may depend on what it does before: it does not run for rows that come from elsewhere, so the others miss them; make two triggers of it`
       return { table, warning }
     })
 }

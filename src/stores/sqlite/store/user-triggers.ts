@@ -1,13 +1,15 @@
 import { isOwnName } from '../capture/names.ts'
 import { quoteName, type Connection } from '../driver/driver.ts'
-import { readTriggerEffects, type TriggerEffect } from '../shape/trigger-effects.ts'
+import { SqliteFailure } from '../driver/failure.ts'
+import type { StandIn } from '../shape/stand-in.ts'
+import { countSteps, readTriggerEffects, type TriggerEffect } from '../shape/trigger-effects.ts'
 import type { Session } from './session.ts'
 
 /**
  * Runs `work` without those of the application's triggers that write synced tables, which would count twice what the
  * other replica's triggers counted already. Triggers that feed other tables run, or a full-text index would go
- * corrupt. Where no such trigger can fire, the schema is not touched. `tables`: those written to; null: any.
- * What throws must take the transaction back.
+ * corrupt; of those that do both, the statements that feed others run. Where no such trigger can fire, the schema is
+ * not touched. `tables`: those written to; null: any. What throws must take the transaction back.
  */
 export function withoutSyncedTriggers<T>(
   session: Session,
@@ -34,10 +36,50 @@ export function withoutWriters<T>(
   const tablesOff = new Set(off.map(({ table }) => table.toLowerCase()))
   const before = listTriggers(connection, tablesOff)
   for (const { name } of off) connection.exec(`DROP TRIGGER main.${quoteName(name)}`)
+  const standing = placeStandIns(connection, off)
+  // Capture's are silent meanwhile, wherever they stand.
+  const isOthers = ({ name }: StandingTrigger): boolean => !isOwnName(name)
+  if (standing.length > 0) putInOrder(connection, tablesOff, before, isOthers)
   const result = work()
+  for (const { name } of standing) connection.exec(`DROP TRIGGER main.${quoteName(name)}`)
   for (const { sql } of off) connection.exec(sql)
   putInOrder(connection, tablesOff, before)
   return result
+}
+
+/** Whether a stand-in compiles, asked once for as long as the triggers are known. */
+const fitness = new WeakMap<StandIn, boolean>()
+
+/** Puts stand-ins where there are any that compile. Answers which triggers they stand for. */
+function placeStandIns(connection: Connection, off: readonly TriggerEffect[]): readonly TriggerEffect[] {
+  let standing = off.flatMap((effect) => {
+    const { standIn } = effect
+    return standIn !== null && place(connection, standIn) ? [{ ...effect, standIn }] : []
+  })
+  if (standing.every(({ standIn }) => fitness.has(standIn))) return standing
+  // What one needs may have been another that does not compile.
+  for (let before = -1; before !== standing.length;) {
+    before = standing.length
+    standing = standing.filter(({ name, table, standIn }) => {
+      const isFit = countSteps(connection, table, name) === standIn.steps
+      fitness.set(standIn, isFit)
+      if (!isFit) connection.exec(`DROP TRIGGER main.${quoteName(name)}`)
+      return isFit
+    })
+  }
+  return standing
+}
+
+function place(connection: Connection, standIn: StandIn): boolean {
+  if (fitness.get(standIn) === false) return false
+  try {
+    connection.exec(standIn.sql)
+    return true
+  } catch (error) {
+    if (!(error instanceof SqliteFailure)) throw error
+    fitness.set(standIn, false)
+    return false
+  }
 }
 
 interface StandingTrigger {
@@ -62,11 +104,12 @@ function putInOrder(
   connection: Connection,
   tables: ReadonlySet<string>,
   before: readonly StandingTrigger[],
+  counts: (trigger: StandingTrigger) => boolean = () => true,
 ): void {
   const places = new Map(before.map(({ name }, at) => [name, at]))
   const placeOf = ({ name }: StandingTrigger): number =>
     isOwnName(name) ? Infinity : (places.get(name) ?? before.length)
-  const now = listTriggers(connection, tables)
+  const now = listTriggers(connection, tables).filter(counts)
   const wanted = now.toSorted((one, other) => {
     const [a, b] = [placeOf(one), placeOf(other)]
     return a === b ? 0 : a - b
@@ -105,8 +148,9 @@ function reachedFrom(
   for (let before = -1; before !== reached.size;) {
     before = reached.size
     for (const effect of effects) {
-      if (isOff(effect) || !reached.has(effect.table.toLowerCase())) continue
-      for (const written of effect.writes) reached.add(written.toLowerCase())
+      if (!reached.has(effect.table.toLowerCase())) continue
+      const writes = isOff(effect) ? (effect.standIn?.writes ?? []) : effect.writes
+      for (const written of writes) reached.add(written.toLowerCase())
     }
   }
   return reached

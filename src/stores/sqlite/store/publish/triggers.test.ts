@@ -123,6 +123,156 @@ describe.each([betterSqlite3, nodeSqlite])('apply on a real file ($name)', (driv
       expect(all(f.app, 'SELECT n FROM s')).toEqual([[1]])
     })
 
+    describe('that write synced tables and others both', () => {
+      const MIXED = `
+        CREATE TABLE note (id INTEGER PRIMARY KEY, title TEXT, updated_at TEXT);
+        CREATE TABLE stats (id INTEGER PRIMARY KEY, n INTEGER); INSERT INTO stats VALUES (1, 0);
+        CREATE TABLE log (what);
+        CREATE VIRTUAL TABLE note_fts USING fts5 (title, content = 'note', content_rowid = 'id');
+        CREATE TRIGGER z_log AFTER INSERT ON note BEGIN INSERT INTO log VALUES ('first ' || new.id); END;
+        CREATE TRIGGER both_i AFTER INSERT ON note BEGIN
+          UPDATE stats SET n = n + 1; -- counts; twice?
+          INSERT INTO note_fts (rowid, title) VALUES (new.id, new.title);
+          INSERT INTO log VALUES ('; END'); END;
+        CREATE TRIGGER both_u AFTER UPDATE OF title ON note WHEN new.title <> old.title BEGIN
+          INSERT INTO note_fts (note_fts, rowid, title) VALUES ('delete', old.id, old.title);
+          INSERT INTO note_fts (rowid, title) VALUES (new.id, new.title);
+          UPDATE note SET updated_at = 'here' WHERE id = new.id; END;
+        CREATE TRIGGER both_d AFTER DELETE ON note FOR EACH ROW BEGIN
+          INSERT INTO note_fts (note_fts, rowid, title) VALUES ('delete', old.id, old.title);
+          UPDATE stats SET n = n - 1; END;
+        CREATE TRIGGER a_log AFTER INSERT ON note BEGIN INSERT INTO log VALUES ('last ' || new.id); END;`
+      const note = (id: number, version: number, title: string): WireRecord =>
+        record('note', version, { id, title, updated_at: 'there' })
+      const triggersOf = (app: Connection) =>
+        all(
+          app,
+          "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND name NOT LIKE '\\_tidemark%' ESCAPE '\\' ORDER BY rowid",
+        )
+      const check = (app: Connection) =>
+        app.exec("INSERT INTO note_fts (note_fts, rank) VALUES ('integrity-check', 1)")
+      const find = (app: Connection, word: string) =>
+        all(app, `SELECT rowid FROM note_fts WHERE note_fts MATCH '${word}' ORDER BY rowid`).flat()
+
+      test('what they feed beside is fed, in their order, and nothing counts twice', async () => {
+        await using f = await openFile(driver, MIXED)
+        const before = triggersOf(f.app)
+        await push(f.store, 1)
+        await pull(f.store, [note(1, 2, 'apple'), note(2, 3, 'pear'), record('stats', 4, { id: 1, n: 2 })])
+        expect(find(f.app, 'apple OR pear')).toEqual([1, 2])
+        check(f.app)
+        // As an insert of the application would have it: the youngest first.
+        f.app.exec('CREATE TABLE log_there AS SELECT * FROM log; DELETE FROM log')
+        f.app.exec("INSERT INTO note VALUES (1000, 'local', ''), (2000, 'local', '')")
+        const texts = (sql: string) => all(f.app, sql).map(([what]) => String(what).replace(/\d+/, '?'))
+        expect(texts('SELECT what FROM log_there')).toEqual(texts('SELECT what FROM log'))
+        f.app.exec('DELETE FROM note WHERE id >= 1000')
+        await pull(f.store, [
+          note(1, 5, 'cherry'),
+          tombstone('note', '[2]', 6),
+          record('stats', 7, { id: 1, n: 1 }),
+        ])
+        expect(find(f.app, 'cherry')).toEqual([1])
+        expect(find(f.app, 'apple OR pear')).toEqual([])
+        check(f.app)
+        expect(all(f.app, 'SELECT * FROM note')).toEqual([[1, 'cherry', 'there']])
+        expect(triggersOf(f.app)).toEqual(before)
+        f.app.exec("UPDATE note SET title = 'plum'")
+        expect(all(f.app, 'SELECT * FROM note')).toEqual([[1, 'plum', 'here']])
+        check(f.app)
+      })
+
+      test('no stand-in outlives a transaction that is taken back, and the row that did it waits', async () => {
+        await using f = await openFile(
+          driver,
+          `${MIXED} CREATE TRIGGER no BEFORE INSERT ON note WHEN new.title = 'bad' BEGIN SELECT RAISE(ROLLBACK, 'no'); END;`,
+        )
+        const before = triggersOf(f.app)
+        await push(f.store, 1)
+        await pull(f.store, [note(1, 2, 'apple'), note(2, 3, 'bad')])
+        expect(await parkedKeys(f.store)).toEqual(['note [2]'])
+        expect(triggersOf(f.app)).toEqual(before)
+        expect(find(f.app, 'apple')).toEqual([1])
+        check(f.app)
+      })
+
+      test('a refusal before what is left out stands; one behind it leaves the whole trigger out', async () => {
+        const sql = (refuses: string, count: string, feeds: string) => `
+          CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE s (id INTEGER PRIMARY KEY, n); CREATE TABLE log (x);
+          INSERT INTO s VALUES (1, 0);
+          CREATE TRIGGER both AFTER INSERT ON t BEGIN ${refuses} ${count} ${feeds} END;`
+        const refuses = "SELECT CASE WHEN new.id = 2 THEN RAISE(ABORT, 'no') END;"
+        const [count, feeds] = ['UPDATE s SET n = n + 1;', 'INSERT INTO log VALUES (new.id);']
+        const records = [record('t', 5, { id: 1 }), record('t', 6, { id: 2 })]
+        await using f = await openFile(driver, sql(refuses, count, feeds))
+        await push(f.store, 1)
+        await pull(f.store, records)
+        expect(all(f.app, 'SELECT id FROM t')).toEqual([[1]])
+        expect(all(f.app, 'SELECT x FROM log')).toEqual([[1]])
+        expect(await parkedKeys(f.store)).toEqual(['t [2]'])
+        for (const whole of [
+          sql(count, refuses, feeds),
+          sql(count, '', 'INSERT INTO log VALUES (last_insert_rowid());'),
+        ]) {
+          await using g = await openFile(driver, whole)
+          await push(g.store, 1)
+          await pull(g.store, records)
+          expect(all(g.app, 'SELECT id FROM t')).toEqual([[1], [2]])
+          expect(all(g.app, 'SELECT x FROM log')).toEqual([])
+          expect(all(g.app, 'SELECT n FROM s')).toEqual([[0]])
+        }
+      })
+
+      test('a row whose triggers write a view comes in', async () => {
+        const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE s (id INTEGER PRIMARY KEY, n); CREATE TABLE log (x);
+          INSERT INTO s VALUES (1, 0); CREATE VIEW v AS SELECT id FROM t; CREATE VIEW w AS SELECT id FROM t;
+          CREATE TRIGGER v_i INSTEAD OF INSERT ON v BEGIN UPDATE s SET n = n + 1; SELECT RAISE(FAIL, 'no') WHERE changes() <> 1; END;
+          CREATE TRIGGER w_i INSTEAD OF INSERT ON w BEGIN UPDATE s SET n = n + 1; INSERT INTO log VALUES (new.id); END;
+          CREATE TRIGGER t_i AFTER INSERT ON t BEGIN INSERT INTO v VALUES (new.id); INSERT INTO w VALUES (new.id); END;`
+        await using f = await openFile(driver, sql)
+        await push(f.store, 1)
+        await pull(f.store, [record('t', 5, { id: 1 })])
+        expect(all(f.app, 'SELECT id FROM t')).toEqual([[1]])
+        expect(all(f.app, 'SELECT x FROM log')).toEqual([[1]])
+        expect(all(f.app, 'SELECT n FROM s')).toEqual([[0]])
+      })
+
+      test('where what is left does not compile, the trigger is left out and the row comes in', async () => {
+        // A byte order mark is white space to SQLite alone: this text is not split, and so the view has no trigger.
+        const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY); CREATE TABLE s (id INTEGER PRIMARY KEY, n); CREATE TABLE log (x);
+          INSERT INTO s VALUES (1, 0); CREATE VIEW v AS SELECT id FROM t; CREATE VIEW w AS SELECT id FROM t;
+          CREATE TRIGGER v_i INSTEAD OF INSERT ON v BEGIN \ufeffUPDATE s SET n = n + 1; END;
+          CREATE TRIGGER t_i AFTER INSERT ON t BEGIN
+            INSERT INTO log VALUES (new.id); INSERT INTO w VALUES (new.id); UPDATE s SET n = n + 1; END;
+          CREATE TRIGGER w_i INSTEAD OF INSERT ON w BEGIN INSERT INTO v VALUES (new.id); UPDATE s SET n = n + 1; END;`
+        await using f = await openFile(driver, sql)
+        const before = triggersOf(f.app)
+        await push(f.store, 1)
+        for (const id of [1, 2]) {
+          await pull(f.store, [record('t', 4 + id, { id })])
+          expect(all(f.app, 'SELECT count(*) FROM t')).toEqual([[id]])
+          expect(triggersOf(f.app)).toEqual(before)
+        }
+        expect(all(f.app, 'SELECT x FROM log')).toEqual([])
+        expect(all(f.app, 'SELECT n FROM s')).toEqual([[0]])
+      })
+
+      test('one that an unsynced table sets off is stood in for too', async () => {
+        const sql = `
+          CREATE TABLE a (id INTEGER PRIMARY KEY); CREATE TABLE s (id INTEGER PRIMARY KEY, n); INSERT INTO s VALUES (1, 0);
+          CREATE TABLE u (x); CREATE TABLE log (x);
+          CREATE TRIGGER t1 AFTER INSERT ON a BEGIN UPDATE s SET n = n + 1; INSERT INTO u VALUES (new.id); END;
+          CREATE TRIGGER t2 AFTER INSERT ON u BEGIN INSERT INTO log VALUES (new.x); UPDATE s SET n = n + 1; END;`
+        await using f = await openFile(driver, sql)
+        const before = triggersOf(f.app)
+        await push(f.store, 1)
+        await pull(f.store, [record('a', 5, { id: 1 })])
+        expect(all(f.app, 'SELECT x FROM log')).toEqual([[1]])
+        expect(all(f.app, 'SELECT n FROM s')).toEqual([[0]])
+        expect(triggersOf(f.app)).toEqual(before)
+      })
+    })
+
     test.each(['ABORT', 'FAIL', 'ROLLBACK'])('I9: RAISE(%s) parks its row alone', async (kind) => {
       const sql = `CREATE TABLE t (id INTEGER PRIMARY KEY, x TEXT);
         CREATE TRIGGER no BEFORE INSERT ON t WHEN new.x = 'bad' BEGIN SELECT RAISE(${kind}, 'no'); END;`
