@@ -113,6 +113,7 @@ class NodeStatement implements Statement {
     }
   }
 
+  /** Also undefined for a row with a text longer than a string can be: `all` and `iterate` tell it from no row. */
   get(...parameters: readonly SqlValue[]): SqlRow | undefined {
     try {
       return asRow(this.#statement.get(...parameters))
@@ -123,19 +124,32 @@ class NodeStatement implements Statement {
 
   all(...parameters: readonly SqlValue[]): SqlRow[] {
     try {
-      return asRows(this.#statement.all(...parameters))
+      return asRows(this.#statement.all(...parameters) ?? tooBig())
     } catch (error) {
       throw toFailure(error)
     }
   }
 
   *iterate(...parameters: readonly SqlValue[]): IterableIterator<SqlRow> {
+    let rows: Iterator<unknown> | null = null
     try {
-      for (const row of this.#statement.iterate(...parameters)) yield asRow(row) as SqlRow
+      rows = this.#statement.iterate(...parameters)
+      for (;;) {
+        const step = (rows.next() as IteratorResult<unknown> | undefined) ?? tooBig()
+        if (step.done === true) return
+        yield asRow(step.value) as SqlRow
+      }
     } catch (error) {
       throw toFailure(error)
+    } finally {
+      rows?.return?.()
     }
   }
+}
+
+/** The library gives nothing at all, and no error, where a text is longer than a string can be. */
+function tooBig(): never {
+  throw new SqliteFailure('SQLITE_TOOBIG', 'a text is longer than a string can be')
 }
 
 /** `setReturnArrays` makes every row an array, which the types of the library do not say. */
