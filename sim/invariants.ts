@@ -220,7 +220,7 @@ export function commonCursor(disk: DiskView, cloud: CloudView): number | null {
   const at = cloud.generations.findIndex(({ id }) => id === cursor.generation)
   if (at < 0) return null
   const end = cloud.generations[at + 1]?.start ?? cloud.head
-  return cursor.high <= end ? cursor.version : null
+  return Math.max(cursor.high, cursor.read ?? 0) <= end ? cursor.version : null
 }
 
 /** I4: clean rows are as the cloud had them at the cursor, or later. */

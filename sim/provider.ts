@@ -1,7 +1,7 @@
 import type { CloudAnswer, CloudRequest, Handler } from '../src/cloud/handler/handler.ts'
 import { TidemarkError } from '../src/kernel/errors.ts'
 import type { Provider } from '../src/engine/provider.ts'
-import type { HydrateStart, PullAnswer, ReadAnswer } from '../src/protocol/pull.ts'
+import type { HydrateRead, HydrateStart, PullAnswer, ReadAnswer } from '../src/protocol/pull.ts'
 import type { PushAnswer, PushRequest } from '../src/protocol/push.ts'
 import type { WireRecord } from '../src/protocol/records.ts'
 import type { SchemaAnswer } from '../src/protocol/schema.ts'
@@ -82,15 +82,18 @@ export function createProvider(place: ProviderPlace): Provider {
       for await (const text of network.stream(owner, link, serving, 'hydrate', open, signal)) {
         const lines = text.split('\n').filter((line) => line !== '')
         const records: WireRecord[] = []
+        let read: number | null = null
         for (const line of lines) {
-          const parsed = JSON.parse(line) as HydrateStart | WireRecord | { readonly end: true }
+          const parsed = JSON.parse(line) as HydrateStart | HydrateRead | WireRecord | { readonly end: true }
           if (!started) {
             started = true
             yield { kind: 'start', start: parsed as HydrateStart }
           } else if ('end' in parsed) ended = true
+          else if ('read' in parsed) read = parsed.read
           else records.push(parsed as WireRecord)
         }
-        if (records.length > 0) yield { kind: 'records', records }
+        if (read !== null) yield { kind: 'records', records, read }
+        else if (records.length > 0) yield { kind: 'records', records }
       }
       if (!ended) throw new TidemarkError('network', 'The stream ended before its end')
     },

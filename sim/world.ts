@@ -72,6 +72,8 @@ export class World {
   fault: unknown = null
   #cloudCommits = -1
   #learned = -1
+  /** Commits of the copy that were looked at. */
+  #copied = -1
   #followed: string | null = null
   #followedAt = ''
   #cloud: CloudView | null = null
@@ -232,6 +234,11 @@ export class World {
       }
       if (this.overwriting.size === 0) checkNoRegress(this.model, steps, () => this.views(), this.rewinds > 0)
       this.owners.accepted(this.cloud)
+    }
+    if (this.copy !== null && this.copy.commits !== this.#copied) {
+      this.#copied = this.copy.commits
+      // What was on its way to the copy when its disk went back is there now.
+      for (const record of this.copy.view().records.values()) this.model.revive(record)
     }
     for (const replica of this.replicas) {
       const { name, running } = replica

@@ -169,8 +169,8 @@ export const MUTATIONS: readonly Mutation[] = [
     'cursor-without-high',
     'A lost history is looked for by what was read only, not by what was pushed',
     'cloud/log/history.ts',
-    'Math.max(cursor.version, cursor.high) <= end',
-    'cursor.version <= end',
+    'Math.max(cursor.version, cursor.high, cursor.read ?? 0) <= end',
+    'Math.max(cursor.version, cursor.read ?? 0) <= end',
   ),
   one(
     'base-ignored',

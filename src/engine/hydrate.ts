@@ -6,7 +6,15 @@ import type { MachineEvent } from './machine.ts'
 import { publishRecords } from './pull.ts'
 import { clearStaging, createStaging, stageRecords } from './staging.ts'
 import type { HydrateState, ReplicaState } from './store.ts'
-import { advanceCursor, ATOMIC_ROWS, PUBLISH_CHUNK_ROWS, withGeneration, type Work } from './work.ts'
+import {
+  advanceCursor,
+  afterPage,
+  ATOMIC_ROWS,
+  PUBLISH_CHUNK_ROWS,
+  withGeneration,
+  withRead,
+  type Work,
+} from './work.ts'
 
 /** Tries of one chunk against rows that move. */
 const MAX_CHUNK_TRIES = 50
@@ -49,10 +57,11 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
       if (last === undefined) break
       at += records.length
       const to = { head: current.cursor.version, table: last.table, key: last.key }
-      await publishChunk(work, records, to)
+      await publishChunk(work, records, to, chunk.read)
       done += records.length
       work.report({ type: 'progress', task: 'hydrate', done, total: Math.max(done, head.count) })
     }
+    if (chunk.records.length === 0 && chunk.read !== undefined) await noteRead(work, current, chunk.read)
   }
   if (current === null || head === null) throw new TidemarkError('bad_answer', 'the hydrate had no start')
   await finish(work, current, head, signal)
@@ -143,15 +152,17 @@ async function finish(
 async function catchUp(work: Work, from: Cursor, head: HydrateStart, signal: AbortSignal): Promise<Cursor> {
   const { hydrating, space, replica } = await work.store.state()
   const place = hydrating?.place ?? null
-  if (place === null || (hydrating?.cursor.high ?? 0) <= from.high) return from
+  const held = hydrating?.cursor.high ?? 0
+  const known = withRead(from, Math.max(from.read ?? 0, hydrating?.cursor.read ?? 0))
+  if (place === null || (held <= from.high && known.read === undefined)) return known
   const staging = createStaging()
-  for (let cursor = from; ;) {
+  for (let cursor = known; ;) {
     const answer = await work.provider.pull({ space, replica, cursor }, signal)
     if (answer.generation.id !== head.generation.id) {
       throw new TidemarkError('network', 'the cloud was started anew during the first read; it goes on')
     }
     stageRecords(staging, answer.records)
-    cursor = advanceCursor(cursor, answer.generation, { version: answer.next })
+    cursor = afterPage(cursor, answer)
     if (answer.has_more && staging.records.size < ATOMIC_ROWS) continue
     // At once, where it is small enough: tables that were covered before may be read meanwhile (I6).
     await publishChunk(work, [...staging.records.values()], place)
@@ -160,9 +171,23 @@ async function catchUp(work: Work, from: Cursor, head: HydrateStart, signal: Abo
   }
 }
 
-async function publishChunk(work: Work, records: readonly WireRecord[], place: HydratePlace): Promise<void> {
+/** Nothing more came, and that was so at this version. */
+async function noteRead(work: Work, current: HydrateState, read: number): Promise<void> {
+  const { hydrating } = await work.store.state()
+  const { place, cursor } = hydrating ?? current
+  if (place !== null) await publishChunk(work, [], place, read)
+  else
+    await work.store.startHydrate({ ...current, cursor: withRead(cursor, Math.max(cursor.read ?? 0, read)) })
+}
+
+async function publishChunk(
+  work: Work,
+  records: readonly WireRecord[],
+  place: HydratePlace,
+  read?: number,
+): Promise<void> {
   for (let tries = 0; ; tries++) {
-    const result = await publishRecords(work, records, { place })
+    const result = await publishRecords(work, records, { place, ...(read === undefined ? {} : { read }) })
     if (result.status === 'done') return
     if (result.status === 'stale' || tries > MAX_CHUNK_TRIES) throw new TidemarkError('database_locked')
   }

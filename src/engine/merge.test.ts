@@ -297,13 +297,17 @@ describe('answers of a push', () => {
       ...record(fields, edited),
       since: first,
     })
-    const take = { kind: 'decided', row: { decision: { kind: 'take' } } }
-    // Edited elsewhere since: the newer row stands, and nothing was lost that it had not seen.
+    const take = {
+      kind: 'decided',
+      row: { decision: { kind: 'take' } },
+      notes: [{ kind: 'rejoined', chosen: 'remote' }],
+    }
+    // Edited elsewhere since: the newer row stands, and both are in the inbox.
     const edited = sent({ id: 'a', x: 2, y: 1 }, { x: [9, T + 5] })
-    expect(merge({}, edited)).toMatchObject({ ...take, notes: [] })
-    // Nothing is left of it but the key: both values are kept.
+    expect(merge({}, edited)).toMatchObject({ ...take, notes: [{ columns: ['x'], local: { x: 1 } }] })
+    // Nothing is left of it but the key.
     const all = sent({ id: 'a', x: 2, y: 2 }, { x: [9, T + 5], y: [9, T + 5] })
-    expect(merge({}, all)).toMatchObject({ ...take, notes: [{ kind: 'rejoined', chosen: 'remote' }] })
+    expect(merge({}, all)).toMatchObject(take)
     // Columns that this table lacks say nothing.
     expect(merge({}, sent({ id: 'a', x: 2, y: 1, z: 7 }, { x: [9, T + 5] }))).toMatchObject(take)
     const rekey = { kind: 'decided', row: { decision: { kind: 'rekey' } } }

@@ -62,9 +62,7 @@ function mergeInserted(row: LocalRow, record: WireRecord, context: MergeContext)
   const columns = differing(local, remote)
   if (columns.length === 0) return decided(row, record, { kind: 'keep', fields: { ...local, ...remote } })
   if (!context.rowidAlias) return mergeContested(row, record, columns, 'insert')
-  const same = sameInsert(row, record)
-  if (same !== 'no')
-    return decided(row, record, { kind: 'take' }, same === 'yes' ? [] : [cameBackOlder(row, record)])
+  if (isSameInsert(row, record)) return decided(row, record, { kind: 'take' }, [sentBefore(row, record)])
   const note: InboxDraft = {
     kind: 'rekeyed',
     table: row.table,
@@ -82,19 +80,18 @@ function mergeInserted(row: LocalRow, record: WireRecord, context: MergeContext)
 /**
  * Whether a row that this replica never sent, by its own word, is the insert that the record began as: the file was
  * restored to before it was sent, or copied. Then every column that nobody has set since has the time of the insert and
- * its value. `perhaps`: no column but the key is left to tell.
+ * its value. A clock that is behind may give two inserts one time, so both rows are kept in the inbox.
  */
-function sameInsert(row: LocalRow, record: WireRecord): 'yes' | 'perhaps' | 'no' {
+function isSameInsert(row: LocalRow, record: WireRecord): boolean {
   const [local, remote] = [row.fields ?? {}, record.fields ?? {}]
   const columns = Object.keys(remote).filter((column) => Object.hasOwn(local, column))
   const timeOf = (column: string): number => fieldVersion(record, column)[1]
   const first = columns.filter((column) => timeOf(column) === row.at)
-  if (first.length === 0 || columns.some((column) => timeOf(column) < row.at)) return 'no'
-  if (!first.every((column) => sameValue(local[column], remote[column]))) return 'no'
-  return first.length > 1 ? 'yes' : 'perhaps'
+  if (first.length === 0 || columns.some((column) => timeOf(column) < row.at)) return false
+  return first.every((column) => sameValue(local[column], remote[column]))
 }
 
-function cameBackOlder(row: LocalRow, record: WireRecord): InboxDraft {
+function sentBefore(row: LocalRow, record: WireRecord): InboxDraft {
   return {
     kind: 'rejoined',
     table: row.table,

@@ -45,4 +45,5 @@ export interface HydrateRequest {
 
 export type HydrateChunk =
   | { readonly kind: 'start'; readonly start: HydrateStart }
-  | { readonly kind: 'records'; readonly records: readonly WireRecord[] }
+  /** `read`: they, and what is not among them, were read at this version at most; absent: at that of before. */
+  | { readonly kind: 'records'; readonly records: readonly WireRecord[]; readonly read?: number }

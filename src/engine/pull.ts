@@ -10,10 +10,12 @@ import { clearStaging, stageRecords } from './staging.ts'
 import type { Publication, PublishResult, ReplicaState, StoreSchema } from './store.ts'
 import {
   advanceCursor,
+  afterPage,
   ATOMIC_ROWS,
   PUBLISH_CHUNK_ROWS,
   tablesByName,
   newGenerations,
+  withRead,
   type Work,
 } from './work.ts'
 
@@ -45,7 +47,7 @@ export async function pullPage(work: Work, signal: AbortSignal): Promise<Machine
   }
   const answer = await nextPage(work, state, staging.cursor, signal)
   stageRecords(staging, answer.records)
-  staging.cursor = advanceCursor(staging.cursor, answer.generation, { version: answer.next })
+  staging.cursor = afterPage(staging.cursor, answer)
   // The first answer of a generation tells those before it.
   if (staging.generation?.id !== answer.generation.id) staging.generation = answer.generation
   staging.floor = answer.floor
@@ -98,7 +100,7 @@ export async function listenForNews(work: Work, signal: AbortSignal): Promise<vo
     if (answer.next === from.version && work.clock.now() - begun < LISTEN_PAUSE_MS) {
       await sleep(work.clock, LISTEN_PAUSE_MS, signal)
     }
-    from = advanceCursor(from, answer.generation, { version: answer.next, high: held.high })
+    from = advanceCursor(afterPage(from, answer), answer.generation, { high: held.high })
   }
 }
 
@@ -132,7 +134,10 @@ export async function publishStaged(work: Work): Promise<MachineEvent> {
       ? { cursor }
       : {
           asides: withAside(state.asides, { tables, cursor }),
-          cursor: advanceCursor(state.cursor, generation, { high: cursor.high }),
+          cursor: withRead(
+            advanceCursor(state.cursor, generation, { high: cursor.high }),
+            Math.max(state.cursor.read ?? 0, cursor.read ?? 0),
+          ),
         }),
     floor: staging.floor,
     ...(overwrites && !more ? { overwritten: true } : {}),
@@ -159,10 +164,14 @@ const isSameCursor = (a: Cursor | null, b: Cursor): boolean =>
   a.epoch === b.epoch &&
   a.generation === b.generation &&
   a.version === b.version &&
-  a.high === b.high
+  a.high === b.high &&
+  a.read === b.read
 
 /** What a publication says beside its rows. */
-type Rest = Pick<Publication, 'asides' | 'cursor' | 'floor' | 'generations' | 'overwritten' | 'place'>
+type Rest = Pick<
+  Publication,
+  'asides' | 'cursor' | 'floor' | 'generations' | 'overwritten' | 'place' | 'read'
+>
 
 /** Merges these records with the rows they meet, and publishes both. */
 export async function publishRecords(

@@ -279,7 +279,7 @@ export interface Publication {
   readonly acknowledge?: Acknowledgement
   readonly records: readonly WireRecord[]
   readonly merged: readonly MergedRow[]
-  /** The cursor afterwards; absent: unchanged. */
+  /** The cursor afterwards; absent: unchanged. Up to its `read`, rows may have gone without a tombstone here. */
   readonly cursor?: Cursor
   /** How far sets of tables have been read, afterwards; absent: unchanged. */
   readonly asides?: readonly Aside[]
@@ -291,6 +291,8 @@ export interface Publication {
    * is the last of `generations` where these are given.
    */
   readonly place?: HydratePlace
+  /** With `place`: the version at which it was read. The `read` of the hydrate's cursor rises to it. */
+  readonly read?: number
   readonly notes: readonly InboxDraft[]
   /**
    * Only the images change, no row: local differences become edits (`--overwrite` after a restore), of held rows too.

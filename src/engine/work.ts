@@ -113,6 +113,20 @@ export function advanceCursor(
   }
 }
 
+/** The cursor after a page: as long as more is to come, what was read may lack rows replaced up to the head. */
+export function afterPage(
+  cursor: Cursor,
+  { generation, head, next }: Pick<PullAnswer, 'generation' | 'head' | 'next'>,
+): Cursor {
+  const { read = 0, ...moved } = advanceCursor(cursor, generation, { version: next })
+  return withRead(moved, Math.max(read, head))
+}
+
+/** The cursor, which says what it was read from where that is beyond it. */
+export function withRead({ read: _, ...cursor }: Cursor, read: number): Cursor {
+  return read > cursor.version ? { ...cursor, read } : cursor
+}
+
 /** What a publication says of the generation that answered: nothing where it is known. */
 export function newGenerations(
   known: readonly Generation[],

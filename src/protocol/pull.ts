@@ -40,7 +40,7 @@ export type PullAnswer = Static<typeof PullAnswer>
 
 /**
  * GET /sync/hydrate?space=…&replica=…&tables=…&tables=…: every live record, as NDJSON: a `HydrateStart`, records in (table, key) order, a
- * `HydrateEnd`. A broken stream is resumed with the header `tidemark-resume`: `head`, table and key of the last
+ * `HydrateEnd`, and a `HydrateRead` wherever the space has moved on. A broken stream is resumed with the header `tidemark-resume`: `head`, table and key of the last
  * record that arrived, as JSON in base64url. Records may be newer than `head`; a pull from `head` follows.
  */
 export const HydrateQuery = Type.Object(
@@ -64,6 +64,14 @@ export const HydrateStart = Type.Object({
   count: Type.Integer({ minimum: 0 }),
 })
 export type HydrateStart = Static<typeof HydrateStart>
+
+/**
+ * Before records, and before the end: what follows was read at this version, and so were all the rows that are not among
+ * it. Left out as long as it is that of the line before, or the head of the start. A row that was deleted since the head
+ * is missing: a reader who knows up to where it has read notices when that history is lost (I11).
+ */
+export const HydrateRead = Type.Object({ read: Version })
+export type HydrateRead = Static<typeof HydrateRead>
 
 export const HydrateEnd = Type.Object({ end: Type.Literal(true) })
 

@@ -31,10 +31,11 @@ export const FieldMap = Type.Unsafe<Fields>(Type.Record(Type.String(), Type.Unkn
  * One history of a space, and a place in it.
  * `generation` is the newest generation the replica knows; `version` is what it has read up to; `high` is the
  * highest version it holds, its own acknowledged pushes included. A cloud in whose history `high` does not
- * lie has lost history (I11).
+ * lie has lost history (I11). `read`, where it is beyond `version`: the newest state that a page was read from. A row
+ * that was replaced between the two is missing until its newer state is read, and for good if that history is lost.
  */
 export const Cursor = Type.Object(
-  { epoch: Id, generation: Id, version: Version, high: Version },
+  { epoch: Id, generation: Id, version: Version, high: Version, read: Type.Optional(Version) },
   { additionalProperties: false },
 )
 export type Cursor = Static<typeof Cursor>

@@ -15,6 +15,7 @@ import { WIRE_SCHEMAS } from './wire-schemas.ts'
  */
 const SCHEMA_HASHES: { readonly [version: number]: string } = {
   1: 'ea010cc50f04e7baa69cc5f7400cbb33',
+  2: '0a816b137563b0e0170ae30908ab140c',
 }
 
 test('the schemas of the wire are those of this protocol version', () => {

@@ -1,6 +1,7 @@
 import { BatchAnswer, BatchRequest } from './batch.ts'
 import {
   HydrateEnd,
+  HydrateRead,
   HydratePlace,
   HydrateQuery,
   HydrateStart,
@@ -31,6 +32,7 @@ export const WIRE_SCHEMAS = {
   HydrateQuery,
   HydrateStart,
   HydrateEnd,
+  HydrateRead,
   HydratePlace,
   ReadRequest,
   ReadAnswer,

@@ -41,8 +41,11 @@ export function handlerProvider(
         const parsed = lines.map((line) => JSON.parse(line) as never)
         if (at === 0) yield { kind: 'start', start: parsed.shift() as never }
         at++
-        const records = parsed.filter((line: object) => !('end' in line)) as WireRecord[]
-        if (records.length > 0) yield { kind: 'records', records }
+        const reads = parsed.flatMap((line: object) => ('read' in line ? [Number(line.read)] : []))
+        const records = parsed.filter((line: object) => !('end' in line || 'read' in line)) as WireRecord[]
+        const read = reads.at(-1)
+        if (read !== undefined) yield { kind: 'records', records, read }
+        else if (records.length > 0) yield { kind: 'records', records }
       }
     },
   }

@@ -3,6 +3,7 @@ import type { TSchema } from 'typebox'
 import { BatchAnswer, BatchRequest } from '../../protocol/batch.ts'
 import {
   HydrateEnd,
+  HydrateRead,
   HydrateQuery,
   HydrateStart,
   PullAnswer,
@@ -69,7 +70,7 @@ export const CONTRACT = {
     description:
       'Lines of JSON: a start, every live record in (table, key) order, an end. A stream without an end is not whole.',
     query: HydrateQuery,
-    answer: [HydrateStart, WireRecord, HydrateEnd],
+    answer: [HydrateStart, HydrateRead, WireRecord, HydrateEnd],
   },
   batch: {
     summary: 'Upload plain rows',

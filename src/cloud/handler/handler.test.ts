@@ -5,6 +5,7 @@ import { pushBody, put } from '../../../test/cloud/requests.ts'
 import { MAX_CLAIM_CHARS, MAX_NAME_CHARS } from '../../protocol/limits.ts'
 import type { PushAnswer } from '../../protocol/push.ts'
 import type { DeviceAnswer } from '../../protocol/status.ts'
+import { PROTOCOL_VERSION } from '../../protocol/version.ts'
 import type { Log } from '../log/log.ts'
 import type { CloudRequest } from './handler.ts'
 
@@ -191,6 +192,26 @@ describe('hydrate', () => {
     await push(cloud, 2, [put(1, {}, { table: 'other' })])
   }
 
+  test('I11: tells when the space has moved on since what was read before', async () => {
+    await using cloud = await openTestCloud({ limits: { hydratePage: 4 } })
+    await fill(cloud, 10)
+    let mutation = 3
+    const lines: unknown[] = []
+    const answer = await cloud.handler.handle({
+      route: 'hydrate',
+      token: cloud.token,
+      query: { space: 'main', replica: 'reader' },
+    })
+    if (answer.kind !== 'lines') throw new Error('no lines')
+    for await (const text of answer.lines) {
+      for (const line of text.split('\n')) if (line !== '') lines.push(JSON.parse(line))
+      // A row of a page that was read is changed after the first, and nothing after that.
+      if (mutation === 3 && lines.length > 1) await push(cloud, mutation++, [put(10, { n: 1 }, { base: 10 })])
+    }
+    const told = lines.flatMap((line, at) => (Object.hasOwn(line as object, 'read') ? [[at, line]] : []))
+    expect(told).toEqual([[5, { read: 12 }]])
+  })
+
   test('a start, every record in order, an end', async () => {
     await using cloud = await openTestCloud({ limits: { hydratePage: 3 } })
     await fill(cloud, 10)
@@ -366,10 +387,12 @@ describe('failures', () => {
 
   test('another protocol version is told to upgrade', async () => {
     await using cloud = await openTestCloud()
-    await expect(ask(cloud, { route: 'devices', protocol: '2' })).rejects.toMatchObject({
+    await expect(
+      ask(cloud, { route: 'devices', protocol: String(PROTOCOL_VERSION + 1) }),
+    ).rejects.toMatchObject({
       code: 'needs_upgrade',
-      details: { cloud: 1, client: '2' },
+      details: { cloud: PROTOCOL_VERSION, client: String(PROTOCOL_VERSION + 1) },
     })
-    await ask(cloud, { route: 'devices', protocol: '1' })
+    await ask(cloud, { route: 'devices', protocol: String(PROTOCOL_VERSION) })
   })
 })

@@ -37,11 +37,14 @@ export async function startHydrateLines(run: HydrateRun): Promise<AsyncIterable<
 
 async function* hydrateLines(run: HydrateRun, start: HydrateStart): AsyncGenerator<string> {
   yield `${JSON.stringify(start)}\n`
+  let read = start.head
   let after = run.resume === undefined ? null : { table: run.resume.table, key: run.resume.key }
   for (;;) {
     if (run.signal?.aborted === true) throw new TidemarkError('aborted')
     await run.recheck()
     const page = await run.log.hydratePage(run.space, after, run.page, run.query.tables)
+    if (page.head !== read) yield `${JSON.stringify({ read: page.head })}\n`
+    read = page.head
     if (page.lines.length === 0 || page.last === null) break
     yield `${page.lines.join('\n')}\n`
     after = page.last

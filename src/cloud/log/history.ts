@@ -35,7 +35,7 @@ export function checkHistory(history: History, cursor: Cursor): void {
   const { epoch, generations, head } = history
   const place = epoch === cursor.epoch ? generations.findIndex(({ id }) => id === cursor.generation) : -1
   const end = generations[place + 1]?.start ?? head
-  if (place >= 0 && Math.max(cursor.version, cursor.high) <= end) return
+  if (place >= 0 && Math.max(cursor.version, cursor.high, cursor.read ?? 0) <= end) return
   throw new TidemarkError('lost_history', undefined, { details: { epoch, generations: told(generations) } })
 }
 

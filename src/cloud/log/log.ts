@@ -111,6 +111,8 @@ export interface PushInput {
 }
 
 export interface HydratePage {
+  /** The space's head when the page was read. */
+  readonly head: number
   readonly lines: readonly string[]
   readonly last: { readonly table: string; readonly key: string } | null
 }

@@ -207,7 +207,7 @@ export class MemoryLog implements Log {
       bytes += line.length
       last = { table: record.table, key: record.key }
     }
-    return { lines, last }
+    return { head: space.head, lines, last }
   }
 
   async read(id: string, request: ReadRequest): Promise<ReadAnswer> {

@@ -6,6 +6,7 @@ import { ask, serveTestCloud, type Answer, type ServedCloud } from '../../../tes
 import { validRequests, type ValidRequest } from '../../../test/cloud/valid-requests.ts'
 import type { PushAnswer } from '../../protocol/push.ts'
 import { HEADERS, ROUTES, SCOPES } from '../../protocol/routes.ts'
+import { PROTOCOL_VERSION } from '../../protocol/version.ts'
 import { API_ROUTES, type ApiRoute } from '../handler/contract.ts'
 
 /** Every route against every kind of token: a route that forgets one fails here by itself (I12). */
@@ -142,7 +143,12 @@ describe('I12: authority', () => {
     )
 
     test('another protocol version', () =>
-      expectRefused(route, { ...bearer(cloud.token), [HEADERS.protocol]: '2' }, 426, 'needs_upgrade'))
+      expectRefused(
+        route,
+        { ...bearer(cloud.token), [HEADERS.protocol]: String(PROTOCOL_VERSION + 1) },
+        426,
+        'needs_upgrade',
+      ))
 
     test('no token is asked before the body: it is never waited for', async () => {
       const { method, path } = ROUTES[route]

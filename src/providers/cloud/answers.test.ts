@@ -3,7 +3,7 @@ import type { TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 import { describe, expect, test } from 'vitest'
 
-import { HydrateEnd, HydrateStart, PullAnswer, ReadAnswer } from '../../protocol/pull.ts'
+import { HydrateEnd, HydrateRead, HydrateStart, PullAnswer, ReadAnswer } from '../../protocol/pull.ts'
 import { PushAnswer } from '../../protocol/push.ts'
 import { WireRecord } from '../../protocol/records.ts'
 import { SchemaAnswer } from '../../protocol/schema.ts'
@@ -11,6 +11,7 @@ import { ErrorAnswer, SpaceStatus } from '../../protocol/status.ts'
 import {
   isErrorAnswer,
   isHydrateEnd,
+  isHydrateRead,
   isHydrateStart,
   isPullAnswer,
   isPushAnswer,
@@ -27,6 +28,7 @@ const ANSWERS: { readonly [name: string]: readonly [TSchema, (value: unknown) =>
   ReadAnswer: [ReadAnswer, isReadAnswer],
   HydrateStart: [HydrateStart, isHydrateStart],
   HydrateEnd: [HydrateEnd, isHydrateEnd],
+  HydrateRead: [HydrateRead, isHydrateRead],
   SchemaAnswer: [SchemaAnswer, isSchemaAnswer],
   SpaceStatus: [SpaceStatus, isSpaceStatus],
   ErrorAnswer: [ErrorAnswer, isErrorAnswer],

@@ -1,5 +1,5 @@
 import { MAX_COLUMNS, MAX_ID_CHARS, MAX_NAME_CHARS, MAX_SPACE_CHARS } from '../../protocol/limits.ts'
-import type { HydrateStart, PullAnswer, ReadAnswer } from '../../protocol/pull.ts'
+import type { HydrateRead, HydrateStart, PullAnswer, ReadAnswer } from '../../protocol/pull.ts'
 import type { PushAnswer } from '../../protocol/push.ts'
 import type { WireRecord } from '../../protocol/records.ts'
 import type { SchemaAnswer } from '../../protocol/schema.ts'
@@ -112,6 +112,7 @@ export const isPullAnswer = objectOf({
 }) as Guard<PullAnswer>
 export const isReadAnswer = objectOf({ records: listOf(isCurrent) }) as Guard<ReadAnswer>
 export const isHydrateStart = objectOf({ ...start, count: isCount }) as Guard<HydrateStart>
+export const isHydrateRead = objectOf({ read: isCount }) as Guard<HydrateRead>
 export const isHydrateEnd = objectOf({ end: isTrue }) as Guard<{ readonly end: true }>
 export const isSchemaAnswer = objectOf({ schema: isCount, tables: listOf(isTable) }) as Guard<SchemaAnswer>
 export const isSpaceStatus = objectOf({

@@ -4,7 +4,7 @@ import type { HydrateStart } from '../../protocol/pull.ts'
 import type { WireRecord } from '../../protocol/records.ts'
 import { HEADERS } from '../../protocol/routes.ts'
 import { bytesToBase64 } from '../../kernel/base64.ts'
-import { isHydrateEnd, isHydrateStart, isWireRecord } from './answers.ts'
+import { isHydrateEnd, isHydrateRead, isHydrateStart, isWireRecord } from './answers.ts'
 import type { Body } from './body.ts'
 import { openAnswer, type Call, type Line } from './request.ts'
 
@@ -35,7 +35,7 @@ export async function* readHydrate(
       if (chunk.kind === 'start' || wanted === null) yield chunk
       else {
         const records = chunk.records.filter((record) => wanted.has(record.table))
-        if (records.length > 0) yield { kind: 'records', records }
+        if (records.length > 0 || chunk.read !== undefined) yield { ...chunk, records }
       }
     }
   } finally {
@@ -56,6 +56,7 @@ function fitsAddress(tables: readonly string[]): boolean {
 async function* readChunks(body: Body): AsyncGenerator<HydrateChunk> {
   let start: HydrateStart | null = null
   let ended = false
+  let read: number | null = null
   let records: WireRecord[] = []
   let chars = 0
   let cut: unknown = new TidemarkError('network', 'The hydrate broke off before its end')
@@ -68,6 +69,7 @@ async function* readChunks(body: Body): AsyncGenerator<HydrateChunk> {
           start = item
           yield { kind: 'start', start }
         } else if (isWireRecord(item)) records.push(item)
+        else if (isHydrateRead(item)) read = item.read
         else if (isHydrateEnd(item)) ended = true
         else throw badLine('a line that is no record')
       }
@@ -76,7 +78,7 @@ async function* readChunks(body: Body): AsyncGenerator<HydrateChunk> {
       chars = 0
       // Not a row more, unless they are large: what is over would be a transaction of its own, and a small one.
       do {
-        yield { kind: 'records', records: records.slice(0, CHUNK_ROWS) }
+        yield chunkOf(records.slice(0, CHUNK_ROWS), read)
         records = records.slice(CHUNK_ROWS)
       } while (records.length >= CHUNK_ROWS)
     }
@@ -85,9 +87,12 @@ async function* readChunks(body: Body): AsyncGenerator<HydrateChunk> {
     cut = thrown
     // After its last line a stream is whole, however the connection goes.
   }
-  if (records.length > 0) yield { kind: 'records', records }
+  if (records.length > 0 || read !== null) yield chunkOf(records, read)
   if (!ended) throw cut
 }
+
+const chunkOf = (records: readonly WireRecord[], read: number | null): HydrateChunk =>
+  read === null ? { kind: 'records', records } : { kind: 'records', records, read }
 
 const badLine = (rule: string) =>
   new TidemarkError('bad_answer', `The hydrate does not fit the protocol: ${rule}`)

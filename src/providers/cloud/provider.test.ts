@@ -9,6 +9,7 @@ import { jsonAnswer, startFaultyServer, type FaultyServer } from '../../testing/
 import { webCodec } from './codec.ts'
 import { nodeCodec } from './node-codec.ts'
 import { createCloudProvider, type CloudProviderOptions } from './provider.ts'
+import { PROTOCOL_VERSION } from '../../protocol/version.ts'
 
 const never = new AbortController().signal
 const TOKEN = 'tm_S3CR3T'
@@ -40,7 +41,7 @@ describe('a request', () => {
     expect([request?.method, request?.url]).toEqual(['POST', '/at/home/sync/push'])
     expect(request?.headers).toMatchObject({
       authorization: `Bearer ${TOKEN}`,
-      'tidemark-protocol': '1',
+      'tidemark-protocol': String(PROTOCOL_VERSION),
       'tidemark-device': 'laptop-1',
       'content-type': 'application/json',
     })

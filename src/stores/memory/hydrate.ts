@@ -27,11 +27,17 @@ export function noteArrivals(file: MemoryFile, publication: Publication, place: 
 }
 
 /** Rows may be newer than the head at which the hydrate began: a history lost later is noticed by them (I11). */
-function cursorAfter(cursor: Cursor, { records, merged, generations }: Publication): Cursor {
+function cursorAfter(cursor: Cursor, { records, merged, generations, read }: Publication): Cursor {
   let { high } = cursor
   for (const { version } of records) high = Math.max(high, version)
   for (const { record } of merged) high = Math.max(high, record?.version ?? 0)
-  return { ...cursor, high, generation: generations?.at(-1)?.id ?? cursor.generation }
+  const last = Math.max(cursor.read ?? 0, read ?? 0)
+  return {
+    ...cursor,
+    high,
+    ...(last > 0 ? { read: last } : {}),
+    generation: generations?.at(-1)?.id ?? cursor.generation,
+  }
 }
 
 /** The end of a hydrate: what the cloud no longer has goes, its tables are covered. */
@@ -48,8 +54,8 @@ export function finishHydrate(
   file.came.clear()
   file.setReplica({ hydrating: null, ...(cursor === null ? {} : { cursor }) })
   const names = new Set([...covered, ...tables.map(({ name }) => name)])
-  // Live records are all that came: what was deleted before the head left no tombstone here.
-  const forgotten = Math.max(file.meta.get().forgotten, hydrating.cursor.version)
+  // Live records are all that came: what was deleted before they were read left no tombstone here.
+  const forgotten = Math.max(file.meta.get().forgotten, hydrating.cursor.version, hydrating.cursor.read ?? 0)
   file.setMeta({ hydrated: [], covered: [...names].sort(), forgotten })
   return { deleted, touched: new Map(tables.map((table) => [table, 'all'])) }
 }

@@ -51,7 +51,11 @@ export function publish(file: MemoryFile, publication: Publication, random: Rand
     counts = { ...applied, findings }
   }
   if (publication.place !== undefined) noteArrivals(file, publication, publication.place)
-  if (publication.cursor !== undefined) file.setReplica({ cursor: publication.cursor })
+  if (publication.cursor !== undefined) {
+    file.setReplica({ cursor: publication.cursor })
+    const { read = 0 } = publication.cursor
+    if (read > file.meta.get().forgotten) file.setMeta({ forgotten: read })
+  }
   if (publication.asides !== undefined) file.setReplica({ asides: publication.asides })
   if (publication.overwritten === true) file.setReplica({ overwriting: null })
   if (publication.generations !== undefined) file.setReplica({ generations: publication.generations })

@@ -68,6 +68,11 @@ export function historyContract(open: OpenLog): void {
         log.pull(SPACE, { space: 'n', replica: 'b', cursor: { ...old, version: 0, high } })
       expect((await pull(2)).records).toHaveLength(3)
       expect(await codeOf(pull(3))).toBe('lost_history')
+      // Read from a state that is gone, though nothing newer than what is left is held.
+      const read = (version: number) =>
+        log.pull(SPACE, { space: 'n', replica: 'b', cursor: { ...old, version: 0, high: 0, read: version } })
+      expect((await read(2)).records).toHaveLength(3)
+      expect(await codeOf(read(3))).toBe('lost_history')
     })
 
     run(

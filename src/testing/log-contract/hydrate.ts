@@ -95,7 +95,7 @@ export function hydrateContract(open: OpenLog): void {
       const page = await log.hydratePage(SPACE, place, 10)
       expect(page.lines.map((line) => (JSON.parse(line) as { key: string }).key)).toEqual(['["3"]', '["4"]'])
       expect(page.last).toEqual({ table: 't', key: '["4"]' })
-      expect(await log.hydratePage(SPACE, page.last, 10)).toEqual({ lines: [], last: null })
+      expect(await log.hydratePage(SPACE, page.last, 10)).toEqual({ head: 4, lines: [], last: null })
     })
   })
 

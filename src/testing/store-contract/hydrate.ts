@@ -84,6 +84,32 @@ export function hydrateContract(open: OpenStore): void {
       expect((await h.store.state()).hydrating?.cursor).toEqual(cursor(10, 17))
     })
 
+    test('I11: knows the state it was read from, through a restart, and what may have gone unseen', async () => {
+      await using h = await openFresh(open)
+      await h.store.startHydrate(start())
+      await pull(h.store, [live('a', 1)], { place: place('a'), read: 14 })
+      await pull(h.store, [live('b', 2)], { place: place('b') })
+      await h.reopen()
+      expect((await h.store.state()).hydrating?.cursor).toEqual({ ...cursor(10), read: 14 })
+      await h.store.finishHydrate(cursor(10))
+      const { covered } = await h.store.state()
+      expect(covered.length).toBeGreaterThan(0)
+      // What was deleted up to 14 is live again in a cloud that went back to 12, and nothing here tells what it was.
+      await h.store.rebase(cursor(10, 12), 12, [])
+      expect((await h.store.state()).covered).toEqual([])
+    })
+
+    test('I11: a cursor tells up to which state rows may have gone unseen', async () => {
+      await using h = await openFresh(open)
+      await h.store.startHydrate(start())
+      await h.store.finishHydrate(cursor(10))
+      await pull(h.store, [], { cursor: { ...cursor(12), read: 20 } })
+      await h.store.rebase(cursor(12), 20, [])
+      expect((await h.store.state()).covered).not.toEqual([])
+      await h.store.rebase(cursor(12), 19, [])
+      expect((await h.store.state()).covered).toEqual([])
+    })
+
     test('has to be under way', async () => {
       await using h = await openFresh(open)
       await expect(h.store.finishHydrate(null)).rejects.toMatchObject({ code: 'invariant' })

@@ -60,7 +60,7 @@ export function readHydratePage(
   tables: readonly string[] | undefined,
 ): HydratePage {
   const { statements, names } = storage
-  const { no } = readSpace(storage, id)
+  const { no, head } = readSpace(storage, id)
   const asked = tables === undefined ? null : new Set(tables)
   const inOrder = names.tablesInOrder(no)
   const first = after === null ? 0 : inOrder.findIndex((name) => compareText(name, after.table) >= 0)
@@ -83,10 +83,10 @@ export function readHydratePage(
         bytes += line.length
         key = next
         last = { table, key }
-        if (bytes >= MAX_PULL_BYTES) return { lines, last }
+        if (bytes >= MAX_PULL_BYTES) return { head, lines, last }
       }
     }
     if (lines.length >= limit) break
   }
-  return { lines, last }
+  return { head, lines, last }
 }

@@ -58,11 +58,17 @@ export function noteArrivals(session: Session, publication: Publication, place: 
 }
 
 /** Rows may be newer than the head at which the hydrate began: a history lost later is noticed by them (I11). */
-function cursorAfter(cursor: Cursor, { records, merged, generations }: Publication): Cursor {
+function cursorAfter(cursor: Cursor, { records, merged, generations, read }: Publication): Cursor {
   let { high } = cursor
   for (const { version } of records) if (version > high) high = version
   for (const { record } of merged) if (record !== null && record.version > high) high = record.version
-  return { ...cursor, high, generation: generations?.at(-1)?.id ?? cursor.generation }
+  const last = Math.max(cursor.read ?? 0, read ?? 0)
+  return {
+    ...cursor,
+    high,
+    ...(last > 0 ? { read: last } : {}),
+    generation: generations?.at(-1)?.id ?? cursor.generation,
+  }
 }
 
 /** The end of a hydrate: what the cloud no longer has goes, its tables are covered. */
@@ -81,8 +87,11 @@ function finishOnce(session: Session, cursor: Cursor | null, poison: Poison): { 
     for (const table of tables) touched.set(table.number, 'all')
     const swept = hydrating.sweep ? sweepTables(session, tables, poison) : 0
     meta.set('hydrating', null)
-    // Live records are all that came: what was deleted before the head left no tombstone here.
-    meta.set('forgotten', Math.max(meta.get('forgotten'), hydrating.cursor.version))
+    // Live records are all that came: what was deleted before they were read left no tombstone here.
+    meta.set(
+      'forgotten',
+      Math.max(meta.get('forgotten'), hydrating.cursor.version, hydrating.cursor.read ?? 0),
+    )
     if (cursor !== null) meta.set('cursor', cursor)
     meta.set('covered', [...new Set([...meta.get('covered'), ...tables.map(({ name }) => name)])].sort())
     meta.set('hydrated', [])

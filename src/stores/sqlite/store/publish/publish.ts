@@ -113,7 +113,11 @@ function applyPublication(
     )
   }
   if (publication.place !== undefined) noteArrivals(session, publication, publication.place)
-  if (publication.cursor !== undefined) meta.set('cursor', publication.cursor)
+  if (publication.cursor !== undefined) {
+    meta.set('cursor', publication.cursor)
+    const { read = 0 } = publication.cursor
+    if (read > 0 && read > meta.get('forgotten')) meta.set('forgotten', read)
+  }
   if (publication.asides !== undefined) meta.set('asides', publication.asides)
   if (publication.overwritten === true) meta.set('overwriting', null)
   if (publication.generations !== undefined) meta.set('generations', publication.generations)
