@@ -15,7 +15,7 @@ const { values: options } = parseArgs({
   options: {
     seeds: { type: 'string', default: '200' },
     from: { type: 'string', default: '1' },
-    /** Absent: 200, and 500 for the mutations. */
+    /** Absent: 200, and 1,000 for the mutations. */
     steps: { type: 'string' },
     store: { type: 'string', default: 'memory' },
     seed: { type: 'string' },
@@ -36,7 +36,7 @@ const { values: options } = parseArgs({
   },
 })
 
-const steps = Number(options.steps ?? (options.mutations ? 500 : 200))
+const steps = Number(options.steps ?? (options.mutations ? 1_000 : 200))
 const workers = options.workers === undefined ? undefined : Number(options.workers)
 const store: StoreKind = options.store === 'sqlite' ? 'sqlite' : 'memory'
 const say = (line: string): void => (options.json ? undefined : console.log(line))
