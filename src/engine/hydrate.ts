@@ -73,7 +73,9 @@ export async function hydrate(work: Work, sweep: boolean, signal: AbortSignal): 
  * beginning. Whatever it reads later, it reads from there.
  */
 export async function joinUnread(work: Work, signal: AbortSignal): Promise<MachineEvent> {
-  const { space, replica } = await work.store.state()
+  const { space, replica, hydrating } = await work.store.state()
+  // Rows of a first read that was cut off are here, and what they are of must not be forgotten: it goes on.
+  if (hydrating !== null) return hydrate(work, false, signal)
   const { epoch, generation } = await readStart(work.provider.hydrate({ space, replica }, signal))
   const cursor: Cursor = { epoch, generation: generation.id, version: 0, high: 0 }
   await work.store.startHydrate({ cursor, tables: null, place: null, sweep: false })
