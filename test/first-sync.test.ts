@@ -117,6 +117,20 @@ test('a cloud that stays away ends the first sync, and the same command goes on 
   expect((await machine.tidemark('clone', 's', copy)).err).toContain('already there')
 })
 
+test('one command is one cycle: sync now reads from the cloud once, and sends once', async () => {
+  await using machine = await openMachine()
+  await using proxy = await serveBehindProxy(machine)
+  const file = makeFile(machine)
+  expect((await machine.tidemark('attach', file, '--space', 's', '--yes')).code).toBe(0)
+  const database = new Database(file)
+  database.exec("INSERT INTO notes (text) VALUES ('one more')")
+  database.close()
+  const before = proxy.asked.length
+  expect(await machine.ask('sync', 'now')).toMatchObject({ files: [{ result: { pushed: 1 } }] })
+  const asked = proxy.asked.slice(before).filter((path) => /\/(pull|push)$/.test(path))
+  expect(asked.map((path) => path.split('/').at(-1))).toEqual(['pull', 'push'])
+})
+
 test('Ctrl-C ends the wait at once', async () => {
   await using machine = await openMachine()
   await using proxy = await serveBehindProxy(machine)

@@ -19,14 +19,27 @@ export interface RunningReplica extends AsyncDisposable {
   /** Resolves when the file at the path is no longer the one that was opened: this replica is to be closed then. */
   readonly replaced: Promise<void>
   status(): Promise<EngineStatus>
+  /** One whole cycle: the first of all where the engine was not started yet. */
   syncNow(options?: { readonly signal?: AbortSignal; readonly patience?: Patience }): Promise<SyncResult>
 }
 
+/** As `holdReplica`, and its engine begins. Nothing is left behind where it cannot. */
+export async function runReplica(...args: Parameters<typeof holdReplica>): Promise<RunningReplica> {
+  const running = await holdReplica(...args)
+  try {
+    await running.replica.engine.start()
+    return running
+  } catch (error) {
+    await running[Symbol.asyncDispose]()
+    throw error
+  }
+}
+
 /**
- * Starts the engine of a replica under the file's lock. Throws `in_use` when another process works on the file;
- * nothing is left behind then.
+ * A replica under the file's lock that other processes reach; its engine begins with the first `syncNow`, of theirs or
+ * of this one. Throws `in_use` when another process works on the file; nothing is left behind then.
  */
-export async function runReplica(
+export async function holdReplica(
   folders: Folders,
   open: () => Promise<Replica>,
   file: string,
@@ -45,9 +58,8 @@ export async function runReplica(
   const keeper = keepStatus(folders, replica, clock)
   stack.defer(() => keeper.close())
   if (listener !== undefined) replica.engine.on(listener)
-  await replica.engine.start()
   const control = await serveControl(socketPath(folder, tag), async ({ command }) => {
-    if (command === 'now') return replica.engine.syncNow()
+    if (command === 'now') return replica.engine.runOnce()
     if (command === 'pause') replica.engine.pause()
     if (command === 'resume') await replica.engine.resume()
     return { pid: process.pid, ...(await statusOf(replica)) }
@@ -58,7 +70,7 @@ export async function runReplica(
     replica,
     replaced: place.replaced,
     status: () => statusOf(replica),
-    syncNow: (options) => replica.engine.syncNow(options),
+    syncNow: (options) => replica.engine.runOnce(options),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   }
 }

@@ -11,10 +11,11 @@ import {
   type MachineEvent,
   type MachineState,
 } from './machine.ts'
+import { Opening } from './opening.ts'
 import type { EngineOptions } from './options.ts'
 import { listenForNews, publishStaged, pullPage } from './pull.ts'
 import { acknowledgeMutation, buildMutation, freeMutation, sendMutation } from './push.ts'
-import { reset, takeNewIdentity } from './reset.ts'
+import { reset } from './reset.ts'
 import { newestWins, type ResolverSet } from './resolvers.ts'
 import { clearStaging, createStaging } from './staging.ts'
 import { PATIENT_FIRST_MS, type Patience } from './patience.ts'
@@ -49,6 +50,7 @@ export class SyncEngine implements AsyncDisposable {
   readonly #work: Work
   readonly #listeners = new Set<(event: EngineEvent) => void>()
   readonly #waiters: Waiters
+  readonly #opening: Opening
   #state: MachineState = INITIAL
   /** Counts up when the effect at work is cancelled: the end of an older one is no event any more. */
   #turn = 0
@@ -64,7 +66,6 @@ export class SyncEngine implements AsyncDisposable {
   #cycles = 0
   /** The effect at work, for an orderly end. */
   #atWork: Promise<void> = Promise.resolve()
-  #disposed = false
 
   constructor(options: EngineOptions) {
     this.#options = options
@@ -97,26 +98,38 @@ export class SyncEngine implements AsyncDisposable {
       forcedRounds: 0,
       lastError: null,
     }
+    this.#opening = new Opening(this.#work, options.afterRestore)
   }
 
   /** Checks the identity and begins. Rejects when the store cannot be read; a cloud out of reach is no error. */
   async start(): Promise<void> {
     if (this.#state.phase !== 'stopped') return
-    if (this.#disposed) throw new TidemarkError('aborted', 'the engine was closed')
-    await this.#checkIdentity()
-    const { inFlight } = await this.#work.store.state()
-    this.#unwatch ??= this.#work.store.watch(() => this.#dispatch({ type: 'written' }))
-    this.#dispatch({ type: 'start', inFlight: inFlight !== null })
+    const opened = await this.#opening.read()
+    this.#opening.confirm(opened)
+    this.#begin(opened.inFlight)
   }
 
-  async #checkIdentity(): Promise<void> {
-    const { replica, mutation } = await this.#work.store.state()
-    const verdict = await this.#work.guard.verdict(replica, mutation)
-    if (verdict === 'same') return
-    // Before the identity: the verdict would not be the same again after a crash between the two.
-    if (verdict === 'restored' && this.#options.afterRestore === 'overwrite')
-      await this.#work.store.startOverwrite()
-    await takeNewIdentity(this.#work, verdict)
+  /**
+   * Starts a stopped engine and resolves with the end of its first whole cycle; else as `syncNow`, which is what an
+   * engine that runs already does. Where the store cannot be read, or `signal` comes first, nothing was started.
+   */
+  async runOnce(
+    options: { readonly signal?: AbortSignal; readonly patience?: Patience } = {},
+  ): Promise<SyncResult> {
+    if (this.#state.phase !== 'stopped') return this.syncNow(options)
+    const opened = await this.#opening.read(options.signal)
+    this.#opening.confirm(opened, options.signal)
+    // Another call has started it meanwhile: its cycle may have begun before what this caller wrote.
+    if (this.phase !== 'stopped') return this.syncNow(options)
+    // Before the cycle begins: it may be at its end, or have failed, before anybody could ask for its end.
+    const whole = this.#waiters.add(this.#cycles + 1, options)
+    this.#begin(opened.inFlight)
+    return whole
+  }
+
+  #begin(inFlight: boolean): void {
+    this.#unwatch ??= this.#work.store.watch(() => this.#dispatch({ type: 'written' }))
+    this.#dispatch({ type: 'start', inFlight })
   }
 
   /**
@@ -190,17 +203,22 @@ export class SyncEngine implements AsyncDisposable {
   }
 
   /** Ends: cancels what waits, lets a transaction at work finish. The store stays open. */
-  async stop(): Promise<void> {
+  stop(): Promise<void> {
+    return this.#stop({ close: false })
+  }
+
+  async #stop(end: { readonly close: boolean }): Promise<void> {
+    this.#opening.end(end)
     this.#unwatch?.()
     this.#unwatch = null
     this.#dispatch({ type: 'stop' })
     this.#waiters.rejectAll(new TidemarkError('aborted', 'the engine was stopped'))
+    await this.#opening.rest()
     await this.#atWork
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#disposed = true
-    await this.stop()
+    await this.#stop({ close: true })
   }
 
   #dispatch(event: MachineEvent): void {

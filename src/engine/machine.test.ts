@@ -206,6 +206,9 @@ describe('the cycle', () => {
     for (const phase of ['idle', 'waiting', 'blocked'] as const) {
       const step = transition(at(phase, { inFlight: true }), EVENTS.timer, context)
       expect(step.effects).toEqual([{ type: 'send' }])
+      // It is of before: a whole cycle comes after it (I8).
+      const after = transition({ ...step.state, phase: 'acking' }, EVENTS.acked, context)
+      expect([after.begins, after.effects]).toEqual([true, [{ type: 'pull', first: true }]])
     }
     expect(transition(at('stopped'), EVENTS.startInFlight, context).state.inFlight).toBe(true)
   })

@@ -182,11 +182,14 @@ export function transition(state: MachineState, event: MachineEvent, context: Ma
 
 const stay = (state: MachineState): Step => ({ state, effects: [] })
 
-/** A cycle starts: with the mutation in flight where there is one, else with a pull. */
+/**
+ * A cycle starts: with the mutation in flight where there is one, else with a pull. After that mutation a cycle is
+ * wanted still: it was of before, and tells neither what others changed since nor what was written here (I8).
+ */
 function begin(state: MachineState, { way }: MachineContext): Step {
   const fresh = { ...state, wanted: false, rounds: 0, reason: null }
   if (state.inFlight)
-    return { state: { ...fresh, phase: 'sending' }, effects: [{ type: 'send' }], begins: true }
+    return { state: { ...fresh, phase: 'sending', wanted: true }, effects: [{ type: 'send' }], begins: true }
   return { ...(way === 'up' ? build(fresh, 0) : pullAnew(fresh)), begins: true }
 }
 

@@ -47,8 +47,8 @@ export interface Device {
 export interface World extends AsyncDisposable {
   readonly handler: Handler
   device(name: string, options?: Partial<EngineOptions>): Promise<Device>
-  /** Another engine on the same device, whose engine was stopped. */
-  again(name: string, options?: Partial<EngineOptions>): Promise<Device>
+  /** Another engine on the same device, whose engine was stopped; `started` false: it is not started either. */
+  again(name: string, options?: Partial<EngineOptions>, started?: boolean): Promise<Device>
   cut(name: string): void
   mend(name: string): void
   /** Routes that were asked for so far, in order. */
@@ -70,12 +70,12 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
   const parts = new Map<string, Pick<EngineOptions, 'store' | 'provider' | 'guard'>>()
   const databases = new Map<string, MemoryDatabase>()
 
-  async function run(name: string, options: Partial<EngineOptions>): Promise<Device> {
+  async function run(name: string, options: Partial<EngineOptions>, started = true): Promise<Device> {
     const [given, database] = [parts.get(name), databases.get(name)]
     if (given === undefined || database === undefined) throw new Error(`there is no device ${name}`)
     const engine = new SyncEngine({ ...given, clock, random, listen: false, ...options })
     engines.push(engine)
-    await engine.start()
+    if (started) await engine.start()
     return { database, store: given.store, engine, sync: async () => void (await engine.syncNow()) }
   }
 
@@ -101,7 +101,7 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
       databases.set(name, database)
       return run(name, options)
     },
-    again: (name, options = {}) => run(name, options),
+    again: (name, options = {}, started = true) => run(name, options, started),
     cut: (name) => void cuts.add(name),
     mend: (name) => void cuts.delete(name),
     requests: (name) => asked.get(name) ?? [],

@@ -6,7 +6,7 @@ import { attachFile, cloneSpace, detachFile, planAttach, type AttachPlan } from 
 import { readSpace, resumeFile } from '../../daemon/rejoin.ts'
 import { openReplica, openStoreOf } from '../../daemon/replica.ts'
 import { findAttachment, readStatus } from '../../daemon/attachments.ts'
-import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
+import { holdReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext, type Connection } from '../context.ts'
 import { countOf, startProgress } from '../progress.ts'
 import { createWaits, tellHowToGoOn, type Wait, type Waits } from '../waits.ts'
@@ -136,7 +136,7 @@ export async function firstSync(
   waits: Waits = createWaits(context.output, label),
 ): Promise<unknown> {
   const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
-  await using running: RunningReplica = await runReplica(context.folders, open, file, context.clock)
+  await using running: RunningReplica = await holdReplica(context.folders, open, file, context.clock)
   return await syncWithProgress(context, running, label, waits)
 }
 

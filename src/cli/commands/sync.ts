@@ -8,7 +8,7 @@ import { askControl, socketPath } from '../../daemon/control.ts'
 import { rejoinFile } from '../../daemon/rejoin.ts'
 import { openReplica, openStoreOf } from '../../daemon/replica.ts'
 import { runFolder } from '../../machine/folders.ts'
-import { runReplica } from '../../daemon/runner.ts'
+import { holdReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
 import { toCliError } from '../failures.ts'
 import { EXIT, exitCodeOf } from '../output.ts'
@@ -216,7 +216,7 @@ async function syncFile(context: CliContext, file: string): Promise<SyncResult> 
   if (known !== null) return known as SyncResult
   const connection = requireConnection(context.config)
   const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
-  await using running = await runReplica(context.folders, open, file, context.clock)
+  await using running = await holdReplica(context.folders, open, file, context.clock)
   return await running.syncNow({ signal: context.signal })
 }
 
