@@ -40,7 +40,8 @@ export const ROOMS: { readonly [room: string]: readonly string[] } = {
   engine: ['protocol/', 'kernel/'],
   stores: [...ENGINE_PORTS, 'protocol/', 'kernel/'],
   providers: [...ENGINE_PORTS, 'protocol/', 'kernel/'],
-  machine: ['engine/', 'stores/', 'protocol/', 'kernel/'],
+  // It registers this machine with its cloud, and asks it with the token it got.
+  machine: ['engine/', 'stores/', 'providers/', 'protocol/', 'kernel/'],
   library: ['machine/', 'engine/', 'stores/', 'providers/', 'protocol/', 'kernel/'],
   'auto-sync': ['engine/', 'stores/indexeddb/', 'providers/', 'protocol/', 'kernel/'],
   react: ['auto-sync/', 'engine/'],
@@ -87,7 +88,6 @@ export const EXCEPTIONS: Exceptions = {
   },
   clock: {
     'cli/stopping.ts': 'keeps the process alive; nothing depends on when it fires',
-    'machine/device.ts': 'bounds one request of a command; nothing is decided by when',
   },
   lines: {},
 }

@@ -13,7 +13,8 @@ import type { PushRequest } from '../src/protocol/push.ts'
 import type { Change, Cursor, WireRecord } from '../src/protocol/records.ts'
 import { webCodec } from '../src/providers/cloud/codec.ts'
 import { nodeCodec } from '../src/providers/cloud/node-codec.ts'
-import { createCloudProvider, type CloudProviderOptions } from '../src/providers/cloud/provider.ts'
+import type { CloudOptions } from '../src/providers/cloud/line.ts'
+import { createCloudProvider } from '../src/providers/cloud/provider.ts'
 import { failureOf } from '../src/testing/failures.ts'
 
 /** The client against the real server over real sockets. */
@@ -45,7 +46,7 @@ afterEach(async () => {
   await server.close()
 })
 
-function connect(replica = 'a', options: Partial<CloudProviderOptions> = {}) {
+function connect(replica = 'a', options: Partial<CloudOptions> = {}) {
   return createCloudProvider({
     endpoint: server.url,
     token: tokenOf(replica),
@@ -87,7 +88,7 @@ async function upload(rows: number, replica = 'a'): Promise<Cursor> {
 
 const codeOf = async (work: Promise<unknown>): Promise<ErrorCode> => (await failureOf(work)).code
 
-describe.each<[string, Partial<CloudProviderOptions>]>([
+describe.each<[string, Partial<CloudOptions>]>([
   ['plain', {}],
   ['zstd', { compressLoopback: true }],
   ['gzip', { compressLoopback: true, codec: webCodec }],

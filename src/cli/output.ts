@@ -1,5 +1,5 @@
 import { ERRORS, type TidemarkError } from '../kernel/errors.ts'
-import { toCliError } from './failures.ts'
+import { toSystemError } from '../machine/failures.ts'
 
 /** Where a command prints: people read lines, machines one JSON value. */
 export interface Output {
@@ -71,7 +71,7 @@ export const EXIT = { done: 0, failed: 1, usage: 2, offline: 3, refused: 4, inte
 
 /** Tells an error as what, why and what to do; answers the exit code. */
 export function reportError(output: Output, thrown: unknown): number {
-  const error = toCliError(thrown)
+  const error = toSystemError(thrown)
   if (output.json) output.result({ error }, [])
   else {
     output.warn(`tidemark: ${describeError(error)}`)

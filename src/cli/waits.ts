@@ -1,6 +1,6 @@
 import { PATIENCE_MS, type Patience } from '../engine/patience.ts'
 import { TidemarkError, type ErrorCode } from '../kernel/errors.ts'
-import { toCliError } from './failures.ts'
+import { toSystemError } from '../machine/failures.ts'
 import { describeError, type Output } from './output.ts'
 
 /** A pause after a failure that may pass. */
@@ -39,7 +39,7 @@ const NEXT =
 
 /** The failure of a first sync that is half done, with what to do about it. */
 export function tellHowToGoOn(output: Output, thrown: unknown, file: string, { told }: Waits): TidemarkError {
-  const error = toCliError(thrown)
+  const error = toSystemError(thrown)
   const next = `${file} is ${NEXT}`
   if (error.code === 'aborted') output.warn(`Stopped, but ${next}`)
   const { retryAfterMs } = error

@@ -16,11 +16,13 @@ import {
 } from '../stores/sqlite/store/open.ts'
 import { addAttachment, canonicalPath, fileTag, findAttachment, removeAttachment } from './attachments.ts'
 import { askPatiently, type Asking } from './ask.ts'
+import { createProvider } from '../machine/cloud.ts'
 import type { Credentials } from '../machine/device.ts'
 import { runFolder } from '../machine/folders.ts'
 import { guardOf } from '../machine/guard.ts'
 import { takeLock } from '../machine/lock.ts'
-import { createProvider, requireFile, type Machine } from './replica.ts'
+import type { Machine } from '../machine/machine.ts'
+import { requireFile } from './replica.ts'
 
 /** What attaching would do. */
 export interface AttachPlan {

@@ -5,7 +5,8 @@ import { openSqliteStore } from '../stores/sqlite/store/open.ts'
 import { namingFile } from './attach.ts'
 import { addAttachment, findAttachment, readStatus, writeStatus } from './attachments.ts'
 import { guardOf } from '../machine/guard.ts'
-import { openStoreOf, requireFile, type Machine } from './replica.ts'
+import type { Machine } from '../machine/machine.ts'
+import { openStoreOf, requireFile } from './replica.ts'
 
 /** The space that a file is under sync with by what lies in the file itself; null when it is not. */
 export async function readSpace(file: string): Promise<string | null> {

@@ -2,26 +2,17 @@ import { statSync } from 'node:fs'
 
 import { SyncEngine } from '../engine/engine.ts'
 import type { Provider } from '../engine/provider.ts'
-import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
-import type { Random } from '../kernel/random.ts'
-import { nodeCodec } from '../providers/cloud/node-codec.ts'
-import { createCloudProvider } from '../providers/cloud/provider.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import { openSqliteStore } from '../stores/sqlite/store/open.ts'
 import type { SqliteStore } from '../stores/sqlite/store/store.ts'
 import { canonicalPath, fileTag, readStatus, type AttachmentStatus } from './attachments.ts'
-import { deviceToken, type Credentials } from '../machine/device.ts'
+import { createProvider } from '../machine/cloud.ts'
+import type { Credentials } from '../machine/device.ts'
 import { runFolder, type Folders } from '../machine/folders.ts'
 import { guardOf } from '../machine/guard.ts'
 import { takeLock } from '../machine/lock.ts'
-
-/** What every function here needs of the process. */
-export interface Machine {
-  readonly folders: Folders
-  readonly clock: Clock
-  readonly random: Random
-}
+import type { Machine } from '../machine/machine.ts'
 
 /** One attached file with its engine, not started yet. */
 export interface Replica extends AsyncDisposable {
@@ -32,18 +23,6 @@ export interface Replica extends AsyncDisposable {
   readonly provider: Provider
   /** What an earlier process last knew of it. */
   readonly earlier: AttachmentStatus | null
-}
-
-/** A provider with this device's own token. */
-export async function createProvider(machine: Machine, credentials: Credentials): Promise<Provider> {
-  const { token, device } = await deviceToken(machine.folders, credentials, machine)
-  return createCloudProvider({
-    endpoint: credentials.endpoint,
-    token,
-    device,
-    clock: machine.clock,
-    codec: nodeCodec,
-  })
 }
 
 /** Opens an attached file. The caller holds its lock (`runner.ts`). */

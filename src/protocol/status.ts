@@ -41,6 +41,7 @@ export const DeviceAnswer = Type.Object({ device: Device, token: Type.Optional(T
 export type DeviceAnswer = Static<typeof DeviceAnswer>
 
 export const DeviceList = Type.Object({ devices: Type.Array(Device) })
+export type DeviceList = Static<typeof DeviceList>
 export const DeviceRename = Type.Object({ name: Name }, { additionalProperties: false })
 
 /** What every error looks like: `kernel/errors.ts` has the codes. */

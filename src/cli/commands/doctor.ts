@@ -5,10 +5,11 @@ import Database from 'better-sqlite3'
 
 import { listAttachments, readStatus, type Attachment } from '../../daemon/attachments.ts'
 import { decideSync } from '../../daemon/config.ts'
-import { createProvider, openStoreOf } from '../../daemon/replica.ts'
+import { openStoreOf } from '../../daemon/replica.ts'
+import { createProvider } from '../../machine/cloud.ts'
 import { ERRORS } from '../../kernel/errors.ts'
 import { requireConnection, type CliContext } from '../context.ts'
-import { toCliError } from '../failures.ts'
+import { toSystemError } from '../../machine/failures.ts'
 import { countOf, formatCount } from '../progress.ts'
 
 /** One thing that was looked at. */
@@ -77,7 +78,7 @@ async function checkConnection(context: CliContext): Promise<readonly Finding[]>
     await provider.readSchema('doctor', context.signal)
     return [{ level: 'ok', about: 'cloud', what: `${connection.endpoint} answers and takes the token` }]
   } catch (thrown) {
-    const error = toCliError(thrown)
+    const error = toSystemError(thrown)
     if (error.code === 'space_not_found')
       return [{ level: 'ok', about: 'cloud', what: `${connection.endpoint} answers and takes the token` }]
     // A hint about the routes of the API is for who writes requests.
@@ -142,7 +143,7 @@ async function checkFile(context: CliContext, { file }: Attachment): Promise<rea
       if (count > 0) findings.push({ level: 'note', about: file, what, fix })
     }
   } catch (thrown) {
-    const error = toCliError(thrown)
+    const error = toSystemError(thrown)
     findings.push({ level: 'problem', about: file, what: error.message, fix: error.hint })
   }
   return findings

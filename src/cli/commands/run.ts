@@ -6,7 +6,7 @@ import { describeReset } from '../../engine/status.ts'
 import { sleep } from '../../kernel/clock.ts'
 import type { TidemarkError } from '../../kernel/errors.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
-import { toCliError } from '../failures.ts'
+import { toSystemError } from '../../machine/failures.ts'
 import { describeError } from '../output.ts'
 import { formatCount } from '../progress.ts'
 import { untilStopped } from '../stopping.ts'
@@ -25,7 +25,7 @@ export async function run(context: CliContext, files: readonly string[]): Promis
   const opened: (readonly [Attachment, RunningReplica | TidemarkError])[] = []
   for (const attachment of chosen) {
     // A file that is gone, locked or broken keeps the others from nothing (I9).
-    opened.push([attachment, await openRunning(context, attachment).catch(toCliError)])
+    opened.push([attachment, await openRunning(context, attachment).catch(toSystemError)])
   }
   const failures = opened.flatMap(([, one]) => (one instanceof Error ? [one] : []))
   if (opened.length > 1)
@@ -64,7 +64,7 @@ async function keepInStep(
     }
     if (signal.aborted) return
     output.warn(`${attachment.file}: another file has taken its place, or none; it is opened anew`)
-    next = await openRunning(context, attachment).catch(toCliError)
+    next = await openRunning(context, attachment).catch(toSystemError)
     if (next instanceof Error) output.warn(`${attachment.file}: ${describeFailure(attachment.file, next)}`)
   }
 }
@@ -85,7 +85,7 @@ async function reopen(
     try {
       return await openRunning(context, attachment)
     } catch (thrown) {
-      const error = toCliError(thrown)
+      const error = toSystemError(thrown)
       if (error.code !== told)
         context.output.warn(`${attachment.file}: ${describeFailure(attachment.file, error)}`)
       told = error.code

@@ -10,7 +10,7 @@ import { openReplica, openStoreOf } from '../../daemon/replica.ts'
 import { runFolder } from '../../machine/folders.ts'
 import { holdReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type CliContext } from '../context.ts'
-import { toCliError } from '../failures.ts'
+import { toSystemError } from '../../machine/failures.ts'
 import { EXIT, exitCodeOf } from '../output.ts'
 import { countOf, formatAgo, formatCount } from '../progress.ts'
 import { describeParked, readParked, type ParkedReport } from './parked.ts'
@@ -110,7 +110,7 @@ async function reportAttachment(context: CliContext, { file, space }: Attachment
       parked: counts.parked === 0 ? [] : await readParked(context, file),
     }
   } catch (thrown) {
-    const reason = describeFailure(file, toCliError(thrown))
+    const reason = describeFailure(file, toSystemError(thrown))
     return {
       file,
       space,
@@ -198,7 +198,7 @@ export async function syncNow(context: CliContext, file?: string): Promise<numbe
         `${name}: ${formatCount(pushed)} sent, ${formatCount(pulled)} received, ${countOf(conflicts, 'conflict')}`,
       )
     } catch (thrown) {
-      const error = toCliError(thrown)
+      const error = toSystemError(thrown)
       if (chosen.length === 1 || context.signal.aborted) throw error
       files.push({ file: name, error })
       if (!context.output.json) context.output.warn(`${name}: ${describeFailure(name, error)}`)

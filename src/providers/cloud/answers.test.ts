@@ -7,8 +7,11 @@ import { HydrateEnd, HydrateRead, HydrateStart, PullAnswer, ReadAnswer } from '.
 import { PushAnswer } from '../../protocol/push.ts'
 import { WireRecord } from '../../protocol/records.ts'
 import { SchemaAnswer } from '../../protocol/schema.ts'
-import { ErrorAnswer, SpaceStatus } from '../../protocol/status.ts'
+import { Device, DeviceAnswer, DeviceList, ErrorAnswer, SpaceStatus } from '../../protocol/status.ts'
 import {
+  isDevice,
+  isDeviceAnswer,
+  isDeviceList,
   isErrorAnswer,
   isHydrateEnd,
   isHydrateRead,
@@ -31,6 +34,9 @@ const ANSWERS: { readonly [name: string]: readonly [TSchema, (value: unknown) =>
   HydrateRead: [HydrateRead, isHydrateRead],
   SchemaAnswer: [SchemaAnswer, isSchemaAnswer],
   SpaceStatus: [SpaceStatus, isSpaceStatus],
+  Device: [Device, isDevice],
+  DeviceAnswer: [DeviceAnswer, isDeviceAnswer],
+  DeviceList: [DeviceList, isDeviceList],
   ErrorAnswer: [ErrorAnswer, isErrorAnswer],
 }
 

@@ -3,12 +3,13 @@ import type { HydrateRead, HydrateStart, PullAnswer, ReadAnswer } from '../../pr
 import type { PushAnswer } from '../../protocol/push.ts'
 import type { WireRecord } from '../../protocol/records.ts'
 import type { SchemaAnswer } from '../../protocol/schema.ts'
-import type { ErrorAnswer, SpaceStatus } from '../../protocol/status.ts'
+import type { Device, DeviceAnswer, DeviceList, ErrorAnswer, SpaceStatus } from '../../protocol/status.ts'
 import {
   anyOf,
   isBoolean,
   isCount,
   isFields,
+  isInteger,
   isNull,
   isText,
   isTrue,
@@ -22,7 +23,7 @@ import {
 
 /** What each answer of the cloud must look like; `answers.test.ts` holds them to the schemas of the protocol. */
 
-const isId = text(1, MAX_ID_CHARS, /^[A-Za-z0-9._-]+$/)
+export const isId = text(1, MAX_ID_CHARS, /^[A-Za-z0-9._-]+$/)
 const isName = text(1, MAX_NAME_CHARS)
 const isKey = text(2, 1_024)
 const isGeneration = objectOf({ id: isId, start: isCount })
@@ -122,6 +123,12 @@ export const isSpaceStatus = objectOf({
   tombstones: isCount,
   replicas: isCount,
 }) as Guard<SpaceStatus>
+export const isDevice = objectOf(
+  { id: isId, name: isName, platform: isText, created_at: isInteger, last_seen_at: isInteger },
+  { deregistered_at: isInteger },
+) as Guard<Device>
+export const isDeviceAnswer = objectOf({ device: isDevice }, { token: isText }) as Guard<DeviceAnswer>
+export const isDeviceList = objectOf({ devices: listOf(isDevice) }) as Guard<DeviceList>
 export const isErrorAnswer = objectOf({
   error: objectOf({ code: isText, message: isText, details: isFields, retry: isBoolean }),
 }) as Guard<ErrorAnswer>

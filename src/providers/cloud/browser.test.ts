@@ -26,11 +26,14 @@ function reachedFrom(entry: URL): {
   return { files, others }
 }
 
-test('the client is made of neutral modules alone: no built-in of Node, no package', () => {
-  const { files, others } = reachedFrom(new URL('./provider.ts', import.meta.url))
-  expect(others).toEqual([])
-  expect(files.size).toBeGreaterThan(10)
-})
+test.each(['./provider.ts', './devices.ts'])(
+  '%s is made of neutral modules alone: no built-in of Node, no package',
+  (client) => {
+    const { files, others } = reachedFrom(new URL(client, import.meta.url))
+    expect(others).toEqual([])
+    expect(files.size).toBeGreaterThan(10)
+  },
+)
 
 test('Node’s codec is reached only by who asks for it', () => {
   const { files } = reachedFrom(new URL('./provider.ts', import.meta.url))

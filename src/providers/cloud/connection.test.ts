@@ -7,7 +7,8 @@ import * as failures from '../../testing/failures.ts'
 import { jsonAnswer, startFaultyServer, type FaultyServer } from '../../testing/faulty-server.ts'
 import { createManualClock } from '../../testing/manual-clock.ts'
 import { STALL_MS } from './body.ts'
-import { createCloudProvider, type CloudProviderOptions } from './provider.ts'
+import type { CloudOptions } from './line.ts'
+import { createCloudProvider } from './provider.ts'
 import { ANSWER_MS, POLL_GRACE_MS } from './request.ts'
 
 const never = new AbortController().signal
@@ -21,7 +22,7 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]()
 })
 
-const connect = (options: Partial<CloudProviderOptions> = {}) =>
+const connect = (options: Partial<CloudOptions> = {}) =>
   createCloudProvider({ endpoint: server.url, token: TOKEN, clock: systemClock, ...options })
 
 /** What a promise rejects with; it tells no secret. */

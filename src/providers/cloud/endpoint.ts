@@ -34,16 +34,17 @@ const isLoopback = (host: string) =>
 
 export type RouteName = keyof typeof ROUTES
 
-/** The address of a route; a list in `query` stands once for each item. */
+/** The address of a route; a list in `query` stands once for each item, `id` in the place of the path's own. */
 export function routeUrl(
   endpoint: Endpoint,
   route: RouteName,
   query: { readonly [name: string]: string | readonly string[] | undefined } = {},
+  id = '',
 ): string {
   const params = new URLSearchParams()
   for (const [name, value] of Object.entries(query)) {
     for (const item of value === undefined ? [] : [value].flat()) params.append(name, item)
   }
   const search = params.size === 0 ? '' : `?${params.toString()}`
-  return `${endpoint.base}${ROUTES[route].path}${search}`
+  return `${endpoint.base}${ROUTES[route].path.replace(':id', () => encodeURIComponent(id))}${search}`
 }

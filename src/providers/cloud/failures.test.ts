@@ -6,7 +6,8 @@ import { SAMPLE_PULL, SAMPLE_PULL_REQUEST, SAMPLE_PUSH } from '../../testing/clo
 import * as failures from '../../testing/failures.ts'
 import { jsonAnswer, startFaultyServer, type FaultyServer } from '../../testing/faulty-server.ts'
 import { createManualClock } from '../../testing/manual-clock.ts'
-import { createCloudProvider, type CloudProviderOptions } from './provider.ts'
+import type { CloudOptions } from './line.ts'
+import { createCloudProvider } from './provider.ts'
 
 const never = new AbortController().signal
 const TOKEN = 'tm_S3CR3T'
@@ -19,7 +20,7 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]()
 })
 
-const connect = (options: Partial<CloudProviderOptions> = {}) =>
+const connect = (options: Partial<CloudOptions> = {}) =>
   createCloudProvider({ endpoint: server.url, token: TOKEN, clock: systemClock, ...options })
 
 /** What a promise rejects with; it tells no secret. */

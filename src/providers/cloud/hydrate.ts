@@ -6,7 +6,8 @@ import { HEADERS } from '../../protocol/routes.ts'
 import { bytesToBase64 } from '../../kernel/base64.ts'
 import { isHydrateEnd, isHydrateRead, isHydrateStart, isWireRecord } from './answers.ts'
 import type { Body } from './body.ts'
-import { openAnswer, type Call, type Line } from './request.ts'
+import type { Line } from './line.ts'
+import { openAnswer, type Call } from './request.ts'
 
 /** What is handed on at a time: large enough for a transaction, small enough to lose by a cut. */
 const CHUNK_ROWS = 2_000

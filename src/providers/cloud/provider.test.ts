@@ -8,7 +8,8 @@ import { failureOf } from '../../testing/failures.ts'
 import { jsonAnswer, startFaultyServer, type FaultyServer } from '../../testing/faulty-server.ts'
 import { webCodec } from './codec.ts'
 import { nodeCodec } from './node-codec.ts'
-import { createCloudProvider, type CloudProviderOptions } from './provider.ts'
+import type { CloudOptions } from './line.ts'
+import { createCloudProvider } from './provider.ts'
 import { PROTOCOL_VERSION } from '../../protocol/version.ts'
 
 const never = new AbortController().signal
@@ -25,7 +26,7 @@ afterEach(async () => {
   await server[Symbol.asyncDispose]()
 })
 
-const connect = (options: Partial<CloudProviderOptions> = {}) =>
+const connect = (options: Partial<CloudOptions> = {}) =>
   createCloudProvider({
     endpoint: server.url,
     token: TOKEN,

@@ -1,11 +1,10 @@
-import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
-import { HEADERS, NDJSON, ROUTES } from '../../protocol/routes.ts'
-import { PROTOCOL_VERSION } from '../../protocol/version.ts'
+import { NDJSON, ROUTES } from '../../protocol/routes.ts'
 import { openBody, readText, type Body } from './body.ts'
-import type { Codec, EncodedBody } from './codec.ts'
-import { routeUrl, type Endpoint, type RouteName } from './endpoint.ts'
+import type { EncodedBody } from './codec.ts'
+import { routeUrl, type RouteName } from './endpoint.ts'
 import { toRefusal } from './failures.ts'
+import type { Line } from './line.ts'
 import { createWatch, type Watch } from './watch.ts'
 
 /** Silence before the first byte of an answer, past which the connection is taken for dead. */
@@ -19,19 +18,13 @@ const COMPRESS_FROM_CHARS = 1_024
 /** The same where it is compressed already and the cloud is on this machine: below it the cloud loses more by it. */
 const PACKED_FROM_CHARS = 65_536
 const MAX_ERROR_BYTES = 1024 * 1024
-
-export interface Line {
-  readonly endpoint: Endpoint
-  readonly headers: { readonly [name: string]: string }
-  readonly clock: Clock
-  readonly fetch: typeof globalThis.fetch
-  readonly codec: Codec
-  /** Requests that are zstd already may be sent so. */
-  readonly packed: boolean
-}
+/** Longest answer that is not a stream: a pull of one row of 16 MiB, twice over, and room. */
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024
 
 export interface Call {
   readonly route: RouteName
+  /** What stands in the route's path where it says `:id`. */
+  readonly id?: string
   readonly query?: { readonly [name: string]: string | readonly string[] | undefined }
   readonly body?: string
   /** The same as zstd. */
@@ -39,27 +32,6 @@ export interface Call {
   readonly headers?: { readonly [name: string]: string }
   /** Milliseconds that the cloud may hold the answer back on purpose. */
   readonly waitMs?: number
-}
-
-/** The headers of every request. Throws `config_invalid` for what no header can carry; it never shows the token. */
-export function baseHeaders(
-  token: string | null,
-  device: string | undefined,
-): { readonly [name: string]: string } {
-  if (token !== null && !/^[\x21-\x7e]+$/.test(token)) {
-    throw new TidemarkError(
-      'config_invalid',
-      'The token is empty or holds characters that no header carries',
-      {
-        details: { key: 'token' },
-      },
-    )
-  }
-  return {
-    [HEADERS.protocol]: String(PROTOCOL_VERSION),
-    ...(token === null ? {} : { authorization: `Bearer ${token}` }),
-    ...(device === undefined ? {} : { [HEADERS.device]: device }),
-  }
 }
 
 /** An answer that is a success of the right kind, its body not read yet. `close` must be called in any case. */
@@ -73,7 +45,7 @@ export async function openAnswer(line: Line, call: Call, signal: AbortSignal): P
   const watch = createWatch(line.clock, signal, line.endpoint.host)
   try {
     const { init, bytes } = await watch.within(ANSWER_MS, () => writeRequest(line, call, watch))
-    const url = routeUrl(line.endpoint, call.route, call.query)
+    const url = routeUrl(line.endpoint, call.route, call.query, call.id)
     const ms =
       (call.waitMs === undefined ? ANSWER_MS : call.waitMs + POLL_GRACE_MS) + bytes / UPLOAD_BYTES_PER_MS
     const response = await watch.within(ms, () => line.fetch(url, init))
@@ -83,6 +55,32 @@ export async function openAnswer(line: Line, call: Call, signal: AbortSignal): P
   } catch (thrown) {
     watch.close()
     throw thrown
+  }
+}
+
+/** Sends one request and reads its answer whole. Rejects with a `TidemarkError`, `bad_answer` where it does not fit. */
+export async function readAnswer<Answer>(
+  line: Line,
+  call: Call,
+  isAnswer: (value: unknown) => value is Answer,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const answer = await openAnswer(line, call, signal)
+  try {
+    const value = parseJson(await readText(answer.body, MAX_ANSWER_BYTES), call)
+    if (isAnswer(value)) return value
+    throw new TidemarkError('bad_answer', `The answer to ${call.route} does not fit the protocol`)
+  } finally {
+    answer.close()
+  }
+}
+
+function parseJson(text: string, call: Call): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    // The parser's own message quotes the text.
+    throw new TidemarkError('bad_answer', `The answer to ${call.route} is no JSON`)
   }
 }
 

@@ -12,6 +12,7 @@ export const isBoolean: Shape = (value) => typeof value === 'boolean'
 export const isTrue: Shape = (value) => value === true
 /** A count: a whole number from 0 that JavaScript holds exactly. */
 export const isCount: Shape = (value) => Number.isSafeInteger(value) && (value as number) >= 0
+export const isInteger: Shape = (value) => Number.isSafeInteger(value)
 export const isText: Shape = (value) => typeof value === 'string'
 export const isFields: Shape = (value) => typeof value === 'object' && value !== null && !Array.isArray(value)
 

@@ -15,10 +15,10 @@ const SYSTEM: { readonly [code: string]: string } = {
 }
 
 /**
- * Any thrown thing as a command tells it: what the system refused of a path is named with its reason, and is no
+ * Any thrown thing as a person is told it: what the system refused of a path is named with its reason, and is no
  * failure of the program.
  */
-export function toCliError(thrown: unknown): TidemarkError {
+export function toSystemError(thrown: unknown): TidemarkError {
   if (!(thrown instanceof Error) || thrown instanceof TidemarkError) return toTidemarkError(thrown)
   const { code, path } = thrown as NodeJS.ErrnoException
   if (code === 'ENOSPC' || code === 'EDQUOT')
