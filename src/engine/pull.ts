@@ -206,7 +206,8 @@ export function reportPublished(
   result: Extract<PublishResult, { readonly status: 'done' }>,
 ): void {
   if (result.applied + result.parked > 0) {
-    work.report({ type: 'applied', rows: result.applied, parked: result.parked, lockMs: result.lockMs })
+    const { applied: rows, tables, parked, lockMs } = result
+    work.report({ type: 'applied', rows, tables, parked, lockMs })
   }
   if (result.notes > 0) work.report({ type: 'conflicts', count: result.notes })
 }

@@ -9,7 +9,7 @@ import { observeBatch } from './batch-size.ts'
 import type { MachineEvent } from './machine.ts'
 import { isUncovered, moved, reportPublished } from './pull.ts'
 import { reconcileAnswers, type AnsweredChange } from './reconcile.ts'
-import type { DirtyLimit, DirtyRows, LocalRow } from './store.ts'
+import type { DirtyLimit, DirtyRows, LocalRow, RowKey } from './store.ts'
 import {
   advanceCursor,
   ATOMIC_BYTES,
@@ -18,6 +18,7 @@ import {
   tablesByName,
   newGenerations,
   type Chunk,
+  type TableCounts,
   type Work,
 } from './work.ts'
 
@@ -281,10 +282,13 @@ export async function acknowledgeMutation(work: Work): Promise<MachineEvent> {
   work.changes = null
   work.answer = null
   const refused = settled.rows.filter(({ outcome }) => outcome.kind === 'refused').length
-  const applied = settled.rows.filter(({ outcome }) => outcome.kind === 'ok').length
+  const taken = settled.rows.filter(({ outcome }) => outcome.kind === 'ok')
   if (refused > 0) work.report({ type: 'quarantined', count: refused })
-  work.sent += applied
-  if (applied > 0) work.report({ type: 'pushed', rows: applied, force: mutation.force })
+  work.sent += taken.length
+  if (taken.length > 0) {
+    const tables = countTables(taken.map(({ change }) => change))
+    work.report({ type: 'pushed', rows: taken.length, tables, force: mutation.force })
+  }
   reportPublished(work, result)
   if (settled.conflicts === 0) work.rowLimit = Math.min(ATOMIC_ROWS, work.rowLimit * 2)
   return { type: 'acked', conflicts: settled.conflicts, more: work.more }
@@ -312,6 +316,12 @@ export async function freeMutation(work: Work, code: ErrorCode): Promise<Machine
   await work.store.freeMutation(inFlight.number)
   work.rowLimit = Math.max(1, Math.floor(changes.length / 2))
   return { type: 'freed' }
+}
+
+function countTables(rows: readonly RowKey[]): TableCounts {
+  const counts = new Map<string, number>()
+  for (const { table } of rows) counts.set(table, (counts.get(table) ?? 0) + 1)
+  return Object.fromEntries(counts)
 }
 
 function changesOf(parts: readonly string[]): readonly Change[] {

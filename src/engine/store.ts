@@ -353,6 +353,8 @@ export type PublishResult =
       readonly status: 'done'
       /** Records and decisions of this publication that took effect in the table. */
       readonly applied: number
+      /** The same by table; only tables where anything took effect. */
+      readonly tables: { readonly [table: string]: number }
       /** Records of this publication that were parked. */
       readonly parked: number
       /** Inbox entries written, the store's own findings included. */

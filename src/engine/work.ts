@@ -77,6 +77,11 @@ export interface PushOutcome {
   readonly results: readonly PushResult[]
 }
 
+/** Rows by the name of their table; no table without any. */
+export interface TableCounts {
+  readonly [table: string]: number
+}
+
 /** What happened, for listeners. Counts only, never values. */
 export type WorkEvent =
   | {
@@ -86,8 +91,20 @@ export type WorkEvent =
       readonly total: number | null
     }
   | { readonly type: 'pulled'; readonly records: number }
-  | { readonly type: 'applied'; readonly rows: number; readonly parked: number; readonly lockMs: number }
-  | { readonly type: 'pushed'; readonly rows: number; readonly force: boolean }
+  /** `tables`: the rows by table; their sum is `rows`. */
+  | {
+      readonly type: 'applied'
+      readonly rows: number
+      readonly tables: TableCounts
+      readonly parked: number
+      readonly lockMs: number
+    }
+  | {
+      readonly type: 'pushed'
+      readonly rows: number
+      readonly tables: TableCounts
+      readonly force: boolean
+    }
   | { readonly type: 'conflicts'; readonly count: number }
   | { readonly type: 'quarantined'; readonly count: number }
   | { readonly type: 'identity'; readonly replica: string; readonly why: ResetReason }

@@ -1,5 +1,6 @@
 import { describe } from 'vitest'
 
+import { appliedContract } from './store-contract/applied.ts'
 import { applyContract } from './store-contract/apply.ts'
 import { captureContract } from './store-contract/capture.ts'
 import { dirtyRowsContract } from './store-contract/dirty-rows.ts'
@@ -27,6 +28,7 @@ export function storeContract(name: string, open: OpenStore, options: ContractOp
     dirtyRowsContract(open)
     mutationContract(open)
     applyContract(open)
+    appliedContract(open)
     mergedContract(open)
     uniqueContract(open)
     parkingContract(open)

@@ -36,7 +36,7 @@ export function publish(file: MemoryFile, publication: Publication, random: Rand
   const records = newsOf(file, publication, before)
   noteTimes(file, publication)
   let notes: readonly InboxDraft[] = publication.notes
-  let counts = { applied: 0, parked: 0, findings: 0 }
+  let counts = { applied: 0, tables: {}, parked: 0, findings: 0 }
   if (publication.imagesOnly === true)
     agreeOnImages(file, [...records, ...publication.merged.flatMap(recordOf)])
   else {
@@ -64,6 +64,7 @@ export function publish(file: MemoryFile, publication: Publication, random: Rand
   return {
     status: 'done',
     applied: counts.applied,
+    tables: counts.tables,
     parked: counts.parked,
     notes: notes.length + counts.findings,
     lockMs: file.clock.now() - begun,
@@ -119,6 +120,7 @@ function noteTimes(file: MemoryFile, { records, merged }: Publication): void {
 
 interface AppliedAll {
   readonly applied: number
+  readonly tables: { readonly [table: string]: number }
   readonly parked: number
   readonly touched: Touched
   /** Rows with their fresh keys, by the `rowId` they had. */
@@ -153,11 +155,13 @@ function applyAll(
     } else add(table, mergedTarget(file, read, record, decision, follows))
   }
   const touched: Touched = new Map()
+  const tables = new Map<string, number>()
   let applied = 0
   let parked = 0
   for (const table of file.syncedTables()) {
     const result = applyTargets(file, table, targets.get(table.name) ?? [], acknowledged)
     applied += result.applied
+    if (result.applied > 0) tables.set(table.name, result.applied)
     parked += result.parked
     if (result.touched.length > 0) touched.set(table, new Set(result.touched))
   }
@@ -168,7 +172,7 @@ function applyAll(
     if (table === undefined || keys === 'all') continue
     touched.set(table, (keys ?? new Set<string>()).add(key))
   }
-  return { applied, parked, touched, rekeyed }
+  return { applied, tables: Object.fromEntries(tables), parked, touched, rekeyed }
 }
 
 /** What a held row met and does not know: a newer record, or that the cloud has none. */

@@ -1,3 +1,5 @@
+import { expect } from 'vitest'
+
 import { keyOf } from '../../kernel/keys.ts'
 import { canonicalJson, type Encoded, type Fields } from '../../kernel/values.ts'
 import type { Change, Cursor, WireRecord } from '../../protocol/records.ts'
@@ -51,12 +53,22 @@ export function tombstone(table: string, rowKey: string, version: number): WireR
   return { table, key: rowKey, version, hlc: version * 1_000, by: 'replica-b', deleted: true }
 }
 
+/** Whatever is published: what is told by table is what is told in all. */
+async function publish(store: Store, publication: Publication): Promise<PublishResult> {
+  const result = await store.publish(publication)
+  if (result.status !== 'done') return result
+  const counts = Object.values(result.tables)
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBe(result.applied)
+  expect(counts).not.toContain(0)
+  return result
+}
+
 /** Applies records as a pull would. */
 export const pull = (
   store: Store,
   records: readonly WireRecord[],
   more: Partial<Publication> = {},
-): Promise<PublishResult> => store.publish({ records, merged: [], notes: [], ...more })
+): Promise<PublishResult> => publish(store, { records, merged: [], notes: [], ...more })
 
 export async function readAllDirty(store: Store): Promise<readonly LocalRow[]> {
   return (await store.readDirty(ALL)).rows
@@ -105,7 +117,7 @@ export async function acknowledge(
     outcome: options.outcome?.(change) ?? ({ kind: 'ok', version: version + at } as const),
   }))
   const returned = options.returned === true ? { returned: true } : {}
-  return store.publish({
+  return publish(store, {
     acknowledge: { mutation, rows, ...returned },
     records: [],
     merged: [],
@@ -126,7 +138,7 @@ export const merge = (
   store: Store,
   merged: readonly MergedRow[],
   more: Partial<Publication> = {},
-): Promise<PublishResult> => store.publish({ records: [], merged, notes: [], ...more })
+): Promise<PublishResult> => publish(store, { records: [], merged, notes: [], ...more })
 
 export function note(
   row: Pick<LocalRow, 'table' | 'key' | 'fields'>,

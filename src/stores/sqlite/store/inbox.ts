@@ -100,7 +100,7 @@ export function dropQuarantined(session: Session, id: string, record: WireRecord
 }
 
 function dropOnce(session: Session, id: string, record: WireRecord | null, poison: Poison): boolean {
-  const outcome: Outcome = { applied: 0, parked: 0, touched: new Map() }
+  const outcome: Outcome = { applied: 0, tables: new Map(), parked: 0, touched: new Map() }
   let schemaVersion = 0
   const done = session.apply(() => {
     const found = session.quarantine.find(id)

@@ -40,6 +40,14 @@ export function applyToTable(
   poison: ReadonlySet<string>,
   outcome: Outcome,
 ): void {
+  const before = outcome.applied
+  applyRows(session, work, poison, outcome)
+  // What was counted may have been turned out again by another row of the table, never by one of another table.
+  const applied = outcome.applied - before
+  if (applied > 0) outcome.tables.set(work.table.name, applied)
+}
+
+function applyRows(session: Session, work: TableWork, poison: ReadonlySet<string>, outcome: Outcome): void {
   const { table, clean, targets } = work
   const held: Put[] = []
   const apply = new TableApply(session, work, poison, outcome, held)

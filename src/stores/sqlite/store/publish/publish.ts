@@ -57,6 +57,7 @@ function markUnmarked(session: Session, { table: name, key }: Unmarked): Publish
 function publishOnce(session: Session, publication: Publication, poison: Poison): PublishResult {
   const outcome: Outcome = {
     applied: 0,
+    tables: new Map(),
     parked: 0,
     touched: publication.place === undefined ? new Map() : null,
   }
@@ -82,7 +83,9 @@ function publishOnce(session: Session, publication: Publication, poison: Poison)
   const lockMs = session.clock.now() - begun
   const findings =
     outcome.touched === null || publication.imagesOnly === true ? 0 : noteIntegrity(session, outcome.touched)
-  return { status: 'done', applied: outcome.applied, parked: outcome.parked, notes: notes + findings, lockMs }
+  const { applied, parked } = outcome
+  const tables = Object.fromEntries(outcome.tables)
+  return { status: 'done', applied, tables, parked, notes: notes + findings, lockMs }
 }
 
 /** Everything under the lock; answers how many notes were written. */

@@ -34,6 +34,8 @@ export interface Obstacle {
 /** What a publication has done so far. */
 export interface Outcome {
   applied: number
+  /** The same by name of the table; no table without any. */
+  readonly tables: Map<string, number>
   parked: number
   /** Keys of rows that were written or deleted, by number of the table; null: nobody asks. */
   readonly touched: Map<number, Set<string>> | null
