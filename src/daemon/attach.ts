@@ -210,10 +210,17 @@ function claimPath(file: string): void {
 }
 
 function makeTables(file: string, tables: readonly SchemaTable[]): readonly string[] {
-  using stack = new DisposableStack()
-  const connection = stack.adopt(betterSqlite3.open(file, { create: true }), (one) => one.close())
-  const sandbox = stack.adopt(betterSqlite3.open(':memory:', { create: true }), (one) => one.close())
-  return createTables(connection, tables, sandbox)
+  const connection = betterSqlite3.open(file, { create: true })
+  try {
+    const sandbox = betterSqlite3.open(':memory:', { create: true })
+    try {
+      return createTables(connection, tables, sandbox)
+    } finally {
+      sandbox.close()
+    }
+  } finally {
+    connection.close()
+  }
 }
 
 /** Throws `bad_usage`: nothing is attached to a space that the cloud will never take. */
