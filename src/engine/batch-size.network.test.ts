@@ -66,6 +66,19 @@ describe('a batch settles', () => {
     expect(rows).toBeLessThanOrEqual(most)
   })
 
+  test.each([1, 50, 100, 1_000])(
+    'on a line of modems at its first size, %i, but for one request in many',
+    (first) => {
+      const sizes = sizesOver(
+        { roundTripMs: 300, msPerRow: 600, bytesPerRow: 20 },
+        200,
+        createBatchSize(undefined, first),
+      ).slice(1)
+      expect(new Set(sizes.map(({ rows }) => rows))).toEqual(new Set([first, 2 * first]))
+      expect(sizes.filter(({ rows }) => rows !== first).length).toBeLessThanOrEqual(200 / 16)
+    },
+  )
+
   test('and does not swing once it has', () => {
     const network = fc.record({
       roundTripMs: fc.double({ min: 0.1, max: 3_000, noNaN: true }),
@@ -111,6 +124,21 @@ test('a network that becomes slow, and quick again, is followed', () => {
   expect(atSlow?.rows).toBeLessThan(400)
   expect(atFar?.rows).toBe(BATCH_MAX_ROWS)
   expect(back?.rows).toBe(BATCH_MAX_ROWS)
+})
+
+test('wherever it starts, it finds out that a far cloud is not its rows’ fault', () => {
+  const network = fc.record({
+    roundTripMs: fc.double({ min: 1, max: 900, noNaN: true }),
+    msPerRow: fc.constant(0.02),
+    bytesPerRow: fc.constant(100),
+  })
+  fc.assert(
+    fc.property(fc.integer({ min: 1, max: 5_000 }), network, (first, network) => {
+      const rows = sizesOver(network, 200, createBatchSize(undefined, first)).at(-1)?.rows
+      expect(rows).toBeGreaterThan(BATCH_MAX_ROWS / 2)
+    }),
+    { numRuns: 1_000 },
+  )
 })
 
 test('failures halve it, down to a single row', () => {

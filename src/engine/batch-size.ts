@@ -1,6 +1,6 @@
 /**
- * How many rows go into one request. Starts at origin 000's 100 (line 113) and follows what the network shows:
- * quick requests grow it, slow ones shrink it, and so does a body over the byte target.
+ * How many rows go into one request. Starts at origin 000's 100 (line 113), or where a person set it, and follows what
+ * the network shows: quick requests grow it, slow ones shrink it, and so does a body over the byte target.
  *
  * A long round trip makes every request slow, the smallest too, and says nothing against its rows. It is told
  * from their time by two requests of different size, and the target is not below twice the round trip. Time
@@ -10,6 +10,8 @@ export interface BatchSize {
   readonly rows: number
   /** Never above; a number that a person set. */
   readonly cap: number
+  /** Where it starts, and what time alone never takes it below. */
+  readonly first: number
   /** Milliseconds of a request without rows, as far as is known. */
   readonly roundTripMs?: number
   /** The request with which the next one of another size is compared, and how many came since. */
@@ -33,12 +35,13 @@ export const BATCH_SLOWEST_TARGET_MS = 2_000
 export const BATCH_TARGET_BYTES = 1024 * 1024
 /** Sizes that differ less tell nothing: chance makes up as much. */
 const COMPARABLE_RATIO = 1.5
-/** Requests after which a batch that time holds at its first size is doubled once, to see whether rows matter. */
+/** Requests after which a batch that time holds at its first size goes with twice as many, to see whether rows matter. */
 const PROBE_AFTER = 16
 
-export function createBatchSize(cap?: number): BatchSize {
-  const most = cap === undefined ? BATCH_MAX_ROWS : Math.max(1, Math.floor(cap))
-  return { rows: Math.min(BATCH_FIRST_ROWS, most), cap: most }
+export function createBatchSize(cap = BATCH_MAX_ROWS, first = BATCH_FIRST_ROWS): BatchSize {
+  const most = Math.max(1, Math.floor(cap))
+  const rows = Math.min(most, Math.max(1, Math.floor(first)))
+  return { rows, cap: most, first: rows }
 }
 
 /** The size after a request of this many rows and bytes took so long. */
@@ -48,8 +51,10 @@ export function observeBatch(size: BatchSize, seen: BatchObservation): BatchSize
   const known = learnRoundTrip(size, seen.rows, ms)
   const targetMs = Math.min(BATCH_SLOWEST_TARGET_MS, Math.max(BATCH_TARGET_MS, 2 * known.roundTripMs))
   const wantedByTime = (seen.rows * targetMs) / ms
-  const probe = wantedByTime < BATCH_FIRST_ROWS && known.compared.age % PROBE_AFTER === 0
-  const byTime = Math.max(BATCH_FIRST_ROWS * (probe ? 2 : 1), wantedByTime)
+  // Sizes so near the first one would never be told from it, and the round trip never be known.
+  const isStuck = wantedByTime < size.first * COMPARABLE_RATIO || Math.floor(wantedByTime) <= size.first
+  const probe = isStuck && isDue(size, known.compared)
+  const byTime = Math.max(size.first * (probe ? 2 : 1), wantedByTime)
   const byBytes = (seen.rows * BATCH_TARGET_BYTES) / Math.max(1, seen.bytes)
   const wanted = Math.floor(Math.min(byTime, byBytes))
   // A small batch says little about a large one: growth is at most fourfold a step, a shrink at most halves.
@@ -57,6 +62,10 @@ export function observeBatch(size: BatchSize, seen: BatchObservation): BatchSize
   const full = seen.rows >= size.rows
   return { ...size, ...known, rows: full || rows < size.rows ? rows : size.rows }
 }
+
+/** At the first request, and then every so many since two were compared. */
+const isDue = ({ compared }: BatchSize, { age }: NonNullable<BatchSize['compared']>): boolean =>
+  compared === undefined || (age > 0 && age % PROBE_AFTER === 0)
 
 /** The line through two requests of different size meets no rows at the round trip. */
 function learnRoundTrip(

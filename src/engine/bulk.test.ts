@@ -8,6 +8,7 @@ import { TABLES } from '../testing/store-contract/tables.ts'
 import { BATCH_MAX_ROWS } from './batch-size.ts'
 import { SyncEngine } from './engine.ts'
 import type { IdentityGuard } from './identity.ts'
+import type { EngineOptions } from './options.ts'
 import type { Provider } from './provider.ts'
 import { ATOMIC_ROWS } from './work.ts'
 
@@ -69,11 +70,11 @@ function takeAll(): Provider & { readonly requests: readonly PushRequest[] } {
   }
 }
 
-const upload = async (rows: number) => {
+const upload = async (rows: number, options: Partial<EngineOptions> = {}) => {
   const database = new MemoryDatabase({ clock, tables: TABLES })
   const provider = takeAll()
   await using store = openMemoryStore(database, { clock, random, replica: 'one' })
-  await using engine = new SyncEngine({ store, provider, guard, clock, random, listen: false })
+  await using engine = new SyncEngine({ store, provider, guard, clock, random, listen: false, ...options })
   database.write((app) => {
     for (let id = 0; id < rows; id++) app.insert('notes', { id: `${id}`, title: 'x', body: 'y' })
   })
@@ -88,6 +89,15 @@ test('a bulk goes in chunks to its last row, none of them in parts', async () =>
   const requests = await upload(ATOMIC_ROWS + 2_000)
   expect(requests.filter(({ part }) => part !== undefined)).toEqual([])
   expect(Math.max(...requests.map(({ changes }) => changes.length))).toBeLessThanOrEqual(BATCH_MAX_ROWS)
+})
+
+test('the first request has as many rows as it is told to', async () => {
+  const sizes = (await upload(1_000, { batchFirst: 250 })).map(({ changes }) => changes.length)
+  expect(sizes).toEqual([250, 250, 250, 250])
+  const [first = 0, second = 0] = (await upload(ATOMIC_ROWS + 1, { batchFirst: 300, batchRows: 500 })).map(
+    ({ changes }) => changes.length,
+  )
+  expect([first, second]).toEqual([300, 500])
 })
 
 test('I5: what fits into one step goes as one, in parts', async () => {

@@ -90,7 +90,7 @@ export class SyncEngine implements AsyncDisposable {
       ahead: null,
       changes: null,
       answer: null,
-      batch: createBatchSize(options.batchRows),
+      batch: createBatchSize(options.batchRows, options.batchFirst),
       rowLimit: ATOMIC_ROWS,
       sent: 0,
       more: false,

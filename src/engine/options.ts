@@ -22,6 +22,8 @@ export interface EngineOptions {
   readonly listen?: boolean
   /** Never more rows in one request than this; absent: adapts. */
   readonly batchRows?: number
+  /** Rows of the first request; it adapts from there. Default 100. */
+  readonly batchFirst?: number
   /** `up` sends and does not pull, `down` pulls and does not send. Default: both. */
   readonly way?: 'up' | 'down' | undefined
   /** Only these tables are read and sent; absent: all. The others stay as they are, and nothing of them is missed. */
