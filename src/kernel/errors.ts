@@ -10,7 +10,7 @@ export const ERRORS = {
   unauthorized: { status: 401, retry: false, title: 'Authentication failed: no token, or one that is not known', hint: 'Create a token with `tidemark cloud token create` and set it with `tidemark config set token`.' },
   token_revoked: { status: 401, retry: false, title: 'Authentication failed: the token was revoked or has expired', hint: 'Create a new token on the cloud and set it with `tidemark config set token`.' },
   forbidden: { status: 403, retry: false, title: 'The token does not reach this space or lacks the scope', hint: 'Use a token of the account that owns the space, with the scope named in the details.' },
-  device_deregistered: { status: 403, retry: false, title: 'This device was deregistered', hint: 'Attach again with a new token to register it anew.' },
+  device_deregistered: { status: 403, retry: false, title: 'This device was deregistered', hint: 'Register it again: with a new token of the account, or by `registerDevice()` of the library.' },
   not_found: { status: 404, retry: false, title: 'There is nothing at this address', hint: 'The API page lists every route.' },
   space_not_found: { status: 404, retry: false, title: 'No such space', hint: 'A space appears with the first push into it; check the spelling.' },
   method_not_allowed: { status: 405, retry: false, title: 'The route exists, but not with this method', hint: 'The API page lists every route.' },
