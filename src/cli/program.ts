@@ -1,10 +1,10 @@
 import { createInterface } from 'node:readline/promises'
-import { join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import { createRequire } from 'node:module'
 
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
 
-import { findFolders, type Folders } from '../machine/folders.ts'
+import { findFolders, homeFolders } from '../machine/folders.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import { systemRandom } from '../kernel/random.ts'
@@ -272,12 +272,6 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
 function usageError({ code, message }: CommanderError): TidemarkError {
   const what = code === 'commander.help' ? 'a command is missing' : message.replace(/^error: /, '')
   return new TidemarkError('bad_usage', what)
-}
-
-/** Everything of Tidemark in one folder. */
-function homeFolders(home: string): Folders {
-  const data = resolve(home)
-  return { data, config: join(data, 'config.json'), secrets: join(data, 'secrets.json') }
 }
 
 async function confirm(host: CliProcess, question: string): Promise<boolean> {

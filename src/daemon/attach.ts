@@ -14,7 +14,8 @@ import {
   inspectFile,
   openSqliteStore,
 } from '../stores/sqlite/store/open.ts'
-import { addAttachment, canonicalPath, fileTag, findAttachment, removeAttachment } from './attachments.ts'
+import { addAttachment, findAttachment, removeAttachment } from './attachments.ts'
+import { canonicalPath, fileTag } from '../machine/files.ts'
 import { askPatiently, type Asking } from './ask.ts'
 import { createProvider } from '../machine/cloud.ts'
 import type { Credentials } from '../machine/device.ts'

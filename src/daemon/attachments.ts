@@ -1,9 +1,8 @@
-import { createHash } from 'node:crypto'
-import { realpathSync } from 'node:fs'
-import { join, resolve } from 'node:path'
+import { join } from 'node:path'
 
 import type { Reset } from '../engine/status.ts'
 import { systemClock } from '../kernel/clock.ts'
+import { canonicalPath, fileTag } from '../machine/files.ts'
 import { changePrivateFile, readPrivateFile, writePrivateFile } from '../machine/private-file.ts'
 import type { Folders } from '../machine/folders.ts'
 
@@ -52,19 +51,6 @@ export function readStatus(folders: Folders, file: string): AttachmentStatus | n
 export function writeStatus(folders: Folders, file: string, status: AttachmentStatus): void {
   writePrivateFile(statusPath(folders, file), JSON.stringify(status))
 }
-
-/** The path by which one file is one file. */
-export function canonicalPath(file: string): string {
-  try {
-    return realpathSync(file)
-  } catch {
-    return resolve(file)
-  }
-}
-
-/** A short name for a file's own lock, status and socket. */
-export const fileTag = (file: string): string =>
-  createHash('sha256').update(canonicalPath(file)).digest('hex').slice(0, 16)
 
 const listPath = (folders: Folders): string => join(folders.data, 'attachments.json')
 const statusPath = (folders: Folders, file: string): string =>

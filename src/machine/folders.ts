@@ -23,6 +23,12 @@ export function findFolders(env: Environment): Folders {
   return { data, config, secrets: join(data, 'secrets.json') }
 }
 
+/** Everything of Tidemark in one folder. */
+export function homeFolders(home: string): Folders {
+  const data = resolve(home)
+  return { data, config: join(data, 'config.json'), secrets: join(data, 'secrets.json') }
+}
+
 /** Makes a folder that only its owner may read. */
 export function makePrivateFolder(path: string): string {
   mkdirSync(path, { recursive: true, mode: 0o700 })

@@ -16,18 +16,29 @@ import {
 } from './driver.ts'
 import { SqliteFailure } from './failure.ts'
 
+/** The class that a copy of the better-sqlite3 package exports. */
+export type BetterSqlite3Library = typeof Database
+
 /** The default driver: the SQLite that comes inside the better-sqlite3 package. */
-export const betterSqlite3: Driver = {
-  name: 'better-sqlite3',
-  open: (file, options = {}) => guard(() => openDatabase(file, options)),
+export const betterSqlite3: Driver = betterSqlite3Of(Database)
+
+/**
+ * The driver of another copy of the package. Two copies of SQLite in one process don't see each other's locks on a
+ * file: who shares a process with an application has to use the application's own.
+ */
+export function betterSqlite3Of(library: BetterSqlite3Library): Driver {
+  return {
+    name: 'better-sqlite3',
+    open: (file, options = {}) => guard(() => openDatabase(library, file, options)),
+  }
 }
 
-function openDatabase(file: string, options: OpenOptions): Connection {
+function openDatabase(library: BetterSqlite3Library, file: string, options: OpenOptions): Connection {
   const memory = file === ':memory:'
   if (!memory && !(options.create === true ? existsSync(dirname(file)) : existsSync(file))) {
     throw new TidemarkError('file_not_found', undefined, { details: { file } })
   }
-  const database = new Database(file, {
+  const database = new library(file, {
     readonly: options.readonly === true,
     timeout: options.busyMs ?? BUSY_MS,
   })
@@ -152,5 +163,9 @@ function guard<T>(work: () => T): T {
 }
 
 function toFailure(error: unknown): unknown {
-  return error instanceof Database.SqliteError ? new SqliteFailure(error.code, error.message) : error
+  return isSqliteError(error) ? new SqliteFailure(error.code, error.message) : error
 }
+
+/** By its name: every copy of the package has a class of its own. */
+const isSqliteError = (error: unknown): error is Error & { readonly code: string } =>
+  error instanceof Error && error.name === 'SqliteError' && 'code' in error && typeof error.code === 'string'

@@ -14,7 +14,7 @@ import {
 } from './attach.ts'
 import { Meta, STORE_FORMAT } from './meta.ts'
 import { createStore, type SqliteStore } from './store.ts'
-import type { Turn } from './turn.ts'
+import { atOnce, type Turn } from './turn.ts'
 
 /** How a file is reached: by its path, through a connection of the store's own, or through one that is open already. */
 export type FileAccess =
@@ -71,8 +71,11 @@ export async function attachFile(
       ...(options.tables === undefined ? {} : { tables: options.tables }),
       ...(options.exclude === undefined ? {} : { exclude: options.exclude }),
     }
-    const plan = attachConnection(connection, identity, choice)
-    switchToWal(connection)
+    const plan = await (options.turn ?? atOnce)(() => {
+      const planned = attachConnection(connection, identity, choice)
+      switchToWal(connection)
+      return planned
+    })
     // The first look at the schema installs capture and marks what is there.
     await using store = openSqliteStore({ ...options, connection })
     await store.schema()
