@@ -57,10 +57,11 @@ export function createCloudLink(
     plain: ReadonlySet<ErrorCode> = NONE,
   ): Promise<TidemarkError> => {
     const failure = await explain(toTidemarkError(thrown), connection, signal)
-    if (plain.has(failure.code)) return failure
+    // What an older connection came to says nothing of the one in use.
+    if (plain.has(failure.code) || opened !== connection) return failure
     contact.failed(failure)
     // The next call looks for a token again: it may have come meanwhile, here or by another process.
-    if (!contact.isConnected && opened === connection) opened = null
+    if (!contact.isConnected) opened = null
     return failure
   }
 

@@ -166,6 +166,29 @@ describe('I12: a device that was deregistered', () => {
     expect(provider.face.isConnected).toBe(true)
   })
 
+  test('is not taken for shut out by an answer to its old token that comes late', async () => {
+    const [reached, gate] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()]
+    const { engine, face } = connect({
+      async fetch(input, init) {
+        if (String(input).endsWith('/sync/pull')) {
+          reached.resolve()
+          await gate.promise
+        }
+        return fetch(input, init)
+      },
+    })
+    await sendSchema(engine)
+    const cursor = { epoch: 'e', generation: 'g', version: 0, high: 0 }
+    const late = failureOf(engine.pull({ space: 'main', replica: 'r', cursor }, never))
+    await reached.promise
+    await face.deregisterDevice(getLocalDevice(machine).deviceId)
+    await face.registerDevice()
+    gate.resolve()
+    expect((await late).code).toBe('token_revoked')
+    expect([face.isConnected, face.lastFailure]).toEqual([true, null])
+    await sendSchema(engine)
+  })
+
   test('comes back with another token of the account', async () => {
     const provider = connect()
     await provider.face.registerDevice()
