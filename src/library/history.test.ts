@@ -73,6 +73,7 @@ describe.each([betterSqlite3, nodeSqlite])('the history of syncs, by $name', (dr
     connection.exec('COMMIT')
     const kept = readHistory(connection, 2 * HISTORY_ENTRIES)
     expect(kept).toHaveLength(HISTORY_ENTRIES)
+    expect(all(connection, 'SELECT count(*) FROM _tidemark_history')).toEqual([[HISTORY_ENTRIES]])
     expect([kept[0]?.timestamp, kept.at(-1)?.timestamp]).toEqual([new Date(HISTORY_ENTRIES + 7), new Date(8)])
     expect(readTotals(connection)).toEqual({
       operations: HISTORY_ENTRIES + 7,

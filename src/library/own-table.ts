@@ -14,24 +14,29 @@ export interface OwnTable {
   readonly name: string
   /** Name → type. Rows are numbered by `sequence` beside them, the newest highest. */
   readonly columns: { readonly [name: string]: 'INTEGER' | 'REAL' | 'TEXT' }
+  /** What is unique, as `(columns) WHERE condition`. */
+  readonly unique?: string
 }
 
 export const ownTableName = (name: string): string => `${PREFIX}${name}`
 
 /** Makes the table, or adds the columns that it lacks. Only SQL of SQLite 3.24, for other programs read the schema too. */
-export function ensureTable(connection: Connection, { name, columns }: OwnTable): void {
+export function ensureTable(connection: Connection, { name, columns, unique }: OwnTable): void {
   const found = readColumns(connection, name)
   const definitions = Object.entries(columns).map(([column, type]) => `${quoteName(column)} ${type}`)
   if (found.size === 0) {
     connection.exec(
       `CREATE TABLE ${quoteName(name)} ("sequence" INTEGER PRIMARY KEY, ${definitions.join(', ')})`,
     )
-    return
   }
   for (const [at, column] of Object.keys(columns).entries()) {
-    if (!found.has(column))
+    if (found.size > 0 && !found.has(column))
       connection.exec(`ALTER TABLE ${quoteName(name)} ADD COLUMN ${String(definitions[at])}`)
   }
+  if (unique !== undefined)
+    connection.exec(
+      `CREATE UNIQUE INDEX IF NOT EXISTS ${quoteName(`${name}_unique`)} ON ${quoteName(name)} ${unique}`,
+    )
 }
 
 /**
