@@ -100,3 +100,45 @@ test('attach names a trigger that feeds synced tables and others both, where the
   // What is not synced cannot be counted twice.
   expect((await machine.tidemark('attach', file, '--exclude', 'tally')).out).not.toContain('the trigger')
 })
+
+test('the tables of a migration tool stay where they are, but where they are named; a clone has what its space has', async () => {
+  await using machine = await openMachine()
+  const cloud = await machine.serve()
+  await machine.tidemark('config', 'set', 'endpoint', cloud.url)
+  const make = (name: string, migration: string): string => {
+    const file = join(machine.folder, name)
+    query(file, 'CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT)')
+    query(file, 'CREATE TABLE knex_migrations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT)')
+    query(file, `INSERT INTO knex_migrations (name) VALUES ('${migration}')`)
+    return file
+  }
+  const file = make('one.db', 'first')
+  query(file, `INSERT INTO notes VALUES ('a', 'one')`)
+  const attached = await machine.tidemark('attach', file, '--space', 'plain', '--yes')
+  expect(attached.err + attached.out).toContain(
+    'knex_migrations: it records the migrations of this one file, and is synced only where it is named',
+  )
+  const copy = join(machine.folder, 'copy.db')
+  expect((await machine.tidemark('clone', 'plain', copy)).code).toBe(0)
+  expect(query(copy, `SELECT count(*) FROM sqlite_schema WHERE name = 'knex_migrations'`)).toEqual([[0]])
+
+  const named = make('two.db', 'second')
+  const tables = ['--tables', 'notes,knex_migrations'] as const
+  const told = await machine.tidemark('attach', named, '--space', 'named', ...tables, '--yes')
+  expect(told.code).toBe(0)
+  expect(told.err + told.out).toContain('note: knex_migrations: it records migrations')
+  const clone = join(machine.folder, 'clone.db')
+  expect((await machine.tidemark('clone', 'named', clone)).code).toBe(0)
+  expect(query(clone, 'SELECT name FROM knex_migrations')).toEqual([['second']])
+  query(clone, `INSERT INTO knex_migrations (name) VALUES ('third')`)
+  query(clone, 'CREATE TABLE later (id INTEGER PRIMARY KEY)')
+  expect((await machine.tidemark('sync', 'now')).code).toBe(0)
+  expect((await machine.tidemark('sync', 'now')).code).toBe(0)
+  expect(query(named, 'SELECT name FROM knex_migrations')).toEqual([['second'], ['third']])
+  expect((await machine.tidemark('doctor')).out).not.toContain('later is not synced')
+
+  // A device of its own in that space, which named nothing, keeps to its own.
+  const other = make('three.db', 'of its own')
+  expect((await machine.tidemark('attach', other, '--space', 'named', '--merge', '--yes')).code).toBe(0)
+  expect(query(other, 'SELECT name FROM knex_migrations')).toEqual([['of its own']])
+})

@@ -7,6 +7,7 @@ import { isSpaceName } from '../protocol/space-name.ts'
 import type { SchemaTable } from '../protocol/schema.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import { quoteName, type Connection } from '../stores/sqlite/driver/driver.ts'
+import { isBookkeeping } from '../stores/sqlite/shape/refusals.ts'
 import { createTables } from '../stores/sqlite/shape/ddl.ts'
 import {
   attachFile as attachSqlite,
@@ -14,6 +15,7 @@ import {
   inspectFile,
   openSqliteStore,
 } from '../stores/sqlite/store/open.ts'
+import type { TableChoice } from '../stores/sqlite/store/attach.ts'
 import { addAttachment, findAttachment, removeAttachment } from './attachments.ts'
 import { canonicalPath, fileTag } from '../machine/files.ts'
 import { askPatiently, type Asking } from './ask.ts'
@@ -36,6 +38,8 @@ export interface AttachPlan {
 export interface TableNames {
   readonly tables?: readonly string[] | undefined
   readonly exclude?: readonly string[] | undefined
+  /** Tables of migration tools that are synced beside all others. */
+  readonly bookkeeping?: readonly string[] | undefined
 }
 
 /** What attaching a file would sync, and what not and why. Writes nothing. */
@@ -188,7 +192,14 @@ export async function cloneSpace(
   claimPath(file)
   try {
     const notes = makeTables(file, tables)
-    await attachFile({ ...options, merge: true })
+    // The space has tables of migration tools only where somebody named them.
+    const bookkeeping = tables.filter(({ name: table, columns }) =>
+      isBookkeeping(
+        table,
+        columns.map(({ name }) => name),
+      ),
+    )
+    await attachFile({ ...options, merge: true, bookkeeping: bookkeeping.map(({ name }) => name) })
     return { tables: tables.map(({ name }) => name), notes }
   } catch (error) {
     for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true })
@@ -249,10 +260,8 @@ function namedAfter(file: string, error: unknown): unknown {
   return new TidemarkError(code, undefined, { details: { file }, cause: error })
 }
 
-const choiceOf = ({
-  tables,
-  exclude,
-}: TableNames): { readonly tables?: readonly string[]; readonly exclude?: readonly string[] } => ({
+const choiceOf = ({ tables, exclude, bookkeeping }: TableNames): TableChoice => ({
   ...(tables === undefined ? {} : { tables }),
   ...(exclude === undefined ? {} : { exclude }),
+  ...(bookkeeping === undefined ? {} : { bookkeeping }),
 })

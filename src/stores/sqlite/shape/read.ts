@@ -5,7 +5,7 @@ import { quoteName, tryStatement, type Connection } from '../driver/driver.ts'
 import { SqliteFailure } from '../driver/failure.ts'
 import { readCatalog, type Catalog, type CatalogTable } from './catalog.ts'
 import { findRefusal } from './fitness.ts'
-import { refuseName, shadowOf } from './refusals.ts'
+import { isBookkeeping, refuseName, shadowOf } from './refusals.ts'
 import type { FileShapes, Shape, TableRefusal } from './shape.ts'
 import { toShape } from './table.ts'
 import { findUndeclaredReferences } from './warnings.ts'
@@ -13,9 +13,10 @@ import { findUndeclaredReferences } from './warnings.ts'
 /**
  * Reads the schema of the whole file. Every table that can be synced becomes a `Shape`; every other one is
  * refused with the reason, except what belongs to SQLite or to Tidemark. What a table's triggers, indexes and
- * defaults need is tried on this connection. Cheap to call again: compare `PRAGMA schema_version` first.
+ * defaults need is tried on this connection. Cheap to call again: compare `PRAGMA schema_version` first. `named`: tables
+ * that are asked for by name, be they of a migration tool.
  */
-export function readShapes(connection: Connection): FileShapes {
+export function readShapes(connection: Connection, named: readonly string[] = []): FileShapes {
   const schemaVersion = Number(connection.value('PRAGMA schema_version'))
   const catalog = readCatalog(connection)
   const shapes = new Map<string, Shape>()
@@ -27,7 +28,7 @@ export function readShapes(connection: Connection): FileShapes {
     ...catalog.views.map((table) => ({ table, reason: 'a view: it is computed from tables' })),
   ]
   for (const table of catalog.tables) {
-    const shape = readShape(connection, catalog, table)
+    const shape = readShape(connection, catalog, table, named)
     if (typeof shape === 'string') refused.push({ table: table.name, reason: shape })
     else if (shapes.size >= MAX_TABLES)
       refused.push({ table: table.name, reason: `more than ${MAX_TABLES} tables` })
@@ -50,10 +51,17 @@ const FAILING = `SELECT sql FROM main.sqlite_schema WHERE type IN ('table', 'tri
   AND name NOT LIKE '\\_tidemark\\_%' ESCAPE '\\'`
 
 /** The shape, or the reason why there is none. */
-function readShape(connection: Connection, catalog: Catalog, table: CatalogTable): Shape | string {
+function readShape(
+  connection: Connection,
+  catalog: Catalog,
+  table: CatalogTable,
+  named: readonly string[],
+): Shape | string {
   const columns = table.columns.map((column) => column.name)
-  const name = refuseName(table.name, columns)
+  const name = refuseName(table.name)
   if (name !== null) return name
+  if (isBookkeeping(table.name, columns) && !named.includes(table.name))
+    return 'it records the migrations of this one file, and is synced only where it is named'
   const owner = shadowOf(table.name, catalog.virtual)
   if (table.shadow || owner !== null)
     return `it holds the data of the virtual table ${owner ?? 'of which it bears the name'}`

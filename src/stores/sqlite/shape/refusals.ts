@@ -1,6 +1,9 @@
 import { isOwnName } from '../capture/names.ts'
 
-/** Tables of migration tools: they say what was done to *this* file, and must not travel. Lower case. */
+/**
+ * Tables of migration tools: they say what was done to *this* file. On a device with another version of the application
+ * they would make its migrations be skipped, or fail. Lower case.
+ */
 const BOOKKEEPING = new Set([
   '__diesel_schema_migrations',
   '__drizzle_migrations',
@@ -38,17 +41,17 @@ const BOOKKEEPING = new Set([
   'umzug_migrations',
 ])
 
-/**
- * Why a table of this name is never synced; null when the name says nothing against it. `columns` are its
- * own: some tools call their table by a common word.
- */
-export function refuseName(name: string, columns: readonly string[] = []): string | null {
-  const lower = name.toLowerCase()
-  if (lower.startsWith('sqlite_')) return 'it belongs to SQLite itself'
+/** Why a table of this name is never synced; null when the name says nothing against it. */
+export function refuseName(name: string): string | null {
+  if (name.toLowerCase().startsWith('sqlite_')) return 'it belongs to SQLite itself'
   if (isOwnName(name)) return 'it belongs to Tidemark itself'
-  if (BOOKKEEPING.has(lower) || isTypeormTable(lower, columns))
-    return 'it records the migrations of this one file'
   return null
+}
+
+/** True for a migration tool's own table. `columns` are its own: some tools call their table by a common word. */
+export function isBookkeeping(name: string, columns: readonly string[]): boolean {
+  const lower = name.toLowerCase()
+  return BOOKKEEPING.has(lower) || isTypeormTable(lower, columns)
 }
 
 /** TypeORM's and Laravel's are both called `migrations`. */

@@ -3,18 +3,27 @@ import { installCapture, removeCapture } from '../capture/capture.ts'
 import { isOwnName } from '../capture/names.ts'
 import { transact, type Connection } from '../driver/driver.ts'
 import { readShapes } from '../shape/read.ts'
-import type { FileShapes } from '../shape/shape.ts'
+import { isBookkeeping } from '../shape/refusals.ts'
+import type { FileShapes, Shape } from '../shape/shape.ts'
 import { readTriggerEffects } from '../shape/trigger-effects.ts'
 import { findMixedTriggers } from '../shape/warnings.ts'
 import { Meta, STORE_FORMAT } from './meta.ts'
 import { META_TABLE } from './names.ts'
 import { createStateTables } from './state-tables.ts'
 
-/** Which tables are synced: those named, or all but those excluded. */
+/** Which tables are synced: those named, or all but those excluded and those of migration tools. */
 export interface TableChoice {
   readonly tables?: readonly string[]
   readonly exclude?: readonly string[]
+  /** Tables of migration tools that are synced beside all others. */
+  readonly bookkeeping?: readonly string[]
 }
+
+/** Tables that are asked for by name, be they of a migration tool. */
+export const namesAsked = (choice: {
+  readonly tables?: readonly string[] | null
+  readonly bookkeeping?: readonly string[]
+}): readonly string[] => [...(choice.tables ?? []), ...(choice.bookkeeping ?? [])]
 
 export interface Identity {
   readonly replica: string
@@ -38,7 +47,7 @@ export function isAttached(connection: Connection): boolean {
 
 /** What would be synced, without writing. Throws `unprocessable` for a named table that is not there or is refused. */
 export function planAttach(connection: Connection, choice: TableChoice): AttachPlan {
-  const { shapes, refused, warnings } = readShapes(connection)
+  const { shapes, refused, warnings } = readShapes(connection, namesAsked(choice))
   const missing = [...(choice.tables ?? []), ...(choice.exclude ?? [])].filter(
     (name) => !shapes.has(name) && !isKnown(name, refused),
   )
@@ -58,9 +67,22 @@ export function planAttach(connection: Connection, choice: TableChoice): AttachP
   return {
     tables,
     refused: refused.filter(({ table }) => !isOwnName(table)),
-    warnings: [...warnings, ...findMixedTriggers(readTriggerEffects(connection, synced), synced)],
+    warnings: [
+      ...warnings,
+      ...tables.filter((name) => isBookkeeping(name, columnsOf(shapes.get(name)))).map(MIGRATIONS_TRAVEL),
+      ...findMixedTriggers(readTriggerEffects(connection, synced), synced),
+    ],
   }
 }
+
+const columnsOf = (shape: Shape | undefined): readonly string[] =>
+  shape?.columns.map(({ name }) => name) ?? []
+
+const MIGRATIONS_TRAVEL = (table: string): FileShapes['warnings'][number] => ({
+  table,
+  warning:
+    'it records migrations: a device with another version of the application takes over which of them were run',
+})
 
 const isKnown = (name: string, refused: FileShapes['refused']): boolean =>
   refused.some(({ table }) => table === name)
@@ -86,7 +108,11 @@ export function attachConnection(
       const meta = new Meta(connection)
       meta.set('format', STORE_FORMAT)
       meta.set('identity', { replica: identity.replica, space: identity.space })
-      meta.set('choice', { tables: choice.tables ?? null, exclude: choice.exclude ?? [] })
+      meta.set('choice', {
+        tables: choice.tables ?? null,
+        exclude: choice.exclude ?? [],
+        ...(choice.bookkeeping === undefined ? {} : { bookkeeping: choice.bookkeeping }),
+      })
       return plan
     })
   } catch (error) {

@@ -21,8 +21,12 @@ export interface MetaValues {
   readonly hydrated: readonly string[]
   readonly covered: readonly string[]
   readonly publishedSchema: string | null
-  /** Which tables are synced: those named, or all but those excluded. */
-  readonly choice: { readonly tables: readonly string[] | null; readonly exclude: readonly string[] }
+  /** Which tables are synced, see `TableChoice`. */
+  readonly choice: {
+    readonly tables: readonly string[] | null
+    readonly exclude: readonly string[]
+    readonly bookkeeping?: readonly string[]
+  }
   /** Tombstones up to here may be forgotten. */
   readonly floor: number
   /** Up to this version rows may have been deleted without a tombstone here: forgotten, or never seen. */

@@ -70,6 +70,7 @@ export async function attachFile(
     const choice = {
       ...(options.tables === undefined ? {} : { tables: options.tables }),
       ...(options.exclude === undefined ? {} : { exclude: options.exclude }),
+      ...(options.bookkeeping === undefined ? {} : { bookkeeping: options.bookkeeping }),
     }
     const plan = await (options.turn ?? atOnce)(() => {
       const planned = attachConnection(connection, identity, choice)

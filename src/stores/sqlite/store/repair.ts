@@ -12,6 +12,7 @@ import {
 import { quoteName, transact } from '../driver/driver.ts'
 import { readShapes } from '../shape/read.ts'
 import type { FileShapes, Shape } from '../shape/shape.ts'
+import { namesAsked } from './attach.ts'
 import { newBounds, pushRaw, pushValue, Template } from './bind.ts'
 import {
   codecOf,
@@ -38,7 +39,7 @@ import { SyncedTable } from './synced-table.ts'
  * something has to change. Tables whose writes may have been missed are left in `suspect`, to be compared later.
  */
 export function repairSchema(session: Session, before: Catalogue | null): Catalogue {
-  const seen = look(session, readShapes(session.connection))
+  const seen = look(session, readFileShapes(session))
   // Nothing to write; but what was read must be of one moment.
   if (isInOrder(session, seen)) {
     return session.schemaVersion === seen.file.schemaVersion
@@ -52,7 +53,7 @@ function repairOnce(session: Session, before: Catalogue | null, seen: Findings, 
   const { connection } = session
   return transact(connection, 'immediate', () => {
     const now =
-      session.schemaVersion === seen.file.schemaVersion ? seen : look(session, readShapes(connection))
+      session.schemaVersion === seen.file.schemaVersion ? seen : look(session, readFileShapes(session))
     stopGoneTables(session, now.shapes)
     const broken = now.outcomes
       .filter((outcome) => !isTableInOrder(session, now, outcome))
@@ -95,6 +96,9 @@ interface Findings {
   readonly outcomes: readonly CaptureOutcome[]
   readonly dictionaries: ReadonlyMap<number, Dictionary>
 }
+
+const readFileShapes = (session: Session): FileShapes =>
+  readShapes(session.connection, namesAsked(session.meta.get('choice')))
 
 function look(session: Session, file: FileShapes): Findings {
   const shapes = chooseShapes(session, file)
