@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
@@ -32,4 +33,13 @@ test.each(['18.20.4', '20.20.2', '22.18.0'])(
 test.each(['22.19.0', '23.0.0', '24.0.0'])('Node %s gets past the check', async (version) => {
   const { stdout } = await startOn(version)
   expect(stdout).toMatch(/^\d+\.\d+\.\d+/)
+})
+
+test('the code is checked against the types of the oldest Node that is allowed', () => {
+  const { engines, devDependencies } = JSON.parse(
+    readFileSync(join(import.meta.dirname, '../package.json'), 'utf8'),
+  ) as { engines: { node: string }; devDependencies: { [name: string]: string } }
+  // Newer types would let in what it does not have, as they did once: `tidemark run` died of it.
+  expect(devDependencies['@types/node']).toBe(`${engines.node.replace('>=', '~')}.0`)
+  expect(ERRORS.node_too_old.hint).toContain(engines.node.replace('>=', ''))
 })

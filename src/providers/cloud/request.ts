@@ -95,7 +95,8 @@ async function writeRequest(
     ...(accept === undefined ? {} : { 'accept-encoding': accept }),
     ...call.headers,
   }
-  const init: RequestInit = {
+  // Every Node that is allowed knows `cache`; the types of the oldest do not.
+  const init: RequestInit & { readonly cache: 'no-store' } = {
     method: ROUTES[call.route].method,
     headers,
     signal: watch.signal,

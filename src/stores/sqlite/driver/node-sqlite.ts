@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { DatabaseSync, type StatementSync } from 'node:sqlite'
+import type { DatabaseSync, StatementSync } from 'node:sqlite'
 
 import { TidemarkError } from '../../../kernel/errors.ts'
 import {
@@ -27,12 +27,13 @@ function openDatabase(file: string, options: OpenOptions): Connection {
   if (!memory && !(options.create === true ? existsSync(dirname(file)) : existsSync(file))) {
     throw new TidemarkError('file_not_found', undefined, { details: { file } })
   }
-  const database = new DatabaseSync(file, {
+  // Not imported: Node 22 warns of an experiment with the first look at it, also those who never use this driver.
+  const { DatabaseSync } = process.getBuiltinModule('node:sqlite')
+  const database: DatabaseSync & Defensive = new DatabaseSync(file, {
     readOnly: options.readonly === true,
     enableForeignKeyConstraints: false,
   })
   try {
-    // Since Node 24.12 on by default; before that the method or the flag itself may be missing.
     database.enableDefensive?.(true)
     options.setup?.(database)
     const busyMs = Math.trunc(options.busyMs ?? BUSY_MS)
@@ -47,6 +48,11 @@ function openDatabase(file: string, options: OpenOptions): Connection {
     database.close()
     throw error
   }
+}
+
+/** On by default since Node 24.12; before that the method or the flag itself may be missing. */
+interface Defensive {
+  enableDefensive?(active: boolean): void
 }
 
 /** A library that cuts text at NUL would change values unseen (I10). */

@@ -149,7 +149,8 @@ describe('shape', () => {
     const folder = mkdtempSync(join(tmpdir(), 'tidemark-shape-'))
     try {
       const file = join(folder, 'app.db')
-      const app = new DatabaseSync(file, { defensive: false })
+      const options: object = { defensive: false }
+      const app = new DatabaseSync(file, options)
       app.function('f', { deterministic: true }, (value) => value)
       app.exec(
         'CREATE TABLE t (id INTEGER PRIMARY KEY, a); CREATE INDEX i ON t (f(a)); CREATE TABLE ok (id INTEGER PRIMARY KEY)',

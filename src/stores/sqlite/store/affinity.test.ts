@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 
+import { AsyncDisposableStack } from '../../../kernel/disposable-stack.ts'
 import { sameValue, type Encoded } from '../../../kernel/values.ts'
 import { pull, readAllDirty } from '../../../testing/store-contract/cycle.ts'
 import { betterSqlite3 } from '../driver/better-sqlite3.ts'
@@ -23,8 +24,8 @@ const text = fc.oneof(
 )
 
 describe.each([betterSqlite3, nodeSqlite])('what a column makes of text ($name)', (driver) => {
-  test('I10: text is kept, and stays the same key, exactly where SQLite itself keeps it', () => {
-    using stack = new DisposableStack()
+  test('I10: text is kept, and stays the same key, exactly where SQLite itself keeps it', async () => {
+    await using stack = new AsyncDisposableStack()
     const connection = stack.adopt(driver.open(':memory:'), (one) => one.close())
     const columns = AFFINITIES.map((affinity) => `c${affinity} ${affinity === 'BLOB' ? '' : affinity}`)
     connection.exec(`CREATE TABLE t (${columns.join(', ')})`)

@@ -3,6 +3,7 @@ import { zstdDecompressSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 
 import { systemClock } from '../../../kernel/clock.ts'
+import { AsyncDisposableStack } from '../../../kernel/disposable-stack.ts'
 import { seededRandom } from '../../../kernel/random.ts'
 import type { WireRecord } from '../../../protocol/records.ts'
 import { dirtyKeys, pull, push, readAllDirty, record, send } from '../../../testing/store-contract/cycle.ts'
@@ -134,7 +135,7 @@ describe.each([betterSqlite3, nodeSqlite])('trouble ($name)', (driver) => {
   })
 
   test('I1: nothing is read or kept inside a transaction of the application, on a shared connection', async () => {
-    using stack = new DisposableStack()
+    await using stack = new AsyncDisposableStack()
     const connection = stack.adopt(driver.open(':memory:'), (one) => one.close())
     connection.exec(SQL)
     const settings = { connection, clock: systemClock, random: seededRandom(1) }
