@@ -139,7 +139,8 @@ export interface Store extends AsyncDisposable {
   /**
    * Gives the local change up: the row becomes `record`, or goes when the cloud has none; the entry goes. A row that
    * the application changed again since is in the outbox: there only the entry goes. False when there is no such entry.
-   * Rejects with `invariant` when `record` is older than what the row agreed on.
+   * Where the row met a newer record than `record` while it waited, it is dirty: the answer to its push brings that
+   * again. Rejects with `invariant` when `record` is older than what the row agreed on.
    */
   dropQuarantine(id: string, record: WireRecord | null): Promise<boolean>
 

@@ -246,6 +246,30 @@ describe('giving failed operations up', () => {
     expect(all(other.app, "SELECT a FROM notes WHERE id = 'x'")).toEqual([['later']])
   })
 
+  it('I2: comes to what the cloud has, also where that changed after it was asked', async () => {
+    await using w = await openRefused()
+    w.refuse(key('ok'))
+    w.app.exec("UPDATE notes SET a = 'mine' WHERE id = 'ok'")
+    await sync(w)
+    const other = await w.another()
+    await other.sync()
+    const late = {
+      ...w.provider,
+      async read(...[request, stop]: Parameters<typeof w.provider.read>) {
+        const answer = await w.provider.read(request, stop)
+        other.app.exec("UPDATE notes SET a = 'newer' WHERE id = 'ok'")
+        await other.sync()
+        await w.sync()
+        return answer
+      },
+    }
+    expect(await clearFailed({ ...w.retries, maxRetries: 1 }, late, signal)).toBe(2)
+    w.refuse(null)
+    await sync(w)
+    for (const { app } of [w, other]) expect(all(app, 'SELECT * FROM notes')).toEqual([['ok', 'newer', null]])
+    expect((await w.store.counts()).pending).toEqual({})
+  })
+
   it('I9: goes on after a row that cannot be given up, and says so', async () => {
     await using w = await openFailed()
     w.app.exec("INSERT INTO notes VALUES ('y', '1', NULL)")

@@ -111,7 +111,7 @@ export function dropQuarantined(
   const table = file.synced(name)
   // Changed again since: that change is in the outbox, and giving up the old one must not take it along (I1).
   if (table === undefined || (table.marks.has(key) && hasNews(table, key))) return true
-  const { version } = table.state(key)
+  const { version, met } = table.state(key)
   if (record !== null && record.version < version) {
     throw new TidemarkError('invariant', 'the record is older than what the row agreed on')
   }
@@ -120,6 +120,11 @@ export function dropQuarantined(
   }
   const target = { key, record, fields: null, kind: 'take', at: 0, fresh: true } as const
   const { touched } = applyTargets(file, table, [target], new Map())
+  // Something newer came while the record was on its way: the answer to a push brings that again (I4).
+  if (record !== null && met > record.version && table.state(key).parked === null) {
+    table.setState(key, { ...table.state(key), met })
+    table.marks.set(key, file.time)
+  }
   noteIntegrity(file, new Map([[table, new Set(touched)]]), random)
   return true
 }

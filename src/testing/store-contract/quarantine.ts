@@ -136,6 +136,22 @@ export function quarantineContract(open: OpenStore): void {
       expect(await dirtyKeys(h.store)).toEqual([])
     })
 
+    test('I4: dropped for a record that is older than one it met: the answer to its push brings that again', async () => {
+      await using h = await openRefused(open)
+      const read = await touch(h.store, 'notes', key('a'))
+      await merge(h.store, [{ read, decision: { kind: 'hold' }, record: theirs }])
+      const older = record('notes', 6, { id: 'a', title: 'older', body: 'older' })
+      expect(await h.store.dropQuarantine(h.entry, older)).toBe(true)
+      expect(await rowsOf(h, 'notes')).toEqual([older.fields])
+      expect(await readAllDirty(h.store)).toMatchObject([{ key: key('a'), base: 6, changed: [] }])
+      // One that is not older is all there is to know.
+      await using other = await openRefused(open)
+      const held = await touch(other.store, 'notes', key('a'))
+      await merge(other.store, [{ read: held, decision: { kind: 'hold' }, record: theirs }])
+      expect(await other.store.dropQuarantine(other.entry, theirs)).toBe(true)
+      expect(await readAllDirty(other.store)).toEqual([])
+    })
+
     test('I1: dropping does not take a later change along', async () => {
       await using h = await openRefused(open)
       await h.app.update('notes', { id: 'a' }, { body: 'later' })

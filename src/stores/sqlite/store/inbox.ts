@@ -151,6 +151,15 @@ function dropChange(
     ),
   )
   setApplying(session.connection, false)
+  meetAgain(session, table, target, row.met)
+}
+
+/** Something newer came while the record was on its way: the row is sent as it is, for the answer brings that again (I4). */
+function meetAgain(session: Session, table: SyncedTable, { key, bounds, record }: Target, met: number): void {
+  if (record === null || bounds === null || met <= record.version) return
+  if (session.parking.read(table.number, key) !== null) return
+  session.waiting.write(table.number, key, { at: null, met })
+  table.states.addMark(bounds, session.time)
 }
 
 const tableOf = (session: Session, number: number): SyncedTable | undefined =>
