@@ -13,6 +13,7 @@ import { attachFile, cloneSpace } from '../src/daemon/attach.ts'
 import { openReplica, type Replica } from '../src/daemon/replica.ts'
 import { systemClock } from '../src/kernel/clock.ts'
 import { systemRandom } from '../src/kernel/random.ts'
+import { measureLibrary, type LibraryInput } from './library.ts'
 import { quantile } from './rig.ts'
 
 interface Input {
@@ -62,6 +63,9 @@ const now = (): number => performance.timeOrigin + performance.now()
 const maxRssMiB = (): number => Math.round(process.resourceUsage().maxRSS / 1024)
 
 const WORKS: { readonly [name: string]: () => Promise<object> } = {
+  /** Seeds, hydrates and syncs through the library. */
+  library: () => measureLibrary(JSON.parse(json) as LibraryInput),
+
   /** Attaches and sends everything. */
   async upload() {
     await attachFile({ ...shared('a'), file: input.file, merge: false })

@@ -8,6 +8,7 @@ import { parseArgs } from 'node:util'
 
 import { buildBench } from './build.ts'
 import { measureCapture } from './capture.ts'
+import type { Handle, LibraryTimes } from './library.ts'
 import { makeCities, makeNotes, measurePlain, startRig, type Rig } from './rig.ts'
 import { measureWriters } from './writers.ts'
 
@@ -138,6 +139,31 @@ buildBench()
       'idle, 1M rows, after a restart',
       `${idle.rss} MiB, ${(idle.core * 100).toFixed(2)} % of a core`,
       '< 100 MiB, < 0.5 %',
+    )
+  }
+  if (wanted('library')) {
+    const measure = async (handle: Handle) => {
+      const file = join(rig.folder, `library-${handle}.db`)
+      makeCities(file, rows)
+      return rig.client<LibraryTimes>('library', { file, space: `library-${handle}`, handle })
+    }
+    const [plain, knex] = [await measure('better-sqlite3'), await measure('knex')]
+    for (const [handle, times] of [
+      ['better-sqlite3', plain],
+      ['Knex', knex],
+    ] as const) {
+      print(
+        `library, ${handle}: seed, hydrate`,
+        `${n(perSecond(times.rows, times.seedMs))}, ${n(perSecond(times.rows, times.hydrateMs))} rows/s`,
+        '-',
+      )
+      print(`library, ${handle}: sync of 100 changed rows`, `p50 ${times.p50.toFixed(1)} ms`, '-')
+    }
+    const ratio = (time: keyof LibraryTimes) => (knex[time] / plain[time]).toFixed(2)
+    print(
+      'library, Knex against better-sqlite3',
+      `seed ${ratio('seedMs')}, hydrate ${ratio('hydrateMs')}, 100 changes ${ratio('p50')}`,
+      '≤ 1.2',
     )
   }
   if (wanted('writers')) {

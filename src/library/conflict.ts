@@ -6,12 +6,17 @@ import type { Encoded, Fields } from '../kernel/values.ts'
 /** A row as the application knows it: column → value. Integers past 2^53 are bigints, blobs bytes. */
 export type Row = { readonly [column: string]: unknown }
 
-/** Tables of an application and their rows, for types only. */
-export type Tables = { readonly [table: string]: object }
+/** Tables of an application and their rows, for types only: an interface or a type, table → row. */
+export type Tables = object
+
+/** The rows of a table. */
+export type RowOf<Known extends Tables, Table extends keyof Known> = Known[Table] extends object
+  ? Known[Table]
+  : Row
 
 /** What both sides changed, as a resolver sees it: of one table, whose name tells the type of its rows. */
 export type SyncConflict<Known extends Tables = { readonly [table: string]: Row }> = {
-  readonly [Table in keyof Known & string]: ConflictOf<Table, Known[Table]>
+  readonly [Table in keyof Known & string]: ConflictOf<Table, RowOf<Known, Table>>
 }[keyof Known & string]
 
 export interface ConflictOf<Table extends string, Data extends object> {
@@ -34,16 +39,15 @@ export interface ConflictOf<Table extends string, Data extends object> {
 }
 
 /** Counts of the hybrid clock in a millisecond. */
-const COUNTS_PER_MS = 1_000
+export const COUNTS_PER_MS = 1_000
 
 /** The conflict of the engine in the application's values. */
 export function toSyncConflict(conflict: Conflict): SyncConflict {
   const times = Object.entries(conflict.remoteTimes).map(([column, time]) => [column, time / COUNTS_PER_MS])
-  const ids = keyValues(conflict.key).map(decodeJs)
   return {
     kind: conflict.kind,
     entityType: conflict.table,
-    entityId: ids.length === 1 ? ids[0] : ids,
+    entityId: toEntityId(conflict.key),
     fields: conflict.columns,
     localData: toRow(conflict.local),
     remoteData: toRow(conflict.remote),
@@ -51,6 +55,12 @@ export function toSyncConflict(conflict: Conflict): SyncConflict {
     remoteTimestamp: Math.max(0, ...Object.values(conflict.remoteTimes)) / COUNTS_PER_MS,
     remoteTimestamps: Object.fromEntries(times) as { readonly [column: string]: number },
   }
+}
+
+/** The value of a key in its canonical text; an array where it has several columns. */
+export function toEntityId(key: string): unknown {
+  const ids = keyValues(key).map(decodeJs)
+  return ids.length === 1 ? ids[0] : ids
 }
 
 export const toRow = (fields: Fields): Row =>

@@ -20,7 +20,7 @@ import { ensureTable, selectFrom } from './own-table.ts'
 const entryOf = (given: Partial<HistoryEntry> = {}): HistoryEntry => ({
   operation: 'sync',
   timestamp: new Date('2026-03-01T10:00:00.123Z'),
-  durationMs: 12.5,
+  duration: 12.5,
   recordsProcessed: 3,
   pushed: 2,
   received: 1,
@@ -41,7 +41,7 @@ describe.each([betterSqlite3, nodeSqlite])('the history of syncs, by $name', (dr
     const entries = [
       entryOf({ operation: 'seed', tables: ['notes', 'it\'s "odd"'] }),
       entryOf({ timestamp: new Date(0), success: false, error: 'network', recordsProcessed: 0 }),
-      entryOf({ operation: 'hydrate', timestamp: new Date(-5), durationMs: 0 }),
+      entryOf({ operation: 'hydrate', timestamp: new Date(-5), duration: 0 }),
     ]
     for (const entry of entries) recordOperation(connection, entry)
     expect(readHistory(connection, 10)).toEqual([...entries].reverse())

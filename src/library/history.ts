@@ -7,7 +7,8 @@ export interface HistoryEntry {
   readonly operation: 'seed' | 'hydrate' | 'sync'
   /** When it began, by the clock of this device. */
   readonly timestamp: Date
-  readonly durationMs: number
+  /** Milliseconds. */
+  readonly duration: number
   readonly recordsProcessed: number
   readonly pushed: number
   readonly received: number
@@ -66,7 +67,7 @@ export function recordOperation(connection: Connection, entry: HistoryEntry): vo
     const values: readonly SqlValue[] = [
       entry.operation,
       BigInt(at),
-      entry.durationMs,
+      entry.duration,
       BigInt(entry.recordsProcessed),
       BigInt(entry.pushed),
       BigInt(entry.received),
@@ -128,12 +129,12 @@ export function countResolved(inbox: readonly InboxEntry[]): number {
 }
 
 function toEntry([, ...values]: SqlRow): HistoryEntry {
-  const [operation, timestamp, durationMs, records, pushed, received, conflicts, success, error, tables] =
+  const [operation, timestamp, duration, records, pushed, received, conflicts, success, error, tables] =
     values
   return {
     operation: operation === 'seed' || operation === 'hydrate' ? operation : 'sync',
     timestamp: new Date(Number(timestamp)),
-    durationMs: Number(durationMs),
+    duration: Number(duration),
     recordsProcessed: Number(records),
     pushed: Number(pushed),
     received: Number(received),

@@ -7,8 +7,8 @@ import {
   type Resolution,
 } from '../engine/resolvers.ts'
 import { encodeJs } from '../kernel/js-values.ts'
-import { sameValue, type Encoded } from '../kernel/values.ts'
-import { toSyncConflict, type Row, type SyncConflict, type Tables } from './conflict.ts'
+import { sameValue, type Encoded, type Fields } from '../kernel/values.ts'
+import { toSyncConflict, type Row, type RowOf, type SyncConflict, type Tables } from './conflict.ts'
 
 /**
  * - `local`, `remote`: that side's values for the columns in question.
@@ -20,7 +20,9 @@ export type ConflictAnswer<Data extends object = Row> = 'local' | 'remote' | 'wa
 /** Decides a conflict. What throws, or answers something else, decides nothing: the row waits in the inbox. */
 export type ConflictResolver<Known extends Tables = { readonly [table: string]: Row }> = (
   conflict: SyncConflict<Known>,
-) => ConflictAnswer<Known[keyof Known & string]> | Promise<ConflictAnswer<Known[keyof Known & string]>>
+) =>
+  | ConflictAnswer<RowOf<Known, keyof Known & string>>
+  | Promise<ConflictAnswer<RowOf<Known, keyof Known & string>>>
 
 /** The side with the newer change; given to a sync as it is, it decides column by column. */
 function newestWins(conflict: SyncConflict): 'local' | 'remote' {
@@ -126,9 +128,18 @@ export function toEngineResolver<Known extends Tables = { readonly [table: strin
 
 function toResolution(answer: ConflictAnswer, conflict: Conflict): Resolution {
   if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) return answer as Resolution
-  const given = Object.entries(answer).map(([column, value]): [string, Encoded] => [
+  return encodeRow(answer, conflict.local, conflict.remote)
+}
+
+/** The fields of a row of the application's, each in the form of the side that it came from. */
+export function encodeRow(
+  row: Row,
+  local: Fields | null | undefined,
+  remote: Fields | null | undefined,
+): Fields {
+  const given = Object.entries(row).map(([column, value]): [string, Encoded] => [
     column,
-    encodeAnswer(value, conflict.local[column], conflict.remote[column]),
+    encodeAnswer(value, local?.[column], remote?.[column]),
   ])
   return Object.fromEntries(given)
 }

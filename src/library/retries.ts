@@ -1,9 +1,10 @@
 import type { Provider } from '../engine/provider.ts'
-import type { RowKey, Store } from '../engine/store.ts'
+import type { Store } from '../engine/store.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { Random } from '../kernel/random.ts'
 import type { Connection } from '../stores/sqlite/driver/driver.ts'
+import { toEntityId } from './conflict.ts'
 import {
   chooseRetries,
   isEmpty,
@@ -48,7 +49,10 @@ export interface RetryStats {
 }
 
 /** A refused row, for people. */
-export interface RetryOperation extends RowKey {
+export interface RetryOperation {
+  readonly entityType: string
+  /** The key of the row; an array where it has several columns. */
+  readonly entityId: unknown
   readonly op: 'put' | 'delete'
   /** Of one that is on its way again: `pending`. */
   readonly status: 'pending' | 'failed' | 'completed'
@@ -258,8 +262,8 @@ async function retryAll(retries: Retries, chosen: ReturnType<typeof chooseRetrie
 function describe({ operation, waits }: OpenOperation): RetryOperation {
   const { table, key, op, status, failures, code, message, nextAt, completedAt } = operation
   return {
-    table,
-    key,
+    entityType: table,
+    entityId: toEntityId(key),
     op,
     status: waits || status === 'completed' ? status : 'pending',
     attempts: failures,

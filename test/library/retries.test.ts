@@ -81,7 +81,14 @@ describe.each([betterSqlite3, nodeSqlite])('the retry queue, by $name', (driver)
     w.elapse(15_000)
     expect(await sync(w)).toBe(1)
     expect(await listOperations(w.retries)).toMatchObject([
-      { table: 'notes', key: key('x'), op: 'put', status: 'failed', attempts: 3, message: 'refused by rule' },
+      {
+        entityType: 'notes',
+        entityId: 'x',
+        op: 'put',
+        status: 'failed',
+        attempts: 3,
+        message: 'refused by rule',
+      },
     ])
     expect(await getStats(w.retries)).toEqual({ pending: 0, failed: 1, completed: 0, total: 1 })
     w.elapse(FAILED_RETRY_MS - 1)

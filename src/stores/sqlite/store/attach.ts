@@ -17,6 +17,8 @@ export interface TableChoice {
   readonly exclude?: readonly string[]
   /** Tables of migration tools that are synced beside all others. */
   readonly bookkeeping?: readonly string[]
+  /** Left out like `exclude`, but they need not be there: tables of the application's tools, which may come later. */
+  readonly tools?: readonly string[]
 }
 
 /** Tables that are asked for by name, be they of a migration tool. */
@@ -60,7 +62,8 @@ export function planAttach(connection: Connection, choice: TableChoice): AttachP
     .filter(
       (name) =>
         (choice.tables === undefined || choice.tables.includes(name)) &&
-        choice.exclude?.includes(name) !== true,
+        choice.exclude?.includes(name) !== true &&
+        choice.tools?.includes(name) !== true,
     )
     .sort()
   const synced = new Set(tables)
@@ -110,7 +113,7 @@ export function attachConnection(
       meta.set('identity', { replica: identity.replica, space: identity.space })
       meta.set('choice', {
         tables: choice.tables ?? null,
-        exclude: choice.exclude ?? [],
+        exclude: [...(choice.exclude ?? []), ...(choice.tools ?? [])],
         ...(choice.bookkeeping === undefined ? {} : { bookkeeping: choice.bookkeeping }),
       })
       return plan

@@ -71,6 +71,7 @@ export async function attachFile(
       ...(options.tables === undefined ? {} : { tables: options.tables }),
       ...(options.exclude === undefined ? {} : { exclude: options.exclude }),
       ...(options.bookkeeping === undefined ? {} : { bookkeeping: options.bookkeeping }),
+      ...(options.tools === undefined ? {} : { tools: options.tools }),
     }
     const plan = await (options.turn ?? atOnce)(() => {
       const planned = attachConnection(connection, identity, choice)

@@ -1,0 +1,120 @@
+import { systemClock, type Clock } from '../kernel/clock.ts'
+import { silentLogger, type Logger } from '../kernel/logger.ts'
+import { systemRandom, type Random } from '../kernel/random.ts'
+import { findFolders, homeFolders, type Environment, type Folders } from '../machine/folders.ts'
+import { findCloud, readSettings, type SyncSettings } from './config.ts'
+import type { Row, Tables } from './conflict.ts'
+import type { SyncDatabase } from './database/database.ts'
+import { openDatabase, requireUnopened } from './database/open.ts'
+import { SyncManager, type Cloud, type Resolving } from './manager.ts'
+import { createCloudSyncProvider } from './provider.ts'
+import { DEFAULT_SPACE, shareReplica, type Replica } from './replica.ts'
+
+/** How the file comes under sync, and where Tidemark keeps what is its own. */
+export interface ReplicaConfig {
+  /** The space of the cloud. Default: that of the file, else `default`. */
+  readonly space?: string | undefined
+  /** Only these tables are synced, or all but these; looked at when the file comes under sync. */
+  readonly tables?: readonly string[] | undefined
+  readonly exclude?: readonly string[] | undefined
+  /** Keeps configuration, identities and locks in this folder, in place of the platform's. */
+  readonly home?: string | undefined
+  /** Milliseconds that a transaction of the application is waited for. Default 30,000. */
+  readonly waitMs?: number | undefined
+  /** Called with each connection that Tidemark opens: register the functions and collations that your schema uses. */
+  readonly setup?: ((database: unknown) => void) | undefined
+  /** Default: `process.env`. */
+  readonly environment?: Environment | undefined
+  readonly clock?: Clock | undefined
+  readonly random?: Random | undefined
+}
+
+export interface SyncConfig<Known extends Tables = { readonly [table: string]: Row }>
+  extends Partial<SyncSettings>, Resolving<Known>, ReplicaConfig {
+  /** URL of the cloud. Default: `TIDEMARK_ENDPOINT`; without one nothing leaves the machine. */
+  readonly endpoint?: string | undefined
+  /** Default: `TIDEMARK_TOKEN`. */
+  readonly token?: string | undefined
+  /** Where file and space both hold rows at their first meeting: join them, by the resolver. Default true. */
+  readonly merge?: boolean | undefined
+  readonly logger?: Logger | undefined
+  readonly fetch?: typeof globalThis.fetch | undefined
+}
+
+/** Milliseconds that a transaction of the application is waited for. */
+const WAIT_MS = 30_000
+
+/**
+ * A manager on an application's database. Nothing is written into the file and nothing is sent before the first
+ * operation. Throws `bad_usage` for a wrong setting, `unprocessable` for a database that cannot be synced.
+ */
+export async function createSyncManager<Known extends Tables = { readonly [table: string]: Row }>(
+  database: SyncDatabase,
+  config: SyncConfig<Known> = {},
+): Promise<SyncManager<Known>> {
+  const { environment = process.env, clock = systemClock, random = systemRandom, space } = config
+  const settings = readSettings(config, environment)
+  const cloud = findCloud(config, environment)
+  const folders = foldersOf(config)
+  const openCloud = (endpoint: string, token: string | null): Cloud => ({
+    endpoint,
+    ...createCloudSyncProvider({
+      endpoint,
+      token,
+      space: space ?? DEFAULT_SPACE,
+      folders,
+      clock,
+      random,
+      ...(config.fetch === undefined ? {} : { fetch: config.fetch }),
+    }),
+  })
+  const user = {}
+  const replica = await openReplica(database, config, user)
+  return new SyncManager<Known>({
+    replica,
+    user,
+    settings,
+    cloud: cloud === null ? null : openCloud(cloud.endpoint, cloud.token),
+    openCloud,
+    space,
+    merge: config.merge ?? true,
+    resolver: config.resolver,
+    resolvers: config.resolvers,
+    folders,
+    clock,
+    random,
+    logger: config.logger ?? silentLogger,
+  })
+}
+
+/** The shared replica of a database; `leave` of the same user gives it back. */
+export async function openReplica(
+  database: SyncDatabase,
+  config: ReplicaConfig,
+  user: object,
+): Promise<Replica> {
+  const {
+    clock = systemClock,
+    random = systemRandom,
+    waitMs = WAIT_MS,
+    space,
+    tables,
+    exclude,
+    setup,
+  } = config
+  const app = await openDatabase(database, { clock, waitMs })
+  const options = {
+    app,
+    folders: foldersOf(config),
+    clock,
+    random,
+    waitMs,
+    attaching: { space, tables, exclude },
+    setup,
+    ...(typeof database === 'string' ? { inspect: () => requireUnopened(app.file) } : {}),
+  }
+  return shareReplica(options, user)
+}
+
+export const foldersOf = ({ home, environment = process.env }: ReplicaConfig): Folders =>
+  home === undefined ? findFolders(environment) : homeFolders(home)
