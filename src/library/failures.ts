@@ -26,7 +26,7 @@ export const TROUBLES: { readonly [Code in ErrorCode]: Trouble } = {
   unsupported_encoding: 'other', payload_too_large: 'other', unprocessable: 'other', rate_limited: 'other',
   internal: 'other', replica_forked: 'other', lost_history: 'other', cursor_expired: 'other',
   // Connecting again does not help: somebody has to install something.
-  needs_upgrade: 'other', node_too_old: 'other',
+  needs_upgrade: 'other', node_too_old: 'other', node_sqlite_too_old: 'other',
   // Of this machine, its files and its settings.
   disk_full: 'other', not_attached: 'other', already_attached: 'other', needs_merge: 'other',
   nothing_to_sync: 'other', file_not_found: 'other', file_exists: 'other', not_a_database: 'other',

@@ -55,12 +55,10 @@ interface Defensive {
   enableDefensive?(active: boolean): void
 }
 
-/** A library that cuts text at NUL would change values unseen (I10). */
+/** A library that cuts text at NUL, as Node's before 24.16, would change values unseen (I10). */
 function refuseTruncation(connection: Connection): void {
   if (connection.value("SELECT 'a' || char(0) || 'b'") === 'a\0b') return
-  throw new TidemarkError('node_too_old', 'This version of Node.js cuts text at NUL characters', {
-    details: { driver: 'node-sqlite' },
-  })
+  throw new TidemarkError('node_sqlite_too_old', undefined, { details: { node: process.version } })
 }
 
 class NodeConnection implements Connection {
