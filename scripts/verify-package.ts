@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { ROOT, runProgram, runTool } from './verify-tools.ts'
+import { checkLife } from './verify-life.ts'
+import { NO_WARNINGS, ROOT, runProgram, runTool } from './verify-tools.ts'
 
 /** Budgets of a production install without optional peers; raised only by a decision. */
 export const MAX_PACKAGES = 150
@@ -41,6 +42,7 @@ export async function checkPackage(): Promise<string> {
       await importAll(node, specifiers, folder)
       await checkBin(node, folder, manifest.version)
     }
+    await checkLife(oldest, folder)
     return `${entries.length} exports, ${budgets}`
   } finally {
     await rm(folder, { recursive: true, force: true })
@@ -68,7 +70,7 @@ async function installNode(range: string, folder: string): Promise<string> {
 async function importAll(node: string, specifiers: readonly string[], folder: string): Promise<void> {
   for (const specifier of specifiers) {
     const script = `const names = Object.keys(await import(${JSON.stringify(specifier)})); if (names.length === 0) throw new Error('exports nothing')`
-    await runProgram(node, ['--input-type=module', '--eval', script], folder)
+    await runProgram(node, [...NO_WARNINGS, '--input-type=module', '--eval', script], folder)
   }
 }
 

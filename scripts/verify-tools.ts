@@ -10,13 +10,22 @@ export interface Check {
 
 export const ROOT = join(import.meta.dirname, '..')
 
+/** Arguments of Node's with which a warning ends the process: users would see it with every command. */
+export const NO_WARNINGS = [
+  '--import',
+  'data:text/javascript,process.on("warning",(warning)=>{throw warning})',
+]
+
+/** The environment with this Node first on the path, and without what steers Tidemark itself. */
+export function cleanEnvironment(): NodeJS.ProcessEnv {
+  const kept = Object.entries(process.env).filter(([name]) => !/^(?:TIDEMARK|CLANKERS|SYNC)_/.test(name))
+  const path = `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`
+  return { ...Object.fromEntries(kept), PATH: path, NO_COLOR: '1' }
+}
+
 /** Runs a program without a shell; resolves with its stdout, rejects with all that it printed. */
 export function runProgram(program: string, args: readonly string[], cwd: string = ROOT): Promise<string> {
-  const env = {
-    ...process.env,
-    PATH: `${dirname(process.execPath)}${delimiter}${process.env.PATH ?? ''}`,
-    NO_COLOR: '1',
-  }
+  const env = cleanEnvironment()
   return new Promise((resolve, reject) => {
     const done = (error: ExecFileException | null, stdout: string, stderr: string): void => {
       if (error === null) return resolve(stdout)
