@@ -28,3 +28,14 @@ export const tombstoneIndex = (number: number): string => `${PREFIX}d_${number}`
 /** The columns of a table alone, in the temporary schema, where expressions of indexes are computed on new rows. */
 export const trialTable = (number: number, shape: string): string =>
   `${PREFIX}trial_${number}_${shape.slice(0, 16)}`
+
+/**
+ * The numbers in a table whose key begins with `number`, one look-up each. `DISTINCT` would read all of it, for every
+ * transaction, where thousands of rows are refused or parked.
+ */
+export const numbersOf = (table: string): string => `
+  WITH RECURSIVE found (number) AS (
+    SELECT min(number) FROM ${table}
+    UNION ALL
+    SELECT (SELECT min(number) FROM ${table} WHERE number > found.number) FROM found WHERE found.number IS NOT NULL)
+  SELECT number FROM found WHERE number IS NOT NULL`

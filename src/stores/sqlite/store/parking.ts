@@ -1,6 +1,6 @@
 import type { WireRecord } from '../../../protocol/records.ts'
 import type { Connection, SqlRow, Statement } from '../driver/driver.ts'
-import { PARKED_TABLE } from './names.ts'
+import { numbersOf, PARKED_TABLE } from './names.ts'
 
 /** A record of the cloud that cannot stand in its table now. */
 export interface Parked {
@@ -42,7 +42,7 @@ export class Parking {
       `UPDATE ${PARKED_TABLE} SET reason = ?, rule = ? WHERE number = ? AND key = ?`,
     )
     this.#remove = connection.prepare(`DELETE FROM ${PARKED_TABLE} WHERE number = ? AND key = ?`)
-    this.#any = connection.prepare(`SELECT DISTINCT number FROM ${PARKED_TABLE}`)
+    this.#any = connection.prepare(numbersOf(PARKED_TABLE))
     this.#list = connection.prepare(
       `SELECT ${columns}, key FROM ${PARKED_TABLE} WHERE number = ? ORDER BY key LIMIT ?`,
     )

@@ -1,5 +1,5 @@
 import type { Connection, SqlValue, Statement } from '../driver/driver.ts'
-import { WAITING_TABLE } from './names.ts'
+import { numbersOf, WAITING_TABLE } from './names.ts'
 
 /** A row that waits, or met something while it did. */
 export interface Wait {
@@ -31,7 +31,7 @@ export class Waiting {
       `INSERT OR REPLACE INTO ${WAITING_TABLE} (number, key, at, met) VALUES (?, ?, ?, ?)`,
     )
     this.#remove = connection.prepare(`DELETE FROM ${WAITING_TABLE} WHERE number = ? AND key = ?`)
-    this.#any = connection.prepare(`SELECT DISTINCT number FROM ${WAITING_TABLE}`)
+    this.#any = connection.prepare(numbersOf(WAITING_TABLE))
     this.#list = connection.prepare(`SELECT key, at, met FROM ${WAITING_TABLE} WHERE number = ?`)
     this.#clear = connection.prepare(`DELETE FROM ${WAITING_TABLE} WHERE number = ?`)
   }
