@@ -5,7 +5,7 @@ import { findFolders, homeFolders, type Environment, type Folders } from '../mac
 import { findCloud, readSettings, type SyncSettings } from './config.ts'
 import type { Row, Tables } from './conflict.ts'
 import type { SyncDatabase } from './database/database.ts'
-import { openDatabase, requireUnopened } from './database/open.ts'
+import { openDatabase } from './database/open.ts'
 import { SyncManager, type Cloud, type Resolving } from './manager.ts'
 import { createCloudSyncProvider } from './provider.ts'
 import { DEFAULT_SPACE, shareReplica, type Replica } from './replica.ts'
@@ -103,17 +103,8 @@ export async function openReplica(
     setup,
   } = config
   const app = await openDatabase(database, { clock, waitMs })
-  const options = {
-    app,
-    folders: foldersOf(config),
-    clock,
-    random,
-    waitMs,
-    attaching: { space, tables, exclude },
-    setup,
-    ...(typeof database === 'string' ? { inspect: () => requireUnopened(app.file) } : {}),
-  }
-  return shareReplica(options, user)
+  const member = { app, attaching: { space, tables, exclude }, setup }
+  return shareReplica({ folders: foldersOf(config), clock, random, waitMs }, user, member)
 }
 
 export const foldersOf = ({ home, environment = process.env }: ReplicaConfig): Folders =>

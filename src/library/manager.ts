@@ -207,14 +207,17 @@ export class SyncManager<
   async getSyncStats(): Promise<SyncStats> {
     const { replica, clock, random } = this.#parts
     const { maxRetries } = this.#settings
-    return replica.look((open) => readStats(open, { clock, random, maxRetries }))
+    return replica.look(this.#parts.user, (open) => readStats(open, { clock, random, maxRetries }))
   }
 
   /** The conflict inbox, the newest first. */
   async getConflicts(
     filter: { readonly open?: boolean; readonly limit?: number } = {},
   ): Promise<readonly DetectedConflict<Known>[]> {
-    const entries = await this.#parts.replica.look((open) => open?.store.listInbox(filter) ?? [])
+    const entries = await this.#parts.replica.look(
+      this.#parts.user,
+      (open) => open?.store.listInbox(filter) ?? [],
+    )
     return entries.map((entry) => toDetectedConflict(entry, null) as unknown as DetectedConflict<Known>)
   }
 
@@ -270,7 +273,7 @@ export class SyncManager<
 
   async #settle(work: (open: OpenReplica) => Promise<void>): Promise<void> {
     this.#requireOpen()
-    await this.#parts.replica.look((open) => {
+    await this.#parts.replica.look(this.#parts.user, (open) => {
       if (open === null) throw new TidemarkError('not_found', 'There is no such conflict')
       return work(open)
     })

@@ -22,10 +22,10 @@ export async function migrate(database: SyncDatabase, config: ReplicaConfig = {}
   const user = {}
   const replica = await openReplica(database, config, user)
   try {
-    const known = await replica.look((open) => open !== null)
+    const known = await replica.look(user, (open) => open !== null)
     // Only the first time: who works on the file now must not be in the way of what is done already.
-    if (!known) await replica.open()
-    return await replica.look(async (open) => {
+    if (!known) await replica.open(user)
+    return await replica.look(user, async (open) => {
       const schema = await open?.store.schema()
       return {
         migrated: !known,

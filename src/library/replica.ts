@@ -7,11 +7,15 @@ import { fileTag } from '../machine/files.ts'
 import { runFolder, type Folders } from '../machine/folders.ts'
 import { guardOf } from '../machine/guard.ts'
 import { takeLock } from '../machine/lock.ts'
-import { transact, type Connection, type OpenOptions } from '../stores/sqlite/driver/driver.ts'
+import type { Driver, OpenOptions } from '../stores/sqlite/driver/driver.ts'
 import { attachFile, openSqliteStore } from '../stores/sqlite/store/open.ts'
 import type { SqliteStore } from '../stores/sqlite/store/store.ts'
 import { takeTurns, type Turn } from '../stores/sqlite/store/turn.ts'
+import { throwIfAborted, untilAborted } from './aborting.ts'
+import { openBook, type Book } from './book.ts'
 import type { AppDatabase } from './database/database.ts'
+import { requireUnopened } from './database/open.ts'
+import { isSamePlace, placeOf, type Place } from './place.ts'
 
 /** How a file comes under sync, where it is not yet. */
 export interface Attaching {
@@ -21,18 +25,22 @@ export interface Attaching {
   readonly exclude?: readonly string[] | undefined
 }
 
-export interface ReplicaOptions {
+/** Who uses a replica, with what of the application's. */
+export interface Member {
   readonly app: AppDatabase
+  readonly attaching: Attaching
+  /** Called with each new connection of SQLite: registers functions and collations that the schema uses. */
+  readonly setup?: OpenOptions['setup']
+}
+
+export interface ReplicaOptions {
+  readonly file: string
+  readonly driver: Driver
   readonly folders: Folders
   readonly clock: Clock
   readonly random: Random
   /** Milliseconds that a transaction of the application is waited for. */
   readonly waitMs: number
-  readonly attaching: Attaching
-  /** Called with each new connection of SQLite: registers functions and collations that the schema uses. */
-  readonly setup?: OpenOptions['setup']
-  /** Before the file is opened: throws where it must not be. */
-  readonly inspect?: () => void
 }
 
 /** What a manager asks of a replica that others may share. */
@@ -48,16 +56,11 @@ export interface Asked {
   readonly begin?: () => void
 }
 
-/** The library's own tables in the application's file, on a connection of their own. */
-export interface Book {
-  read<T>(work: (connection: Connection) => T): Promise<T>
-  /** One transaction. */
-  write<T>(work: (connection: Connection) => T): Promise<T>
-}
-
 /** An attached file, open, under its lock. */
 export interface OpenReplica {
   readonly file: string
+  /** Which file it was when it was opened. */
+  readonly place: Place | null
   readonly space: string
   readonly store: SqliteStore
   readonly guard: IdentityGuard
@@ -73,8 +76,9 @@ export class Replica {
   readonly #closing = new AbortController()
   #open: Promise<OpenReplica> | null = null
   #owned = new AsyncDisposableStack()
-  /** Who has it, and with which cloud each syncs. */
-  readonly #users = new Map<object, string | null>()
+  readonly #members = new Map<object, Member>()
+  /** With which cloud each member syncs. */
+  readonly #clouds = new Map<object, string>()
   /** What a manager counts as failed, for who looks at the same file without one. */
   maxRetries: number | null = null
   #last: Promise<unknown> = Promise.resolve()
@@ -84,7 +88,7 @@ export class Replica {
   }
 
   get file(): string {
-    return this.#options.app.file
+    return this.#options.file
   }
 
   /** Aborts when the last manager goes. */
@@ -92,14 +96,23 @@ export class Replica {
     return this.#closing.signal
   }
 
-  enter(user: object): this {
-    this.#users.set(user, null)
+  /** Throws `unprocessable` for another copy of SQLite than that of the others: neither sees the other's locks. */
+  enter(user: object, member: Member): this {
+    if (member.app.handle !== null && member.app.driver !== this.#options.driver) {
+      throw new TidemarkError(
+        'unprocessable',
+        'The file is used in this process by another SQLite library, or another copy of it; neither sees the locks of the other',
+        { details: { file: this.file } },
+      )
+    }
+    this.#members.set(user, member)
     return this
   }
 
   /** The last one closes: what is at work is cancelled first, and has ended when it resolves. */
   async leave(user: object): Promise<void> {
-    if (!this.#users.delete(user) || this.#users.size > 0) return
+    this.#clouds.delete(user)
+    if (!this.#members.delete(user) || this.#members.size > 0) return
     this.#closing.abort(new TidemarkError('aborted', 'the manager was closed'))
     if (SHARED.get(this.file) === this) SHARED.delete(this.file)
     const closed = this.#close()
@@ -129,7 +142,8 @@ export class Replica {
       await before
       throwIfAborted(either)
       begin?.()
-      const replica = await this.open()
+      await this.#renew()
+      const replica = await this.open(user)
       requireSpace(replica.space, space)
       this.#requireCloud(user, endpoint)
       return work(replica, either)
@@ -143,89 +157,117 @@ export class Replica {
    * Looks at the file, or settles something in it, at once and without its lock: each step is a transaction. Null where
    * the file is not under sync.
    */
-  async look<T>(work: (open: OpenReplica | null) => Promise<T> | T): Promise<T> {
+  async look<T>(user: object, work: (open: OpenReplica | null) => Promise<T> | T): Promise<T> {
     throwIfAborted(this.signal)
     if (this.#open !== null) return work(await this.#open)
     await using stack = new AsyncDisposableStack()
     let open: OpenReplica | null = null
     try {
-      open = await this.#openParts(stack)
+      open = await this.#openParts(stack, this.#memberOf(user))
     } catch (error) {
       if (!isNotAttached(error)) throw error
     }
     return await work(open)
   }
 
-  /** The store itself, for what may be looked at while an operation is at work. */
-  open(): Promise<OpenReplica> {
+  /** The file under its lock; puts it under sync where it is not yet. */
+  open(user: object): Promise<OpenReplica> {
     throwIfAborted(this.signal)
-    this.#open ??= this.#openNow().catch((error: unknown) => {
+    this.#open ??= this.#openNow(this.#memberOf(user)).catch((error: unknown) => {
       this.#open = null
       throw error
     })
     return this.#open
   }
 
+  #memberOf(user: object): Member {
+    const member = this.#members.get(user)
+    if (member === undefined) throw new TidemarkError('aborted', 'The manager was closed')
+    return member
+  }
+
   #requireCloud(user: object, endpoint: string): void {
-    for (const [other, theirs] of this.#users) {
-      if (other === user || theirs === null || theirs === endpoint) continue
+    for (const [other, theirs] of this.#clouds) {
+      if (other === user || theirs === endpoint) continue
       throw new TidemarkError('in_use', 'Another manager of this process syncs the file with another cloud', {
         details: { file: this.file },
       })
     }
-    this.#users.set(user, endpoint)
+    this.#clouds.set(user, endpoint)
   }
 
-  async #openNow(): Promise<OpenReplica> {
+  /** Lets go of a file that another one has taken the place of. */
+  async #renew(): Promise<void> {
+    const open = await this.#open?.catch(() => null)
+    if (open === undefined || open === null || isSamePlace(open.place, placeOf(this.file))) return
+    const owned = this.#owned
+    this.#owned = new AsyncDisposableStack()
+    this.#open = null
+    await owned.disposeAsync()
+  }
+
+  async #openNow(member: Member): Promise<OpenReplica> {
     await CLOSING.get(this.file)?.catch(() => {})
-    const { folders, inspect } = this.#options
+    const { folders } = this.#options
     await using stack = new AsyncDisposableStack()
     const lock = takeLock(runFolder(folders), fileTag(this.file))
     stack.defer(() => lock.release())
-    inspect?.()
-    const open = await this.#openParts(stack).catch(async (error: unknown) => {
+    this.#requireUnopened()
+    const open = await this.#openParts(stack, member).catch(async (error: unknown) => {
       if (!isNotAttached(error)) throw error
-      await this.#attach()
-      return this.#openParts(stack)
+      await this.#attach(member)
+      return this.#openParts(stack, member)
     })
     this.#owned.use(stack.move())
     return open
   }
 
+  /** Where nobody gave a connection, nobody may have one: which library has it cannot be told. */
+  #requireUnopened(): void {
+    const isGiven = [...this.#members.values()].some(({ app }) => app.handle !== null)
+    if (!isGiven) requireUnopened(this.file)
+  }
+
   /** Throws `not_attached`. */
-  async #openParts(stack: AsyncDisposableStack): Promise<OpenReplica> {
-    const { folders } = this.#options
-    const access = this.#access(stack)
+  async #openParts(stack: AsyncDisposableStack, member: Member): Promise<OpenReplica> {
+    const access = this.#access(stack, member)
+    const place = placeOf(this.file)
     const store = stack.use(await access.turn(() => openSqliteStore(access)))
     const { space } = await store.state()
     const book = stack.adopt(openBook(access), (one) => one.close())
-    return { file: this.file, space, store, guard: guardOf(folders, this.file), book }
+    return { file: this.file, place, space, store, guard: guardOf(this.#options.folders, this.file), book }
   }
 
-  async #attach(): Promise<void> {
+  async #attach(member: Member): Promise<void> {
     await using stack = new AsyncDisposableStack()
-    const { app, folders, clock, random, attaching } = this.#options
-    const { space = DEFAULT_SPACE, tables, exclude } = attaching
-    const { tools } = app
+    const { folders, clock, random } = this.#options
+    const { space = DEFAULT_SPACE, tables, exclude } = member.attaching
     const replica = uuidV7(clock.now(), random)
     await guardOf(folders, this.file).record(replica, 0)
     await attachFile({
-      ...this.#access(stack),
+      ...this.#access(stack, member),
       space,
       replica,
       // Who names tables means those.
-      ...(tables === undefined ? { tools } : { tables }),
+      ...(tables === undefined ? { tools: member.app.tools } : { tables }),
       ...(exclude === undefined ? {} : { exclude }),
     })
   }
 
-  #access(stack: AsyncDisposableStack): Access {
-    const { app, clock, random, waitMs, setup } = this.#options
-    const { file, driver, enter } = app
-    const { turn } = stack.use(
-      takeTurns({ file, driver, clock, waitMs, ...(enter === undefined ? {} : { enter }) }),
-    )
+  #access(stack: AsyncDisposableStack, { setup }: Member): Access {
+    const { file, driver, clock, random, waitMs } = this.#options
+    const { turn } = stack.use(takeTurns({ file, driver, clock, waitMs, enter: () => this.#enterAll() }))
     return { file, driver, clock, random, turn, ...(setup === undefined ? {} : { setup }) }
+  }
+
+  /** No member's application has a transaction open, nor begins one before the answer is called. */
+  async #enterAll(): Promise<() => Promise<void>> {
+    const apps = new Map([...this.#members.values()].map(({ app }) => [app.handle, app]))
+    await using entered = new AsyncDisposableStack()
+    // One after another: two in each other's way would wait for each other.
+    for (const { enter } of apps.values()) if (enter !== undefined) entered.defer(await enter())
+    const left = entered.move()
+    return () => left.disposeAsync()
   }
 }
 
@@ -234,7 +276,7 @@ const isNotAttached = (error: unknown): boolean =>
 
 type Access = Parameters<typeof openSqliteStore>[0] & {
   readonly file: string
-  readonly driver: AppDatabase['driver']
+  readonly driver: Driver
   readonly clock: Clock
   readonly random: Random
   readonly turn: Turn
@@ -252,51 +294,20 @@ function requireSpace(space: string, wanted: string | undefined): void {
   )
 }
 
-function openBook({ file, driver, turn }: Access): Book & { close(): void } {
-  let connection: Connection | null = null
-  const open = (): Connection => (connection ??= driver.open(file))
-  return {
-    async read(work) {
-      await Promise.resolve()
-      return work(open())
-    },
-    write: (work) => turn(() => transact(open(), 'immediate', () => work(open()))),
-    close: () => connection?.close(),
-  }
-}
-
-function throwIfAborted(signal: AbortSignal): void {
-  if (!signal.aborted) return
-  const { reason } = signal as { readonly reason: unknown }
-  throw reason instanceof TidemarkError ? reason : new TidemarkError('aborted', undefined, { cause: reason })
-}
-
-/** Settles as `work` does, or rejects when the signal aborts: the work itself is told by the same signal. */
-function untilAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      try {
-        throwIfAborted(signal)
-      } catch (error) {
-        reject(error)
-      }
-    }
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
-}
-
 /** The files that managers of this process have, and those that are being closed. */
 const SHARED = new Map<string, Replica>()
 const CLOSING = new Map<string, Promise<void>>()
 
 /** The replica of this file, one for all; `leave` gives it back. */
-export function shareReplica(options: ReplicaOptions, user: object): Replica {
-  const { file } = options.app
+export function shareReplica(
+  options: Omit<ReplicaOptions, 'driver' | 'file'>,
+  user: object,
+  member: Member,
+): Replica {
+  const { file, driver } = member.app
   const shared = SHARED.get(file)
-  if (shared !== undefined) return shared.enter(user)
-  const replica = new Replica(options).enter(user)
+  if (shared !== undefined) return shared.enter(user, member)
+  const replica = new Replica({ ...options, file, driver }).enter(user, member)
   SHARED.set(file, replica)
   return replica
 }

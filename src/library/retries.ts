@@ -3,7 +3,7 @@ import type { Store } from '../engine/store.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { Random } from '../kernel/random.ts'
-import type { Connection } from '../stores/sqlite/driver/driver.ts'
+import type { Book } from './book.ts'
 import { toEntityId } from './conflict.ts'
 import {
   chooseRetries,
@@ -16,12 +16,6 @@ import {
   type Sight,
 } from './retry-book.ts'
 import { readBook, readCompleted, removeCompleted, saveChanges, type StoredBook } from './retry-rows.ts'
-
-/** The library's own connection to the file, for moments when it may be used. `write`: one immediate transaction. */
-export interface Book {
-  read<T>(work: (connection: Connection) => T): Promise<T>
-  write<T>(work: (connection: Connection) => T): Promise<T>
-}
 
 export interface Retries {
   readonly store: Pick<

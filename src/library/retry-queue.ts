@@ -78,7 +78,7 @@ export class RetryQueue {
     const user = {}
     const replica = await openReplica(this.#database, this.#config, user)
     try {
-      return await replica.look(async (open) => {
+      return await replica.look(user, async (open) => {
         if (open === null) return nothing
         return work(
           {

@@ -1,6 +1,12 @@
+import Database from 'better-sqlite3'
+
 import { sleep, type Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
-import { betterSqlite3Of, type BetterSqlite3Library } from '../../stores/sqlite/driver/better-sqlite3.ts'
+import {
+  betterSqlite3,
+  betterSqlite3Of,
+  type BetterSqlite3Library,
+} from '../../stores/sqlite/driver/better-sqlite3.ts'
 import type { Driver } from '../../stores/sqlite/driver/driver.ts'
 import { mainFile, requireVersion, type AppDatabase, type BetterSqlite3Database } from './database.ts'
 
@@ -12,9 +18,16 @@ export const isBetterSqlite3 = (value: unknown): value is BetterSqlite3Database 
   typeof value.pragma === 'function' &&
   'SqliteError' in value.constructor
 
-/** The driver of the copy of better-sqlite3 that made this database. */
-export const driverOfBetterSqlite3 = (database: BetterSqlite3Database): Driver =>
-  betterSqlite3Of(database.constructor as unknown as BetterSqlite3Library)
+const DRIVERS = new WeakMap<object, Driver>()
+
+/** The driver of the copy of better-sqlite3 that made this database: one for all databases of that copy. */
+export function driverOfBetterSqlite3(database: BetterSqlite3Database): Driver {
+  const library = database.constructor as unknown as BetterSqlite3Library
+  if (library === Database) return betterSqlite3
+  const driver = DRIVERS.get(library) ?? betterSqlite3Of(library)
+  DRIVERS.set(library, driver)
+  return driver
+}
 
 export function openBetterSqlite3(
   database: BetterSqlite3Database,
@@ -26,6 +39,7 @@ export function openBetterSqlite3(
   return {
     file: mainFile(database.prepare('PRAGMA database_list').all()),
     driver: driverOfBetterSqlite3(database),
+    handle: database,
     enter: () => waitOutside(() => database.open && database.inTransaction, clock, waitMs),
     tools: [],
   }

@@ -38,6 +38,8 @@ export interface AppDatabase {
   readonly file: string
   /** Opens connections beside the application's, with the application's own copy of SQLite. */
   readonly driver: Driver
+  /** What the application has open; null where it gave a path only. */
+  readonly handle: object | null
   /** Waits until the application has no transaction open, and keeps it from beginning one; the answer ends that. */
   readonly enter?: () => Promise<() => Promise<void> | void>
   /** Tables of the application's tools, which say what this one file is like: never synced. */

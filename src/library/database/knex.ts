@@ -12,6 +12,8 @@ interface KnexClient {
     readonly client?: unknown
     readonly migrations?: { readonly tableName?: unknown; readonly lockTableName?: unknown }
   }
+  /** Absent once it was destroyed. */
+  readonly pool?: unknown
   acquireConnection(): Promise<unknown>
   releaseConnection(connection: unknown): Promise<void>
 }
@@ -31,6 +33,12 @@ const isClient = (client: unknown): client is KnexClient =>
   'config' in client
 
 export async function openKnex(knex: KnexDatabase, clock: Clock, waitMs: number): Promise<AppDatabase> {
+  if ('isTransaction' in knex && knex.isTransaction === true) {
+    throw new TidemarkError(
+      'unprocessable',
+      'A transaction of Knex is no database: give the Knex that began it',
+    )
+  }
   const client = knex.client as KnexClient
   const connection = await client.acquireConnection()
   try {
@@ -39,6 +47,7 @@ export async function openKnex(knex: KnexDatabase, clock: Clock, waitMs: number)
     return {
       file: mainFile(native.prepare('PRAGMA database_list').all()),
       driver,
+      handle: client,
       enter: () => takeConnection(client, clock, waitMs),
       tools: migrationTables(client),
     }
@@ -71,6 +80,8 @@ async function takeConnection(
   clock: Clock,
   waitMs: number,
 ): Promise<() => Promise<void>> {
+  // Nothing can be open in a pool that was destroyed.
+  if (client.pool === undefined) return async () => {}
   let late = false
   const acquired = client.acquireConnection()
   const timeout = Promise.withResolvers<never>()

@@ -17,6 +17,7 @@ export function openNodeSqlite(database: NodeSqliteDatabase, clock: Clock, waitM
   return {
     file: mainFile(database.prepare('PRAGMA database_list').all()),
     driver: nodeSqlite,
+    handle: database,
     enter: () => waitOutside(() => database.isOpen && database.isTransaction, clock, waitMs),
     tools: [],
   }

@@ -31,7 +31,7 @@ function openFile(path: string): AppDatabase {
   const file = canonicalPath(path)
   if (!statSync(file, { throwIfNoEntry: false })?.isFile())
     throw new TidemarkError('file_not_found', undefined, { details: { file } })
-  return { file, driver: betterSqlite3, tools: [] }
+  return { file, driver: betterSqlite3, handle: null, tools: [] }
 }
 
 /**
