@@ -60,6 +60,7 @@ export async function checkLife(node: string, installed: string): Promise<void> 
     const left = await query(file, `SELECT name FROM sqlite_schema WHERE name LIKE '%tidemark%'`)
     if (left !== '[]') throw new Error(`tidemark detach left in ${file}: ${left}`)
   }
+  await runProgram(node, [...NO_WARNINGS, '--input-type=module', '--eval', LIBRARY, url, token], folder)
 }
 
 /** Prints the rows of a statement as JSON, integers exactly. */
@@ -69,6 +70,25 @@ const QUERY = `
   const statement = new Database(file).defaultSafeIntegers().prepare(sql)
   const rows = statement.reader ? statement.raw().all() : [statement.run()].slice(1)
   console.log(JSON.stringify(rows, (_, value) => typeof value === 'bigint' ? String(value) : value))
+`
+
+/** Two applications that have the library, each with a database of its own. */
+const LIBRARY = `
+  import assert from 'node:assert'
+  import Database from 'better-sqlite3'
+  import { createSyncManager } from 'tidemark'
+  const [, endpoint, token] = process.argv
+  const open = async (name) => {
+    const database = new Database(name + '.db')
+    database.exec('CREATE TABLE tasks (id TEXT PRIMARY KEY, text TEXT)')
+    const manager = await createSyncManager(database, { endpoint, token, home: name, environment: {} })
+    return { database, manager }
+  }
+  const [here, there] = [await open('here'), await open('there')]
+  here.database.exec("INSERT INTO tasks VALUES ('1', 'one')")
+  for (const { manager } of [here, there, here]) await manager.sync()
+  assert.deepStrictEqual(there.database.prepare('SELECT * FROM tasks').all(), [{ id: '1', text: 'one' }])
+  for (const { manager } of [here, there]) await manager[Symbol.asyncDispose]()
 `
 
 /** node:sqlite as the package has it: exact, or refused in words where this Node's own is not. */
