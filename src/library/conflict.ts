@@ -38,6 +38,16 @@ export interface ConflictOf<Table extends string, Data extends object> {
   readonly remoteTimestamps: { readonly [column: string]: number }
 }
 
+/** A conflict of whatever table: what a resolver that fits every application looks at. */
+export interface AnyConflict {
+  readonly fields: readonly string[]
+  readonly localData: object
+  readonly remoteData: object
+  readonly localTimestamp: number
+  readonly remoteTimestamp: number
+  readonly remoteTimestamps: { readonly [column: string]: number }
+}
+
 /** Counts of the hybrid clock in a millisecond. */
 export const COUNTS_PER_MS = 1_000
 

@@ -2,7 +2,7 @@
 export { debounceSync, type DebouncedSync, type DebounceOptions } from './debounce.ts'
 export { createSyncManager, type ReplicaConfig, type SyncConfig } from './create.ts'
 export { isSyncAvailable, type SyncSettings } from './config.ts'
-export type { ConflictOf, Row, RowOf, SyncConflict, Tables } from './conflict.ts'
+export type { AnyConflict, ConflictOf, Row, RowOf, SyncConflict, Tables } from './conflict.ts'
 export type {
   BetterSqlite3Database,
   KnexDatabase,

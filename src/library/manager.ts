@@ -74,6 +74,7 @@ export class SyncManager<
   #nextRetryAt: number | null = null
   readonly #atWork = new Set<Promise<unknown>>()
 
+  /** @internal Made by `createSyncManager`. */
   constructor(parts: ManagerParts<Known>) {
     this.#parts = parts
     this.#settings = parts.settings

@@ -8,7 +8,14 @@ import {
 } from '../engine/resolvers.ts'
 import { encodeJs } from '../kernel/js-values.ts'
 import { sameValue, type Encoded, type Fields } from '../kernel/values.ts'
-import { toSyncConflict, type Row, type RowOf, type SyncConflict, type Tables } from './conflict.ts'
+import {
+  toSyncConflict,
+  type AnyConflict,
+  type Row,
+  type RowOf,
+  type SyncConflict,
+  type Tables,
+} from './conflict.ts'
 
 /**
  * - `local`, `remote`: that side's values for the columns in question.
@@ -24,8 +31,11 @@ export type ConflictResolver<Known extends Tables = { readonly [table: string]: 
   | ConflictAnswer<RowOf<Known, keyof Known & string>>
   | Promise<ConflictAnswer<RowOf<Known, keyof Known & string>>>
 
+/** Columns of the rows that a resolver for all was given. */
+type AnswerTo<Met extends AnyConflict> = Partial<Met['localData']>
+
 /** The side with the newer change; given to a sync as it is, it decides column by column. */
-function newestWins(conflict: SyncConflict): 'local' | 'remote' {
+function newestWins(conflict: Pick<AnyConflict, 'localTimestamp' | 'remoteTimestamp'>): 'local' | 'remote' {
   return conflict.localTimestamp > conflict.remoteTimestamp ? 'local' : 'remote'
 }
 function localWins(): 'local' {
@@ -52,7 +62,7 @@ const STATUS = /^(status|state)$/i
  * read, done, dismissed), flags such as `read` stay set, moments such as `read_at` keep the first. What is none of
  * these: the newer value.
  */
-export function notificationResolver(conflict: SyncConflict): Row {
+export function notificationResolver<Met extends AnyConflict>(conflict: Met): AnswerTo<Met> {
   return byColumn(conflict, (column, local, remote, newer) => {
     if (STATUS.test(column)) return further(local, remote) ?? newer
     if (FLAGS.test(column)) return isSet(local) ? local : isSet(remote) ? remote : newer
@@ -66,7 +76,7 @@ export function notificationResolver(conflict: SyncConflict): Row {
  * moment of creation keeps the first, that of the last change the last. What is none of these: the newer value. An
  * item that only one side took out of a list is there again: a list does not tell what was in it before.
  */
-export function projectResolver(conflict: SyncConflict): Row {
+export function projectResolver<Met extends AnyConflict>(conflict: Met): AnswerTo<Met> {
   return byColumn(conflict, (column, local, remote, newer) => {
     if (/^created_?at$/i.test(column)) return earlier(local, remote) ?? newer
     if (/^(updated|modified|changed)_?at$/i.test(column)) return later(local, remote) ?? newer
@@ -81,8 +91,8 @@ export function projectResolver(conflict: SyncConflict): Row {
  */
 export function settingsResolver(
   options: { readonly keepLocal?: readonly string[] } = {},
-): (conflict: SyncConflict) => Row {
-  const own = new Set(options.keepLocal)
+): <Met extends AnyConflict>(conflict: Met) => AnswerTo<Met> {
+  const own = new Set<string>(options.keepLocal)
   return (conflict) =>
     byColumn(conflict, (column, local, remote, newer) => {
       if (own.has(column)) return local
@@ -154,15 +164,16 @@ function encodeAnswer(value: unknown, local: Encoded | undefined, remote: Encode
 
 type Choose = (column: string, local: unknown, remote: unknown, newer: unknown) => unknown
 
-function byColumn(conflict: SyncConflict, choose: Choose): Row {
-  const { localData, remoteData, localTimestamp, remoteTimestamps } = conflict
-  return Object.fromEntries(
-    conflict.fields.map((column) => {
-      const [local, remote] = [localData[column], remoteData[column]]
-      const newer = localTimestamp > (remoteTimestamps[column] ?? 0) ? local : remote
-      return [column, choose(column, local, remote, newer)]
-    }),
-  )
+function byColumn<Met extends AnyConflict>(conflict: Met, choose: Choose): AnswerTo<Met> {
+  const { localTimestamp, remoteTimestamps } = conflict
+  const [localData, remoteData] = [conflict.localData as Row, conflict.remoteData as Row]
+  const chosen = conflict.fields.map((column) => {
+    const [local, remote] = [localData[column], remoteData[column]]
+    const newer = localTimestamp > (remoteTimestamps[column] ?? 0) ? local : remote
+    return [column, choose(column, local, remote, newer)] as const
+  })
+  // The columns of the conflict are those of its rows.
+  return Object.fromEntries(chosen) as AnswerTo<Met>
 }
 
 function further(local: unknown, remote: unknown): unknown {

@@ -1,8 +1,10 @@
 import type { Provider } from '../engine/provider.ts'
-import type { Store } from '../engine/store.ts'
+import type { RowKey, Store } from '../engine/store.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { Random } from '../kernel/random.ts'
+import type { WireRecord } from '../protocol/records.ts'
+import { isKeyTooLong } from '../stores/sqlite/store/synced-table.ts'
 import type { Book } from './book.ts'
 import { toEntityId } from './conflict.ts'
 import {
@@ -162,15 +164,11 @@ export async function clearFailed(
   let first: TidemarkError | null = null
   for (const chunk of chunksOf(failed, READ_CHUNK)) {
     const { space } = await retries.store.state()
-    const records = chunk.map(({ table, key }) => ({ table, key }))
-    const answer = await provider.read({ space, records }, signal)
-    if (answer.records.length !== chunk.length)
-      throw new TidemarkError('bad_answer', 'the answer has another number of records')
+    const records = await readRecords(provider, space, chunk, signal)
     const dropped: Operation[] = []
     for (const [at, operation] of chunk.entries()) {
       try {
-        if (await retries.store.dropQuarantine(operation.entry, answer.records[at] ?? null))
-          dropped.push(operation)
+        if (await retries.store.dropQuarantine(operation.entry, records[at] ?? null)) dropped.push(operation)
       } catch (thrown) {
         // One row that cannot be given up now leaves the others to be (I9).
         first ??= toTidemarkError(thrown)
@@ -185,6 +183,22 @@ export async function clearFailed(
   }
   if (first !== null) throw first
   return given
+}
+
+/** What the cloud has of each row, null where none. It can have none whose key no request can carry: those are not asked. */
+export async function readRecords(
+  provider: Provider,
+  space: string,
+  rows: readonly RowKey[],
+  signal: AbortSignal,
+): Promise<readonly (WireRecord | null)[]> {
+  const asked = rows.filter(({ key }) => !isKeyTooLong(key)).map(({ table, key }) => ({ table, key }))
+  if (asked.length === 0) return rows.map(() => null)
+  const { records } = await provider.read({ space, records: asked }, signal)
+  if (records.length !== asked.length)
+    throw new TidemarkError('bad_answer', 'the answer has another number of records')
+  const answers = [...records]
+  return rows.map(({ key }) => (isKeyTooLong(key) ? null : (answers.shift() ?? null)))
 }
 
 /**

@@ -2,6 +2,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import type { QuarantineEntry } from '../../engine/inbox.ts'
 import type { SqliteStore } from '../../stores/sqlite/store/store.ts'
 import { openStoreOf } from '../../daemon/replica.ts'
+import { readRecords } from '../../library/retries.ts'
 import { createProvider } from '../../machine/cloud.ts'
 import { requireConnection, type CliContext } from '../context.ts'
 import { formatAgo } from '../progress.ts'
@@ -58,11 +59,8 @@ export async function dropQuarantine(
   if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
   const provider = await createProvider(context, requireConnection(context.config))
   const { space } = await store.state()
-  const { records } = await provider.read(
-    { space, records: [{ table: entry.table, key: entry.key }] },
-    context.signal,
-  )
-  if (!(await store.dropQuarantine(id, records[0] ?? null))) throw noEntry()
+  const [record = null] = await readRecords(provider, space, [entry], context.signal)
+  if (!(await store.dropQuarantine(id, record))) throw noEntry()
   context.output.result({ dropped: id }, ['Given up; the row is as the cloud has it.'])
 }
 
