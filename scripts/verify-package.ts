@@ -49,10 +49,11 @@ export async function checkPackage(): Promise<string> {
   }
 }
 
-/** The oldest Node that package.json allows (`>=22.19`), for what the newest one forgives. */
+/** The oldest Node that package.json allows (`^22.19 || >=24`), for what the newest one forgives. */
 async function installNode(range: string, folder: string): Promise<string> {
-  const version = /^>=(\d+\.\d+)$/.exec(range)?.[1]
-  if (version === undefined) throw new Error(`engines.node is ${range}: expected >=MAJOR.MINOR`)
+  const version = /^\^(\d+\.\d+)(?= \|\||$)/.exec(range)?.[1]
+  if (version === undefined)
+    throw new Error(`engines.node is ${range}: expected ^MAJOR.MINOR at its beginning`)
   await mkdir(folder)
   await writeFile(
     join(folder, 'package.json'),

@@ -47,7 +47,7 @@ export const ERRORS = {
   config_invalid: { status: 0, retry: false, title: 'The configuration cannot be read', hint: 'The details name the file, the line and the key; the file was left as it is.' },
   not_confirmed: { status: 0, retry: false, title: 'Nothing was changed: nobody said yes', hint: 'Answer y, or say --yes where nobody can be asked.' },
   bad_usage: { status: 0, retry: false, title: 'The command was not understood', hint: 'See `--help`.' },
-  node_too_old: { status: 0, retry: false, title: 'This version of Node.js is too old', hint: 'Install Node.js 22.19 or newer.' },
+  node_too_old: { status: 0, retry: false, title: 'This version of Node.js is too old', hint: 'Install Node.js 24 or newer, or a 22 from 22.19 on.' },
   node_sqlite_too_old: { status: 0, retry: false, title: 'The node:sqlite of this Node.js cuts text at NUL characters, unseen', hint: 'Install Node.js 24.16 or newer, or open the file with better-sqlite3.' },
   insecure_address: { status: 0, retry: false, title: '`--insecure-loopback` serves loopback addresses only', hint: 'Listen on 127.0.0.1 or ::1, or use tokens.' },
   resolver_failed: { status: 0, retry: true, title: 'A conflict resolver threw or answered something unknown', hint: 'Answer `local`, `remote` or a row; the conflict waits in the inbox.' },
