@@ -6,6 +6,7 @@ it('has the defaults of the origin', () => {
   expect(readSettings({}, {})).toEqual({
     autoSyncEnabled: false,
     autoSyncInterval: 30,
+    live: false,
     batchSize: 50,
     maxRetries: 3,
   })
@@ -21,6 +22,7 @@ it('takes what is given over the environment over the defaults', () => {
   expect(readSettings({}, environment)).toEqual({
     autoSyncEnabled: true,
     autoSyncInterval: 5,
+    live: false,
     batchSize: 200,
     maxRetries: 3,
   })
@@ -28,7 +30,13 @@ it('takes what is given over the environment over the defaults', () => {
     { autoSyncEnabled: false, batchSize: 10, maxRetries: undefined as never },
     environment,
   )
-  expect(given).toEqual({ autoSyncEnabled: false, autoSyncInterval: 5, batchSize: 10, maxRetries: 3 })
+  expect(given).toEqual({
+    autoSyncEnabled: false,
+    autoSyncInterval: 5,
+    live: false,
+    batchSize: 10,
+    maxRetries: 3,
+  })
 })
 
 it.each([

@@ -8,6 +8,8 @@ export interface SyncSettings {
   readonly autoSyncEnabled: boolean
   /** Minutes. Default 30; `SYNC_INTERVAL_MINUTES`. */
   readonly autoSyncInterval: number
+  /** With auto-sync: local changes are sent at once too, and others' come as they happen. Default false; `SYNC_LIVE`. */
+  readonly live: boolean
   /** Rows of the first request; those that follow adapt to the connection. Default 50; `SYNC_BATCH_SIZE`. */
   readonly batchSize: number
   /** Refusals of one row after which it is `failed` (`RetryQueue`). Default 3; `SYNC_MAX_RETRIES`. */
@@ -17,6 +19,7 @@ export interface SyncSettings {
 export const DEFAULT_SETTINGS: SyncSettings = {
   autoSyncEnabled: false,
   autoSyncInterval: 30,
+  live: false,
   batchSize: 50,
   maxRetries: 3,
 }
@@ -47,6 +50,12 @@ const RULES: { readonly [name in keyof SyncSettings]: Rule } = {
     isFit: (value) => typeof value === 'number' && value > 0 && value <= MAX_INTERVAL_MINUTES,
     variable: 'SYNC_INTERVAL_MINUTES',
     parse: parseNumber,
+  },
+  live: {
+    wanted: 'true or false',
+    isFit: (value) => typeof value === 'boolean',
+    variable: 'SYNC_LIVE',
+    parse: parseBoolean,
   },
   batchSize: {
     wanted: `a whole number from 1 to ${MAX_BATCH_SIZE}`,

@@ -23,20 +23,20 @@ export interface Follower {
   watch(resolver: NamedResolver): NamedResolver
   /** For the events of the engine. */
   follow(event: EngineEvent): void
-  /** What was done until now: of a failed operation, too. */
-  readResult(): Promise<SyncResult>
+  /** What was done since the last time: of a failed operation, too. */
+  take(): Promise<SyncResult>
   /** The operation is whole. */
   end(): void
 }
 
 export async function followOperation(options: FollowOptions): Promise<Follower> {
   const { store, clock, operation } = options
-  const begun = clock.now()
+  let begun = clock.now()
   const times = new Map<string, number>()
-  const tally = createTally()
+  let tally = createTally()
   const meter = measureProgress(operation, options.pending)
   const inbox = await readInboxFromNow(store)
-  const conflicts: DetectedConflict[] = []
+  let conflicts: DetectedConflict[] = []
   let reading = Promise.resolve()
   const readConflicts = async (count: number) => {
     for (const entry of await inbox.readNew(count)) {
@@ -63,20 +63,26 @@ export async function followOperation(options: FollowOptions): Promise<Follower>
       // Met again by who asks for the result.
       reading.catch(() => {})
     },
-    async readResult() {
+    async take() {
       await reading
-      const { pushed, received, refused } = tally
-      return {
+      const { pushed, received, refused, tables } = tally
+      const now = clock.now()
+      const result: SyncResult = {
         operation,
         recordsProcessed: pushed + received,
         pushed,
         received,
         refused,
         conflicts,
-        tables: tally.tables,
+        tables,
         startedAt: new Date(begun),
-        duration: clock.now() - begun,
+        duration: now - begun,
       }
+      tally = createTally()
+      conflicts = []
+      times.clear()
+      begun = now
+      return result
     },
     end: () => options.onProgress(meter.end()),
   }

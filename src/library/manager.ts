@@ -1,58 +1,22 @@
-import { resolveEntry, undoEntry, dismissEntry } from '../engine/conflicts.ts'
-import type { Clock } from '../kernel/clock.ts'
+import { dismissEntry, undoEntry } from '../engine/conflicts.ts'
 import { TidemarkError } from '../kernel/errors.ts'
-import type { Logger } from '../kernel/logger.ts'
-import type { Random } from '../kernel/random.ts'
-import type { Folders } from '../machine/folders.ts'
 import { AutoSync } from './auto-sync.ts'
 import { changeSettings, type SyncSettings } from './config.ts'
 import type { Row, RowOf, Tables } from './conflict.ts'
-import { toDetectedConflict, type DetectedConflict } from './detected.ts'
+import type { DetectedConflict } from './detected.ts'
 import { callSafely, Listeners, type SyncEventName, type SyncListener } from './events.ts'
 import { toSyncError, TROUBLES } from './failures.ts'
 import { checkHealth, type HealthReport } from './health.ts'
+import { chooseSide, readConflicts } from './inbox.ts'
+import { startLive } from './live.ts'
 import { runOperation } from './operation.ts'
+import type { Cloud, ManagerParts, OperationControl, Resolving } from './parts.ts'
 import type { ProgressListener, SyncProgress } from './progress.ts'
-import { getLocalDevice, type CloudSyncProvider, type LocalDevice, type SyncProvider } from './provider.ts'
-import type { OpenReplica, Replica } from './replica.ts'
-import { encodeRow, type ConflictResolver } from './resolvers.ts'
+import { getLocalDevice, type LocalDevice, type SyncProvider } from './provider.ts'
+import type { OpenReplica } from './replica.ts'
+import type { ConflictResolver } from './resolvers.ts'
 import type { SyncOperation, SyncResult } from './result.ts'
 import { readStats, type SyncStats } from './stats.ts'
-
-/** What can be given beside the settings, and changed with them. */
-export interface Resolving<Known extends Tables> {
-  /** Decides where nothing else is given. Default: the newer value, column by column. */
-  readonly resolver?: ConflictResolver<Known> | undefined
-  /** Resolvers of single tables. */
-  readonly resolvers?:
-    | { readonly [Table in keyof Known & string]?: ConflictResolver<Pick<Known, Table>> }
-    | undefined
-}
-
-export interface OperationControl {
-  /** Ends the operation: what the cloud took already stays, the rest waits. */
-  readonly signal?: AbortSignal | undefined
-}
-
-/** A cloud and where it is. */
-export interface Cloud extends CloudSyncProvider {
-  readonly endpoint: string
-}
-
-export interface ManagerParts<Known extends Tables> extends Resolving<Known> {
-  readonly replica: Replica
-  /** What the replica knows this manager by. */
-  readonly user: object
-  readonly settings: SyncSettings
-  readonly cloud: Cloud | null
-  readonly openCloud: (endpoint: string, token: string | null) => Cloud
-  readonly space: string | undefined
-  readonly merge: boolean
-  readonly folders: Folders
-  readonly clock: Clock
-  readonly random: Random
-  readonly logger: Logger
-}
 
 /**
  * Keeps one database in step with a cloud, when it is asked to. One operation at a time: those that are asked for
@@ -72,6 +36,7 @@ export class SyncManager<
   #waiting: Promise<SyncResult<Known>> | null = null
   #closed: Promise<void> | null = null
   #nextRetryAt: number | null = null
+  #isLive = false
   readonly #atWork = new Set<Promise<unknown>>()
 
   /** @internal Made by `createSyncManager`. */
@@ -90,6 +55,7 @@ export class SyncManager<
       sync: async () => (this.#cloud === null ? null : this.performSync()),
     })
     if (this.#settings.autoSyncEnabled) this.#auto.start()
+    this.#refreshLive()
   }
 
   /**
@@ -137,17 +103,19 @@ export class SyncManager<
     return sync
   }
 
-  /** Syncs now, and then every `autoSyncInterval`. */
+  /** Syncs now, and then every `autoSyncInterval`; with `live` also whenever something changes, here or there. */
   startAutoSync(): void {
     this.#requireOpen()
     this.#settings = { ...this.#settings, autoSyncEnabled: true }
     this.#auto.start()
+    this.#refreshLive()
   }
 
   /** A sync under way goes on to its end. */
   stopAutoSync(): void {
     this.#settings = { ...this.#settings, autoSyncEnabled: false }
     this.#auto.stop()
+    this.#refreshLive()
   }
 
   /** Takes effect at once. Throws `bad_usage`, and nothing is changed then. */
@@ -162,6 +130,7 @@ export class SyncManager<
     if (autoSyncEnabled && !this.#auto.isRunning) this.#auto.start()
     else if (!autoSyncEnabled) this.#auto.stop()
     else if (autoSyncInterval !== before.autoSyncInterval) this.#auto.replan()
+    this.#refreshLive()
   }
 
   getConfig(): SyncSettings {
@@ -193,6 +162,7 @@ export class SyncManager<
     if (lastFailure !== null && TROUBLES[lastFailure.code] === 'credentials') throw lastFailure
     this.#requireOpen()
     this.#cloud = cloud
+    this.#refreshLive()
     return cloud.face
   }
 
@@ -206,20 +176,17 @@ export class SyncManager<
 
   /** Of a file that is not under sync yet: nothing. */
   async getSyncStats(): Promise<SyncStats> {
-    const { replica, clock, random } = this.#parts
+    const { clock, random } = this.#parts
     const { maxRetries } = this.#settings
-    return replica.look(this.#parts.user, (open) => readStats(open, { clock, random, maxRetries }))
+    return this.#look((open) => readStats(open, { clock, random, maxRetries }))
   }
 
   /** The conflict inbox, the newest first. */
   async getConflicts(
     filter: { readonly open?: boolean; readonly limit?: number } = {},
   ): Promise<readonly DetectedConflict<Known>[]> {
-    const entries = await this.#parts.replica.look(
-      this.#parts.user,
-      (open) => open?.store.listInbox(filter) ?? [],
-    )
-    return entries.map((entry) => toDetectedConflict(entry, null) as unknown as DetectedConflict<Known>)
+    const found = await this.#look((open) => (open === null ? [] : readConflicts(open, filter)))
+    return found as unknown as readonly DetectedConflict<Known>[]
   }
 
   /** Gives a conflict a side, or a row of its own; an edit like any other, which reaches every device. */
@@ -227,11 +194,7 @@ export class SyncManager<
     id: string,
     choice: 'local' | 'remote' | Partial<RowOf<Known, keyof Known & string>>,
   ): Promise<void> {
-    await this.#settle(async ({ store }) => {
-      if (typeof choice === 'string') return resolveEntry(store, id, choice)
-      const entry = await store.readInbox(id)
-      return resolveEntry(store, id, { row: encodeRow(choice, entry?.local, entry?.remote?.fields) })
-    })
+    await this.#settle((open) => chooseSide(open, id, choice))
   }
 
   /** Puts back what lost. */
@@ -272,9 +235,14 @@ export class SyncManager<
     if (this.#closed !== null) throw new TidemarkError('aborted', 'The manager was closed')
   }
 
-  async #settle(work: (open: OpenReplica) => Promise<void>): Promise<void> {
+  #look<T>(work: (open: OpenReplica | null) => Promise<T> | T): Promise<T> {
     this.#requireOpen()
-    await this.#parts.replica.look(this.#parts.user, (open) => {
+    const { replica, user } = this.#parts
+    return replica.look(user, work)
+  }
+
+  async #settle(work: (open: OpenReplica) => Promise<void>): Promise<void> {
+    await this.#look((open) => {
       if (open === null) throw new TidemarkError('not_found', 'There is no such conflict')
       return work(open)
     })
@@ -311,7 +279,7 @@ export class SyncManager<
     { entityTypes, resolver, onProgress, control, onTurn }: AskedOperation<Known>,
     cloud: Cloud,
   ): Promise<SyncResult<Known>> {
-    const { replica, user, space, merge, clock, random, logger } = this.#parts
+    const { replica, user, space, merge, clock, logger } = this.#parts
     const signals = [this.#closing.signal, ...(control?.signal === undefined ? [] : [control.signal])]
     const begin = () => {
       onTurn?.()
@@ -319,38 +287,79 @@ export class SyncManager<
     }
     const asked = { user, space, endpoint: cloud.endpoint, signal: AbortSignal.any(signals), begin }
     return replica.perform(asked, async (open, signal) => {
-      const { batchSize, maxRetries } = this.#settings
       const options = {
+        ...this.#rules(cloud),
+        ...(resolver === undefined
+          ? {}
+          : { resolver: resolver as unknown as ConflictResolver, resolvers: undefined }),
         operation,
         tables: entityTypes,
-        // What the types of the tables are is the application's word: nothing below depends on them.
-        resolver: (resolver ?? this.#resolving.resolver) as unknown as ConflictResolver | undefined,
-        resolvers: (resolver === undefined ? this.#resolving.resolvers : undefined) as unknown as
-          | { readonly [table: string]: ConflictResolver }
-          | undefined,
-        batchSize,
-        maxRetries,
         merge,
-        provider: cloud.engine,
-        clock,
-        random,
-        logger,
         onProgress: (progress: SyncProgress) => {
           if (onProgress !== undefined) callSafely(logger, () => onProgress(progress))
           this.#listeners.emit('sync_progress', clock.now(), { operation, progress })
         },
-        onConflict: (conflict: DetectedConflict) =>
-          this.#listeners.emit(
-            'conflict_detected',
-            clock.now(),
-            conflict as unknown as DetectedConflict<Known>,
-          ),
-        onRetries: (nextRetryAt: number | null) => {
-          this.#nextRetryAt = nextRetryAt
-        },
       }
       return (await runOperation(open, options, signal)) as unknown as SyncResult<Known>
     })
+  }
+
+  /** How every engine of this manager works, by the settings of now. */
+  #rules(cloud: Cloud) {
+    const { clock, random, logger } = this.#parts
+    const { batchSize, maxRetries } = this.#settings
+    // What the types of the tables are is the application's word: nothing below depends on them.
+    const { resolver, resolvers } = this.#resolving as unknown as Resolving<{ readonly [table: string]: Row }>
+    return {
+      resolver,
+      resolvers: resolvers as { readonly [table: string]: ConflictResolver } | undefined,
+      batchSize,
+      maxRetries,
+      provider: cloud.engine,
+      clock,
+      random,
+      logger,
+      onConflict: (conflict: DetectedConflict) =>
+        this.#listeners.emit(
+          'conflict_detected',
+          clock.now(),
+          conflict as unknown as DetectedConflict<Known>,
+        ),
+      onRetries: (nextRetryAt: number | null) => {
+        this.#nextRetryAt = nextRetryAt
+      },
+    }
+  }
+
+  /** Begins or ends what goes on between operations, or begins it anew with other settings. */
+  #refreshLive(): void {
+    const { replica, user, clock } = this.#parts
+    const cloud = this.#cloud
+    if (!this.#settings.live || !this.#auto.isRunning || cloud === null) {
+      if (this.#isLive) replica.keepLive(user, null)
+      this.#isLive = false
+      return
+    }
+    this.#isLive = true
+    const operation = 'sync'
+    const fail = (error: unknown) =>
+      this.#listeners.emit('sync_error', clock.now(), { operation, error: toSyncError(error) })
+    replica.keepLive(user, (open) =>
+      startLive(open, {
+        ...this.#rules(cloud),
+        pollMs: this.#settings.autoSyncInterval * 60_000,
+        onStart: () => this.#listeners.emit('sync_started', clock.now(), { operation, tables: null }),
+        onResult: (result) =>
+          this.#listeners.emit('sync_completed', clock.now(), {
+            operation,
+            result: result as unknown as SyncResult<Known>,
+          }),
+        onError: fail,
+      }).catch((error: unknown) => {
+        fail(error)
+        throw error
+      }),
+    )
   }
 }
 

@@ -67,8 +67,8 @@ export async function runOperation(
   const pending = operation === 'hydrate' ? 0 : pendingOf(counts, tables)
   const follower = await followOperation({ store, clock, operation, pending, onProgress, onConflict })
   const note = async (error: string | null): Promise<SyncResult> => {
-    const result = await follower.readResult()
-    await noteEnd(replica, retries, options, { result, error, tables: tables ?? null })
+    const result = await follower.take()
+    await noteEnd(retries, options, { result, error, tables: tables ?? null })
     return result
   }
   try {
@@ -117,7 +117,6 @@ export async function createEngine(
 
 /** Brings the book of refused rows up to date, and adds to the history. */
 export async function noteEnd(
-  { book }: OpenReplica,
   retries: Retries,
   { logger, onRetries }: Pick<OperationOptions, 'logger' | 'onRetries'>,
   {
@@ -145,7 +144,7 @@ export async function noteEnd(
       error,
       tables,
     }
-    await book.write((connection) => recordOperation(connection, entry))
+    await retries.book.write((connection) => recordOperation(connection, entry))
   } catch (thrown) {
     // What is only told about a sync is no reason for it to fail.
     logger.warn('the history was not written', { code: toTidemarkError(thrown).code })

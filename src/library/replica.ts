@@ -15,6 +15,7 @@ import { throwIfAborted, untilAborted } from './aborting.ts'
 import { openBook, type Book } from './book.ts'
 import type { AppDatabase } from './database/database.ts'
 import { requireUnopened } from './database/open.ts'
+import type { Live } from './live.ts'
 import { isSamePlace, placeOf, type Place } from './place.ts'
 
 /** How a file comes under sync, where it is not yet. */
@@ -67,6 +68,9 @@ export interface OpenReplica {
   readonly book: Book
 }
 
+/** Begins what goes on between operations. */
+export type StartLive = (open: OpenReplica) => Promise<Live>
+
 /**
  * One file of this process, shared by all managers on it: opened with the first need, under the lock that
  * `tidemark run` takes as well, and closed with the last of them. One operation at a time.
@@ -81,6 +85,9 @@ export class Replica {
   readonly #clouds = new Map<object, string>()
   /** What a manager counts as failed, for who looks at the same file without one. */
   maxRetries: number | null = null
+  /** What goes on between operations, by who wants it; that of the first is at work. */
+  readonly #wanted = new Map<object, StartLive>()
+  #live: Live | null = null
   #last: Promise<unknown> = Promise.resolve()
 
   constructor(options: ReplicaOptions) {
@@ -112,7 +119,12 @@ export class Replica {
   /** The last one closes: what is at work is cancelled first, and has ended when it resolves. */
   async leave(user: object): Promise<void> {
     this.#clouds.delete(user)
-    if (!this.#members.delete(user) || this.#members.size > 0) return
+    if (this.#wanted.has(user)) this.keepLive(user, null)
+    if (!this.#members.delete(user)) return
+    if (this.#members.size > 0) {
+      await this.#last
+      return
+    }
     this.#closing.abort(new TidemarkError('aborted', 'the manager was closed'))
     if (SHARED.get(this.file) === this) SHARED.delete(this.file)
     const closed = this.#close()
@@ -124,6 +136,7 @@ export class Replica {
 
   async #close(): Promise<void> {
     await this.#last.catch(() => {})
+    await this.#stopLive()
     await this.#open?.catch(() => {})
     await this.#owned.disposeAsync()
   }
@@ -142,15 +155,39 @@ export class Replica {
       await before
       throwIfAborted(either)
       begin?.()
+      await this.#stopLive()
       await this.#renew()
       const replica = await this.open(user)
       requireSpace(replica.space, space)
       this.#requireCloud(user, endpoint)
       return work(replica, either)
     })()
-    this.#last = mine.catch(() => {})
+    this.#last = mine.catch(() => {}).then(() => this.#startLive())
     // A caller that gives up need not wait for those before it.
     return untilAborted(mine, either)
+  }
+
+  /**
+   * From the next operation on `start` keeps the file in step between two of them; null: no longer. One at a time, for
+   * whoever wanted it first.
+   */
+  keepLive(user: object, start: StartLive | null): void {
+    if (start === null) this.#wanted.delete(user)
+    else this.#wanted.set(user, start)
+    this.#last = this.#last.then(() => this.#stopLive()).then(() => this.#startLive())
+  }
+
+  async #startLive(): Promise<void> {
+    const [start] = this.#wanted.values()
+    if (start === undefined || this.#live !== null || this.signal.aborted) return
+    const open = await this.#open?.catch(() => null)
+    if (open !== undefined && open !== null) this.#live = await start(open).catch(() => null)
+  }
+
+  async #stopLive(): Promise<void> {
+    const live = this.#live
+    this.#live = null
+    await live?.stop()
   }
 
   /**
