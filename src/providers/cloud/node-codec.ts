@@ -25,6 +25,7 @@ export const nodeCodec: Codec = {
       bytes: new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.byteLength),
     }
   },
+  // Node 22 ends a frame that broke off as if it were whole: an answer's JSON, a hydrate's last line tell.
   decode: (_encoding, chunks) =>
     Readable.from(chunks).compose(createZstdDecompress({ chunkSize: CHUNK_BYTES })),
 }
