@@ -293,16 +293,34 @@ export class Replica {
 
   #access(stack: AsyncDisposableStack, { setup }: Member): Access {
     const { file, driver, clock, random, waitMs } = this.#options
-    const { turn } = stack.use(takeTurns({ file, driver, clock, waitMs, enter: () => this.#enterAll() }))
+    const { turn } = stack.use(
+      takeTurns({
+        file,
+        driver,
+        clock,
+        waitMs,
+        signal: this.signal,
+        enter: (attempt) => this.#enterAll(attempt),
+        isInside: () => this.#apps.some(({ isInside }) => isInside?.() === true),
+      }),
+    )
     return { file, driver, clock, random, turn, ...(setup === undefined ? {} : { setup }) }
   }
 
-  /** No member's application has a transaction open, nor begins one before the answer is called. */
-  async #enterAll(): Promise<() => Promise<void>> {
-    const apps = new Map([...this.#members.values()].map(({ app }) => [app.handle, app]))
+  /** What the members gave, each once. */
+  get #apps(): readonly AppDatabase[] {
+    return [...new Map([...this.#members.values()].map(({ app }) => [app.handle, app])).values()]
+  }
+
+  /** Keeps the applications of all members out, as far as that can be, until the answer is called. */
+  async #enterAll(attempt: number): Promise<() => Promise<void>> {
     await using entered = new AsyncDisposableStack()
-    // One after another: two in each other's way would wait for each other.
-    for (const { enter } of apps.values()) if (enter !== undefined) entered.defer(await enter())
+    let isHolding = false
+    for (const { enter } of this.#apps) {
+      if (enter === undefined) continue
+      entered.defer(await enter(attempt, isHolding))
+      isHolding = true
+    }
     const left = entered.move()
     return () => left.disposeAsync()
   }

@@ -1,6 +1,5 @@
 import Database from 'better-sqlite3'
 
-import { sleep, type Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import {
   betterSqlite3,
@@ -29,18 +28,14 @@ export function driverOfBetterSqlite3(database: BetterSqlite3Database): Driver {
   return driver
 }
 
-export function openBetterSqlite3(
-  database: BetterSqlite3Database,
-  clock: Clock,
-  waitMs: number,
-): AppDatabase {
+export function openBetterSqlite3(database: BetterSqlite3Database): AppDatabase {
   if (!database.open) throw new TidemarkError('unprocessable', 'The database is closed')
   requireVersion(versionOf(database))
   return {
     file: mainFile(database.prepare('PRAGMA database_list').all()),
     driver: driverOfBetterSqlite3(database),
     handle: database,
-    enter: () => waitOutside(() => database.open && database.inTransaction, clock, waitMs),
+    isInside: () => database.open && database.inTransaction,
     tools: [],
   }
 }
@@ -49,30 +44,3 @@ export function versionOf(database: { prepare(sql: string): { all(): unknown[] }
   const [row] = database.prepare('SELECT sqlite_version() AS version').all() as { readonly version: string }[]
   return row?.version ?? ''
 }
-
-/** Milliseconds between two looks at a transaction that is held over an `await`. */
-const LOOK_MS = 5
-
-/**
- * Waits for the end of the application's transaction: one that has read already could not write any more if somebody
- * else wrote meanwhile. Nothing is kept out: the work that follows is synchronous.
- */
-export async function waitOutside(
-  isInside: () => boolean,
-  clock: Clock,
-  waitMs: number,
-): Promise<() => void> {
-  const until = clock.now() + waitMs
-  while (isInside()) {
-    if (clock.now() >= until) throw heldTooLong(waitMs)
-    await sleep(clock, LOOK_MS)
-  }
-  return () => {}
-}
-
-export const heldTooLong = (waitMs: number, cause?: unknown): TidemarkError =>
-  new TidemarkError(
-    'database_locked',
-    `A transaction of the application has been open for ${Math.round(waitMs / 1_000)} s; a sync that is awaited inside a transaction cannot end`,
-    { cause },
-  )

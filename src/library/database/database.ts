@@ -40,8 +40,13 @@ export interface AppDatabase {
   readonly driver: Driver
   /** What the application has open; null where it gave a path only. */
   readonly handle: object | null
-  /** Waits until the application has no transaction open, and keeps it from beginning one; the answer ends that. */
-  readonly enter?: () => Promise<() => Promise<void> | void>
+  /**
+   * Keeps the application from beginning a transaction, as far as it can; the answer ends that. See `TurnOptions`.
+   * `isHolding`: another one is kept from it meanwhile, and must not be for long.
+   */
+  readonly enter?: (attempt: number, isHolding: boolean) => Promise<() => Promise<void>>
+  /** The application has a transaction open; see `TurnOptions`. Absent: it has no connection of its own. */
+  readonly isInside?: () => boolean
   /** Tables of the application's tools, which say what this one file is like: never synced. */
   readonly tools: readonly string[]
 }

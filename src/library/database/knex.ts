@@ -2,20 +2,17 @@ import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import type { Driver } from '../../stores/sqlite/driver/driver.ts'
 import { nodeSqlite } from '../../stores/sqlite/driver/node-sqlite.ts'
-import { driverOfBetterSqlite3, heldTooLong, isBetterSqlite3, versionOf } from './better-sqlite3.ts'
+import { driverOfBetterSqlite3, isBetterSqlite3, versionOf } from './better-sqlite3.ts'
 import { mainFile, requireVersion, type AppDatabase, type KnexDatabase } from './database.ts'
+import { isGone, isInside, keepOut, takeOne, type PooledClient } from './knex-pool.ts'
 import { isNodeSqlite } from './node-sqlite.ts'
 
 /** What Knex's client has for its dialects; it is not in its types. */
-interface KnexClient {
+interface KnexClient extends PooledClient {
   readonly config: {
     readonly client?: unknown
     readonly migrations?: { readonly tableName?: unknown; readonly lockTableName?: unknown }
   }
-  /** Absent once it was destroyed. */
-  readonly pool?: unknown
-  acquireConnection(): Promise<unknown>
-  releaseConnection(connection: unknown): Promise<void>
 }
 
 export const isKnex = (value: unknown): value is KnexDatabase =>
@@ -40,7 +37,8 @@ export async function openKnex(knex: KnexDatabase, clock: Clock, waitMs: number)
     )
   }
   const client = knex.client as KnexClient
-  const connection = await client.acquireConnection()
+  if (isGone(client)) throw new TidemarkError('unprocessable', 'The database is closed')
+  const { connection, giveBack } = await takeOne(client, { clock, waitMs })
   try {
     const { driver, native } = driverOf(connection, client)
     requireVersion(versionOf(native))
@@ -48,11 +46,12 @@ export async function openKnex(knex: KnexDatabase, clock: Clock, waitMs: number)
       file: mainFile(native.prepare('PRAGMA database_list').all()),
       driver,
       handle: client,
-      enter: () => takeConnection(client, clock, waitMs),
+      enter: (attempt, isHolding) => keepOut(client, { attempt, isHolding, clock, waitMs }),
+      isInside: () => isInside(client),
       tools: migrationTables(client),
     }
   } finally {
-    await client.releaseConnection(connection)
+    await giveBack()
   }
 }
 
@@ -69,35 +68,6 @@ function driverOf(
     `Knex's client ${name} cannot be synced beside: use the client better-sqlite3, since two copies of SQLite in one process do not see each other's locks`,
     { details: { client: name } },
   )
-}
-
-/**
- * Takes a connection of the pool, for SQLite the only one: its queue is fair, and whoever has it knows that no
- * transaction of Knex is open.
- */
-async function takeConnection(
-  client: KnexClient,
-  clock: Clock,
-  waitMs: number,
-): Promise<() => Promise<void>> {
-  // Nothing can be open in a pool that was destroyed.
-  if (client.pool === undefined) return async () => {}
-  let late = false
-  const acquired = client.acquireConnection()
-  const timeout = Promise.withResolvers<never>()
-  const cancel = clock.after(waitMs, () => {
-    late = true
-    timeout.reject(heldTooLong(waitMs))
-  })
-  try {
-    const connection = await Promise.race([acquired, timeout.promise])
-    return () => client.releaseConnection(connection)
-  } catch (error) {
-    if (late) void acquired.then((connection) => client.releaseConnection(connection)).catch(() => {})
-    throw error instanceof TidemarkError ? error : heldTooLong(waitMs, error)
-  } finally {
-    cancel()
-  }
 }
 
 /** Where this Knex keeps which migrations it ran, if it was told another name than its default. */

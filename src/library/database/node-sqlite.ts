@@ -1,7 +1,6 @@
 import { TidemarkError } from '../../kernel/errors.ts'
-import type { Clock } from '../../kernel/clock.ts'
 import { nodeSqlite } from '../../stores/sqlite/driver/node-sqlite.ts'
-import { versionOf, waitOutside } from './better-sqlite3.ts'
+import { versionOf } from './better-sqlite3.ts'
 import { mainFile, requireVersion, type AppDatabase, type NodeSqliteDatabase } from './database.ts'
 
 export const isNodeSqlite = (value: unknown): value is NodeSqliteDatabase =>
@@ -11,14 +10,14 @@ export const isNodeSqlite = (value: unknown): value is NodeSqliteDatabase =>
   'location' in value &&
   typeof value.location === 'function'
 
-export function openNodeSqlite(database: NodeSqliteDatabase, clock: Clock, waitMs: number): AppDatabase {
+export function openNodeSqlite(database: NodeSqliteDatabase): AppDatabase {
   if (!database.isOpen) throw new TidemarkError('unprocessable', 'The database is closed')
   requireVersion(versionOf(database))
   return {
     file: mainFile(database.prepare('PRAGMA database_list').all()),
     driver: nodeSqlite,
     handle: database,
-    enter: () => waitOutside(() => database.isOpen && database.isTransaction, clock, waitMs),
+    isInside: () => database.isOpen && database.isTransaction,
     tools: [],
   }
 }

@@ -19,8 +19,8 @@ export async function openDatabase(
 ): Promise<AppDatabase> {
   if (typeof database === 'string') return openFile(database)
   if (isKnex(database)) return openKnex(database, clock, waitMs)
-  if (isBetterSqlite3(database)) return openBetterSqlite3(database, clock, waitMs)
-  if (isNodeSqlite(database)) return openNodeSqlite(database, clock, waitMs)
+  if (isBetterSqlite3(database)) return openBetterSqlite3(database)
+  if (isNodeSqlite(database)) return openNodeSqlite(database)
   throw new TidemarkError(
     'unprocessable',
     'The database is none that can be synced: give a Knex instance, a database of better-sqlite3 or node:sqlite, or a path',

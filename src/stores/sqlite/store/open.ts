@@ -63,7 +63,9 @@ export async function attachFile(
     SqliteStoreSettings &
     TableChoice & { readonly space: string; readonly replica?: string },
 ): Promise<AttachPlan & Identity> {
-  const { connection, close } = reach(options)
+  const { turn = atOnce } = options
+  // Before the file is in WAL, even opening it may have to wait for a transaction.
+  const { connection, close } = await turn(() => reach(options))
   try {
     const { clock = systemClock, random = systemRandom } = options
     const identity = { space: options.space, replica: options.replica ?? uuidV7(clock.now(), random) }
@@ -73,7 +75,7 @@ export async function attachFile(
       ...(options.bookkeeping === undefined ? {} : { bookkeeping: options.bookkeeping }),
       ...(options.tools === undefined ? {} : { tools: options.tools }),
     }
-    const plan = await (options.turn ?? atOnce)(() => {
+    const plan = await turn(() => {
       const planned = attachConnection(connection, identity, choice)
       switchToWal(connection)
       return planned

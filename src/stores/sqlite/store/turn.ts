@@ -18,6 +18,8 @@ export const atOnce: Turn = async (work) => {
 /** How long it is waited between two looks, from the first to the longest, in milliseconds. */
 const FIRST_LOOK_MS = 1
 const LAST_LOOK_MS = 25
+/** How long it is waited yet after the signal, in milliseconds. */
+const PARTING_MS = 50
 
 export interface TurnOptions {
   readonly file: string
@@ -25,8 +27,18 @@ export interface TurnOptions {
   readonly clock: Clock
   /** Milliseconds after which a turn that does not come is `database_locked`. Default `BUSY_MS`. */
   readonly waitMs?: number
-  /** Keeps the application's transactions out while the work is done; the answer lets them in again. */
-  readonly enter?: () => Promise<() => Promise<void> | void>
+  /**
+   * Keeps the application's transactions out, as far as it can, while one look is taken and the work is done; the answer
+   * lets them in again. `attempt` counts the looks of one turn from 0: nothing is kept out between two.
+   */
+  readonly enter?: (attempt: number) => Promise<() => Promise<void> | void>
+  /**
+   * The application has a transaction open. One that has only read holds no lock, but could not write any more if
+   * somebody else wrote before it.
+   */
+  readonly isInside?: () => boolean
+  /** Once it aborts, nobody waits for long any more: what can have its turn at once still has it. */
+  readonly signal?: AbortSignal
 }
 
 /** Turns beside an application in the same process. */
@@ -34,13 +46,15 @@ export interface Turns extends Disposable {
   readonly turn: Turn
 }
 
-/** Waits, without stopping the thread, until nobody holds the file's write lock, and works then. */
-export function takeTurns({ file, driver, clock, waitMs = BUSY_MS, enter }: TurnOptions): Turns {
+/** Waits, without stopping the thread, until nobody is in the midst of a write, and works then. */
+export function takeTurns(options: TurnOptions): Turns {
+  const { file, driver, clock, waitMs = BUSY_MS, enter, isInside = () => false, signal } = options
   let look: Connection | null = null
 
   const isFree = (): boolean => {
-    look ??= driver.open(file, { busyMs: 0 })
+    if (isInside()) return false
     try {
+      look ??= driver.open(file, { busyMs: 0 })
       look.exec('BEGIN IMMEDIATE')
     } catch (error) {
       if (error instanceof SqliteFailure && error.code === 'database_locked') return false
@@ -51,21 +65,20 @@ export function takeTurns({ file, driver, clock, waitMs = BUSY_MS, enter }: Turn
   }
 
   const turn: Turn = async (work) => {
-    const leave = await enter?.()
-    try {
-      const until = clock.now() + waitMs
-      for (let pause = FIRST_LOOK_MS; !isFree(); pause = Math.min(pause * 2, LAST_LOOK_MS)) {
-        if (clock.now() >= until) {
-          throw new TidemarkError(
-            'database_locked',
-            `A transaction has held the database for ${Math.round(waitMs / 1_000)} s; a sync that is awaited inside a transaction cannot end`,
-          )
-        }
-        await sleep(clock, pause)
+    const until = clock.now() + waitMs
+    let pause = FIRST_LOOK_MS
+    for (let attempt = 0; ; attempt++) {
+      const leave = enter === undefined ? null : await untilParting(enter(attempt), clock, signal)
+      try {
+        // Between a look that finds nobody and the work, nobody else of this process has a turn.
+        if (isFree()) return work()
+      } finally {
+        await leave?.()
       }
-      return work()
-    } finally {
-      await leave?.()
+      if (signal?.aborted === true) throw new TidemarkError('aborted')
+      if (clock.now() >= until) throw heldTooLong(waitMs)
+      await sleep(clock, pause)
+      pause = Math.min(pause * 2, LAST_LOOK_MS)
     }
   }
   return {
@@ -74,5 +87,40 @@ export function takeTurns({ file, driver, clock, waitMs = BUSY_MS, enter }: Turn
       look?.close()
       look = null
     },
+  }
+}
+
+export const heldTooLong = (waitMs: number, cause?: unknown): TidemarkError =>
+  new TidemarkError(
+    'database_locked',
+    `A transaction has held the database for ${Math.round(waitMs / 1_000)} s; a sync that is awaited inside a transaction cannot end`,
+    { cause },
+  )
+
+/** What comes too late is left at once. */
+async function untilParting(
+  entering: Promise<() => Promise<void> | void>,
+  clock: Clock,
+  signal: AbortSignal | undefined,
+): Promise<() => Promise<void> | void> {
+  if (signal === undefined) return entering
+  const parting = Promise.withResolvers<never>()
+  let cancel = () => {}
+  const part = () => {
+    cancel = clock.after(PARTING_MS, () => parting.reject(new TidemarkError('aborted')))
+  }
+  if (signal.aborted) part()
+  else signal.addEventListener('abort', part, { once: true })
+  try {
+    return await Promise.race([entering, parting.promise])
+  } catch (error) {
+    entering.then(
+      (leave) => leave(),
+      () => {},
+    )
+    throw error
+  } finally {
+    signal.removeEventListener('abort', part)
+    cancel()
   }
 }
