@@ -3,11 +3,13 @@ import { mkdir, mkdtemp, open, readFile, rm, symlink } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { delimiter, dirname, join } from 'node:path'
 
-/** A fenced block of a document that is opened by the words bash and run. */
+/** A fenced block of a document that is opened by its language and the word run. */
 export interface Block {
   /** Where its fence stands, from 1. */
   readonly line: number
   readonly script: string
+  /** What stands behind `run`. */
+  readonly words: readonly string[]
 }
 
 export interface BlockResult {
@@ -17,17 +19,18 @@ export interface BlockResult {
   readonly said: string
 }
 
-export function listRunBlocks(markdown: string): readonly Block[] {
+export function listRunBlocks(markdown: string, language = 'bash'): readonly Block[] {
   const blocks: Block[] = []
-  let open: { fence: string; line: number; runs: boolean; script: string[] } | null = null
+  let open: { fence: string; line: number; words: readonly string[]; script: string[] } | null = null
   for (const [index, text] of markdown.split('\n').entries()) {
     const [, fence = '', info = ''] = /^\s*(`{3,}|~{3,})\s*(.*)$/.exec(text) ?? []
     if (open === null) {
       if (fence === '') continue
-      const words = info.trim().split(/\s+/)
-      open = { fence, line: index + 1, runs: words[0] === 'bash' && words.includes('run'), script: [] }
+      open = { fence, line: index + 1, words: info.trim().split(/\s+/), script: [] }
     } else if (fence.startsWith(open.fence) && info === '') {
-      if (open.runs) blocks.push({ line: open.line, script: open.script.join('\n') })
+      const [name, run, ...words] = open.words
+      if (name === language && run === 'run')
+        blocks.push({ line: open.line, script: open.script.join('\n'), words })
       open = null
     } else open.script.push(text)
   }

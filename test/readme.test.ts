@@ -42,9 +42,10 @@ test('only blocks marked to run are taken', () => {
     '```',
   ].join('\n')
   expect(listRunBlocks(markdown)).toEqual([
-    { line: 5, script: 'one\n\n  two' },
-    { line: 10, script: '```bash run' },
+    { line: 5, script: 'one\n\n  two', words: [] },
+    { line: 10, script: '```bash run', words: [] },
   ])
+  expect(listRunBlocks(markdown, 'js')).toEqual([{ line: 13, script: 'nor this', words: [] }])
 })
 
 test('a failing command fails its block, wherever it stands', async () => {

@@ -139,6 +139,17 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
     .action((file: string, options) =>
       run(async (context) => (await import('./commands/attach.ts')).detach(context, file, options))(),
     )
+  define(
+    program,
+    'migrate <file>',
+    'prepare the file of an application that syncs by itself, and send nothing',
+  )
+    .option('--space <name>', 'space of the cloud', 'default')
+    .option('--tables <list>', 'only these tables')
+    .option('--exclude <list>', 'all tables but these')
+    .action((file: string, options) =>
+      run(async (context) => (await import('./commands/migrate.ts')).migrateFile(context, file, options))(),
+    )
   define(program, 'clone <space> <file>', 'make a replica of a space')
     .option('--no-sync', 'only make the tables')
     .action((space: string, file: string, options) =>

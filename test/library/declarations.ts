@@ -12,7 +12,7 @@ export interface Declaration {
 }
 
 export interface PublicTypes {
-  /** By file and name. */
+  /** By name. */
   readonly declarations: readonly Declaration[]
   /** Packages whose types are needed. */
   readonly packages: readonly string[]
@@ -55,7 +55,7 @@ export function readPublicTypes(folder: string, entry: string): PublicTypes {
   for (const name of read(path).imported.keys()) visit(path, name)
   return {
     declarations: [...found.values()].sort((a, b) =>
-      `${a.file} ${a.name}` < `${b.file} ${b.name}` ? -1 : 1,
+      `${a.name} ${a.file}` < `${b.name} ${b.file}` ? -1 : 1,
     ),
     packages: [...packages].sort(),
   }

@@ -21,7 +21,7 @@ export interface AttachOptions {
   readonly sync?: boolean
 }
 
-const splitNames = (names: string | undefined): readonly string[] | undefined =>
+export const splitNames = (names: string | undefined): readonly string[] | undefined =>
   names
     ?.split(',')
     .map((name) => name.trim())

@@ -1,0 +1,43 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { afterAll, beforeAll, expect, it } from 'vitest'
+
+import { listRunBlocks } from '../readme-blocks.ts'
+import { END, SETTING } from './guide-setting.ts'
+import { installExamples, serveCloud, type Installed } from './installed.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const DOCUMENTS = ['docs/guides/library.md', 'README.md']
+
+/** A block as a program: `run alone` is one already, any other has the guide's setting around it. */
+const programs = DOCUMENTS.flatMap((document) =>
+  listRunBlocks(readFileSync(join(ROOT, document), 'utf8'), 'ts').map(({ line, script, words }) => ({
+    place: `${document}:${line}`,
+    file: `${document.replace(/\W+/g, '-')}-${line}.ts`,
+    code: words.includes('alone') ? script : `${SETTING}${script}${END}`,
+  })),
+)
+
+let installed: Installed
+let cloud: Awaited<ReturnType<typeof serveCloud>>
+
+beforeAll(async () => {
+  installed = installExamples()
+  for (const { file, code } of programs) writeFileSync(join(installed.folder, 'guide', file), code)
+  cloud = await serveCloud(installed.folder)
+})
+afterAll(async () => {
+  await cloud[Symbol.asyncDispose]()
+  installed[Symbol.dispose]()
+})
+
+it('the blocks of the guide fit the declarations of the package', () => {
+  expect(programs.length).toBeGreaterThan(15)
+  expect(installed.check('guide')).toBe('')
+})
+
+it.each(programs)('$place runs', async ({ file }) => {
+  const { code, said } = await installed.run('guide', [file], cloud.env)
+  expect(code, said).toBe(0)
+})
