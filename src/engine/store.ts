@@ -20,7 +20,8 @@ import type { InboxDraft, InboxEntry, QuarantineEntry } from './inbox.ts'
  * - A row *waits* while an inbox entry or the quarantine holds it and the application has not changed it since: it
  *   is not pushed, and no record is applied over it. One change makes it an ordinary dirty row again; where it met a
  *   record while it waited, it is dirty even if it equals its image, since the image is not what the cloud has: the
- *   answer to its push brings that record again.
+ *   answer to its push brings that record again. Where the application took a refused change back, its entry in the
+ *   quarantine goes with the mark.
  * - Where writes may have left no mark (somebody took the capture away, a migration made the table anew) the table is
  *   compared with its images first. What counts on marks waits for that, the rest is answered meanwhile.
  * - Two keys are compared by the code units of their canonical texts.

@@ -1,7 +1,7 @@
 import { sameFields, sameValue, type Encoded, type Fields } from '../../kernel/values.ts'
 import type { Claims } from '../../protocol/records.ts'
 import type { LocalRow } from '../../engine/store.ts'
-import type { MemoryFile } from './file.ts'
+import { rowId, type MemoryFile } from './file.ts'
 import type { RowState } from './row-state.ts'
 import type { MemoryTable } from './table.ts'
 
@@ -45,6 +45,7 @@ export function isHeld(file: MemoryFile, table: MemoryTable, key: string): boole
 export function dropIdleMark(file: MemoryFile, table: MemoryTable, key: string): void {
   if (!table.marks.has(key) || isDirty(file, table, key)) return
   table.marks.delete(key)
+  file.quarantine.delete(rowId({ table: table.name, key }))
   const state = table.state(key)
   if (state.heldAt !== null) table.setState(key, { ...state, heldAt: null })
 }

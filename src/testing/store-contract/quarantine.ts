@@ -55,6 +55,25 @@ export function quarantineContract(open: OpenStore): void {
       expect(await readAllDirty(h.store)).toMatchObject([{ key: key('a'), base: 1, held: false }])
     })
 
+    test('a refused change that the application takes back is refused no longer', async () => {
+      await using h = await openRefused(open)
+      await h.app.update('notes', { id: 'a' }, { title: '1' })
+      expect(await dirtyKeys(h.store)).toEqual([])
+      expect(await h.store.listQuarantine(10)).toEqual([])
+    })
+
+    test('a row that can never be carried leaves nothing behind when it is deleted', async () => {
+      await using h = await openFresh(open)
+      const id = 'x'.repeat(2_000)
+      await h.app.insert('notes', { id, title: '1', body: '' })
+      expect(await dirtyKeys(h.store)).toEqual([])
+      expect(await h.store.listQuarantine(10)).toHaveLength(1)
+      await h.app.remove('notes', { id })
+      expect(await dirtyKeys(h.store)).toEqual([])
+      expect(await h.store.listQuarantine(10)).toEqual([])
+      expect(await h.store.counts()).toMatchObject({ quarantined: 0, pending: {} })
+    })
+
     test('I1: a row that changed while in flight stays dirty', async () => {
       await using h = await openFresh(open)
       await h.app.insert('notes', { id: 'a', title: '1', body: '' })

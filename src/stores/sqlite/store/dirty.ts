@@ -169,11 +169,12 @@ function settleOne(session: Session, { table: name, key, at, fault }: Met, inFli
   return true
 }
 
-/** A mark whose row equals its image. Nothing waits in such a row either. */
+/** A mark whose row equals its image. Nothing waits in such a row either, and nothing of it is refused any more. */
 function dropIdleMark(session: Session, { table, key }: Standing): void {
   const bounds = table.bindKey(key)
   if (bounds !== null) table.states.removeMark(bounds)
   session.waiting.remove(table.number, key)
+  session.quarantine.remove(table.number, key)
 }
 
 export function readTouched(session: Session, rows: readonly RowKey[]): readonly LocalRow[] {
