@@ -25,7 +25,10 @@ let cloud: Awaited<ReturnType<typeof serveCloud>>
 beforeAll(async () => {
   installed = installExamples()
   for (const { file, code } of programs) writeFileSync(join(installed.folder, 'guide', file), code)
+  // Blocks that stand alone work in an application's database as well.
+  writeFileSync(join(installed.folder, 'guide/setting.ts'), SETTING + END)
   cloud = await serveCloud(installed.folder)
+  await installed.run('guide', ['setting.ts'], cloud.env)
 })
 afterAll(async () => {
   await cloud[Symbol.asyncDispose]()
