@@ -16,7 +16,7 @@ import type { EngineOptions } from './options.ts'
 import { listenForNews, publishStaged, pullPage } from './pull.ts'
 import { acknowledgeMutation, buildMutation, freeMutation, sendMutation } from './push.ts'
 import { reset } from './reset.ts'
-import { newestWins, type ResolverSet } from './resolvers.ts'
+import { newestWins, resolveUntil, type ResolverSet } from './resolvers.ts'
 import { clearStaging, createStaging } from './staging.ts'
 import { PATIENT_FIRST_MS, type Patience } from './patience.ts'
 import { describePhase, type EngineStatus, type Reset } from './status.ts'
@@ -78,10 +78,7 @@ export class SyncEngine implements AsyncDisposable {
       random: options.random,
       tables: options.tables === undefined ? null : [...new Set(options.tables)].sort(),
       sendsOnly: options.way === 'up',
-      resolvers: (replica): ResolverSet => ({
-        default: options.resolver ?? newestWins(replica),
-        ...(options.resolvers === undefined ? {} : { tables: options.resolvers }),
-      }),
+      resolvers: (replica) => this.#resolversOf(replica),
       logger: options.logger ?? silentLogger,
       report: (event) => this.#emit(event),
       staging: createStaging(),
@@ -125,6 +122,14 @@ export class SyncEngine implements AsyncDisposable {
     const whole = this.#waiters.add(this.#cycles + 1, options)
     this.#begin(opened.inFlight)
     return whole
+  }
+
+  /** For the effect that begins now: when it is cancelled, nobody waits for a person who is to decide. */
+  #resolversOf(replica: string): ResolverSet {
+    const { resolver = newestWins(replica), resolvers = {} } = this.#options
+    const { signal } = this.#abort
+    const tables = Object.entries(resolvers).map(([table, one]) => [table, resolveUntil(one, signal)])
+    return { default: resolveUntil(resolver, signal), tables: Object.fromEntries(tables) }
   }
 
   #begin(inFlight: boolean): void {

@@ -135,7 +135,9 @@ async function settle(merge: Merge, context: ReconcileContext): Promise<Settled>
 }
 
 function resolverOf(resolvers: ResolverSet, table: string): NamedResolver {
-  return resolvers.tables?.[table] ?? resolvers.default
+  const { tables = {} } = resolvers
+  // A table may be called as what every object has.
+  return (Object.hasOwn(tables, table) ? tables[table] : undefined) ?? resolvers.default
 }
 
 function applyResolution(

@@ -1,3 +1,4 @@
+import { TidemarkError } from '../kernel/errors.ts'
 import type { Hlc } from '../kernel/hlc.ts'
 import { encodingFault, type Encoded, type Fields } from '../kernel/values.ts'
 
@@ -63,9 +64,38 @@ export const localWins: NamedResolver = { name: 'localWins', resolve: () => 'loc
 export const remoteWins: NamedResolver = { name: 'remoteWins', resolve: () => 'remote' }
 export const manual: NamedResolver = { name: 'manual', resolve: () => 'wait' }
 
+/** Thrown in place of an answer when nobody waits for it any more: nothing is decided, now or later. */
+export class NotAwaited extends TidemarkError {
+  constructor() {
+    super('aborted')
+    this.name = 'NotAwaited'
+  }
+}
+
+/** The same resolver until the signal aborts: one that has not answered by then holds nobody up, whatever it does. */
+export const resolveUntil = ({ name, resolve }: NamedResolver, signal: AbortSignal): NamedResolver => ({
+  name,
+  resolve(conflict) {
+    const answer = resolve(conflict)
+    return answer instanceof Promise ? untilAborted(answer, signal) : answer
+  },
+})
+
+async function untilAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  const stopped = Promise.withResolvers<never>()
+  const stop = () => stopped.reject(new NotAwaited())
+  if (signal.aborted) stop()
+  else signal.addEventListener('abort', stop, { once: true })
+  try {
+    return await Promise.race([answer, stopped.promise])
+  } finally {
+    signal.removeEventListener('abort', stop)
+  }
+}
+
 /**
  * Asks the resolver. One that throws, or answers something that is none of the answers, decides nothing: the
- * row waits in the inbox and `fault` says why (I9).
+ * row waits in the inbox and `fault` says why (I9). Throws `NotAwaited`.
  */
 export async function resolveConflict(
   conflict: Conflict,
@@ -76,6 +106,7 @@ export async function resolveConflict(
     const fault = resolutionFault(resolution, conflict)
     return fault === null ? { resolution, fault } : { resolution: 'wait', fault }
   } catch (thrown) {
+    if (thrown instanceof NotAwaited) throw thrown
     // The message of a thrown error may hold row values: only its kind is told.
     return {
       resolution: 'wait',
