@@ -1,4 +1,5 @@
-import { transact, type Connection, type Driver } from '../stores/sqlite/driver/driver.ts'
+import { TidemarkError } from '../kernel/errors.ts'
+import { transact, type Connection, type Driver, type OpenOptions } from '../stores/sqlite/driver/driver.ts'
 import type { Turn } from '../stores/sqlite/store/turn.ts'
 
 /** The library's own tables in the application's file, on a connection of their own. */
@@ -13,19 +14,29 @@ export function openBook({
   file,
   driver,
   turn,
+  setup,
 }: {
   readonly file: string
   readonly driver: Driver
   readonly turn: Turn
+  readonly setup?: OpenOptions['setup']
 }): Book & { close(): void } {
   let connection: Connection | null = null
-  const open = (): Connection => (connection ??= driver.open(file))
+  let closed = false
+  const open = (): Connection => {
+    // Opened again it would stay open: nobody closes it a second time.
+    if (closed) throw new TidemarkError('aborted', 'The manager was closed')
+    return (connection ??= driver.open(file, setup === undefined ? {} : { setup }))
+  }
   return {
     async read(work) {
       await Promise.resolve()
       return work(open())
     },
     write: (work) => turn(() => transact(open(), 'immediate', () => work(open()))),
-    close: () => connection?.close(),
+    close() {
+      closed = true
+      connection?.close()
+    },
   }
 }

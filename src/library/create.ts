@@ -69,13 +69,15 @@ export async function createSyncManager<Known extends Tables = { readonly [table
       ...(config.fetch === undefined ? {} : { fetch: config.fetch }),
     }),
   })
+  // What may be wrong with it comes first: nobody would give the replica back.
+  const opened = cloud === null ? null : openCloud(cloud.endpoint, cloud.token)
   const user = {}
   const replica = await openReplica(database, config, user)
   return new SyncManager<Known>({
     replica,
     user,
     settings,
-    cloud: cloud === null ? null : openCloud(cloud.endpoint, cloud.token),
+    cloud: opened,
     openCloud,
     space,
     merge: config.merge ?? true,

@@ -89,6 +89,10 @@ export class Replica {
   readonly #wanted = new Map<object, StartLive>()
   #live: Live | null = null
   #last: Promise<unknown> = Promise.resolve()
+  /** Those who look: nothing is closed under them. */
+  readonly #looks = new Set<Promise<unknown>>()
+  /** How often we have the file open ourselves. */
+  #openings = 0
 
   constructor(options: ReplicaOptions) {
     this.#options = options
@@ -127,7 +131,8 @@ export class Replica {
     }
     this.#closing.abort(new TidemarkError('aborted', 'the manager was closed'))
     if (SHARED.get(this.file) === this) SHARED.delete(this.file)
-    const closed = this.#close()
+    const before = CLOSING.get(this.file)
+    const closed = Promise.all([this.#close(), before?.catch(() => {})])
     CLOSING.set(this.file, closed)
     await closed.finally(() => {
       if (CLOSING.get(this.file) === closed) CLOSING.delete(this.file)
@@ -137,6 +142,7 @@ export class Replica {
   async #close(): Promise<void> {
     await this.#last.catch(() => {})
     await this.#stopLive()
+    await Promise.allSettled(this.#looks)
     await this.#open?.catch(() => {})
     await this.#owned.disposeAsync()
   }
@@ -196,7 +202,20 @@ export class Replica {
    */
   async look<T>(user: object, work: (open: OpenReplica | null) => Promise<T> | T): Promise<T> {
     throwIfAborted(this.signal)
-    if (this.#open !== null) return work(await this.#open)
+    const look = this.#look(user, work)
+    this.#looks.add(look)
+    try {
+      return await look
+    } finally {
+      this.#looks.delete(look)
+    }
+  }
+
+  async #look<T>(user: object, work: (open: OpenReplica | null) => Promise<T> | T): Promise<T> {
+    // Where another process has the lock, so that it cannot be opened, it can still be looked at.
+    const shared = await this.#open?.catch(() => null)
+    if (shared !== undefined && shared !== null) return work(shared)
+    await CLOSING.get(this.file)?.catch(() => {})
     await using stack = new AsyncDisposableStack()
     let open: OpenReplica | null = null
     try {
@@ -240,6 +259,7 @@ export class Replica {
     const owned = this.#owned
     this.#owned = new AsyncDisposableStack()
     this.#open = null
+    await Promise.allSettled(this.#looks)
     await owned.disposeAsync()
   }
 
@@ -249,7 +269,6 @@ export class Replica {
     await using stack = new AsyncDisposableStack()
     const lock = takeLock(runFolder(folders), fileTag(this.file))
     stack.defer(() => lock.release())
-    this.#requireUnopened()
     const open = await this.#openParts(stack, member).catch(async (error: unknown) => {
       if (!isNotAttached(error)) throw error
       await this.#attach(member)
@@ -259,8 +278,9 @@ export class Replica {
     return open
   }
 
-  /** Where nobody gave a connection, nobody may have one: which library has it cannot be told. */
+  /** Where nobody gave a connection, nobody but we may have one: which library has it cannot be told. */
   #requireUnopened(): void {
+    if (this.#openings > 0) return
     const isGiven = [...this.#members.values()].some(({ app }) => app.handle !== null)
     if (!isGiven) requireUnopened(this.file)
   }
@@ -293,11 +313,15 @@ export class Replica {
 
   #access(stack: AsyncDisposableStack, { setup }: Member): Access {
     const { file, driver, clock, random, waitMs } = this.#options
+    this.#requireUnopened()
+    this.#openings++
+    stack.defer(() => void this.#openings--)
     const { turn } = stack.use(
       takeTurns({
         file,
         driver,
         clock,
+        setup,
         waitMs,
         signal: this.signal,
         enter: (attempt) => this.#enterAll(attempt),
@@ -351,7 +375,7 @@ function requireSpace(space: string, wanted: string | undefined): void {
 
 /** The files that managers of this process have, and those that are being closed. */
 const SHARED = new Map<string, Replica>()
-const CLOSING = new Map<string, Promise<void>>()
+const CLOSING = new Map<string, Promise<unknown>>()
 
 /** The replica of this file, one for all; `leave` gives it back. */
 export function shareReplica(

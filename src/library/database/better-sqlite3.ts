@@ -17,11 +17,18 @@ export const isBetterSqlite3 = (value: unknown): value is BetterSqlite3Database 
   typeof value.pragma === 'function' &&
   'SqliteError' in value.constructor
 
+/** The class of the package: one that the application derives from it may take other arguments, and do more. */
+function libraryOf(database: BetterSqlite3Database): BetterSqlite3Library {
+  let library: object = database.constructor
+  while (!Object.hasOwn(library, 'SqliteError')) library = Object.getPrototypeOf(library) as object
+  return library as BetterSqlite3Library
+}
+
 const DRIVERS = new WeakMap<object, Driver>()
 
 /** The driver of the copy of better-sqlite3 that made this database: one for all databases of that copy. */
 export function driverOfBetterSqlite3(database: BetterSqlite3Database): Driver {
-  const library = database.constructor as unknown as BetterSqlite3Library
+  const library = libraryOf(database)
   if (library === Database) return betterSqlite3
   const driver = DRIVERS.get(library) ?? betterSqlite3Of(library)
   DRIVERS.set(library, driver)

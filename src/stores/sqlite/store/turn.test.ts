@@ -92,5 +92,49 @@ describe.each([betterSqlite3, nodeSqlite])(
       await expect(beside.store.finishHydrate(null)).rejects.toMatchObject({ code: 'invariant' })
       expect(said).toEqual(['enter', 'leave'])
     })
+
+    test('a transaction that begins while a turn comes, and only reads, has its end first', async () => {
+      await using f = await openFile(driver, SQL)
+      let began = false
+      const begin = () => {
+        if (!began) f.app.exec('BEGIN; SELECT count(*) FROM t')
+        began = true
+      }
+      await using beside = besides(f, {
+        enter: async () => {
+          // The application’s code between our looking and our work.
+          begin()
+          return () => {}
+        },
+        isInside: () => f.app.inTransaction,
+      })
+      const publishing = pull(beside.store, [record('t', 1, { id: 2, x: 'theirs' })])
+      for (let turn = 0; turn < 5; turn++) await new Promise((resolve) => setTimeout(resolve, 1))
+      // Refused when somebody else has written since.
+      f.app.exec("INSERT INTO t VALUES (3, 'mine'); COMMIT")
+      await publishing
+      expect(f.app.value('SELECT count(*) FROM t')).toBe(2n)
+    })
+
+    test('whatever the wall clock does, a turn that does not come ends, and at once with its signal', async () => {
+      await using f = await openFile(driver, SQL)
+      let now = 1e12
+      const clock = { ...systemClock, now: () => (now -= 1_000_000) }
+      const stop = new AbortController()
+      await using beside = besides(f, { clock, waitMs: 20 })
+      await using stopped = besides(f, { signal: stop.signal })
+      await beside.store.schema()
+      await stopped.store.schema()
+      f.app.exec('BEGIN IMMEDIATE')
+      await expect(pull(beside.store, [record('t', 1, { id: 2, x: 'y' })])).rejects.toMatchObject({
+        code: 'database_locked',
+      })
+      const waiting = pull(stopped.store, [record('t', 1, { id: 2, x: 'y' })])
+      stop.abort(new Error('enough'))
+      await expect(waiting).rejects.toMatchObject({ code: 'aborted' })
+      f.app.exec('ROLLBACK')
+      // What need not wait is still done.
+      await pull(stopped.store, [record('t', 1, { id: 2, x: 'y' })])
+    })
   },
 )

@@ -1,6 +1,6 @@
 import { sleep, type Clock } from '../../../kernel/clock.ts'
 import { TidemarkError } from '../../../kernel/errors.ts'
-import { BUSY_MS, type Connection, type Driver } from '../driver/driver.ts'
+import { BUSY_MS, type Connection, type Driver, type OpenOptions } from '../driver/driver.ts'
 import { SqliteFailure } from '../driver/failure.ts'
 
 /**
@@ -25,6 +25,8 @@ export interface TurnOptions {
   readonly file: string
   readonly driver: Driver
   readonly clock: Clock
+  /** Called with the connection that looks at the lock, as with every other: `OpenOptions`. */
+  readonly setup?: OpenOptions['setup']
   /** Milliseconds after which a turn that does not come is `database_locked`. Default `BUSY_MS`. */
   readonly waitMs?: number
   /**
@@ -48,13 +50,16 @@ export interface Turns extends Disposable {
 
 /** Waits, without stopping the thread, until nobody is in the midst of a write, and works then. */
 export function takeTurns(options: TurnOptions): Turns {
-  const { file, driver, clock, waitMs = BUSY_MS, enter, isInside = () => false, signal } = options
+  const { file, driver, clock, setup, waitMs = BUSY_MS, enter, isInside = () => false, signal } = options
   let look: Connection | null = null
+  let closed = false
 
   const isFree = (): boolean => {
+    // Opened again it would stay open: nobody closes it a second time.
+    if (closed) throw new TidemarkError('aborted', 'the file was closed')
     if (isInside()) return false
     try {
-      look ??= driver.open(file, { busyMs: 0 })
+      look ??= driver.open(file, { busyMs: 0, ...(setup === undefined ? {} : { setup }) })
       look.exec('BEGIN IMMEDIATE')
     } catch (error) {
       if (error instanceof SqliteFailure && error.code === 'database_locked') return false
@@ -65,25 +70,35 @@ export function takeTurns(options: TurnOptions): Turns {
   }
 
   const turn: Turn = async (work) => {
-    const until = clock.now() + waitMs
+    let late = false
+    let cancel: (() => void) | null = null
     let pause = FIRST_LOOK_MS
-    for (let attempt = 0; ; attempt++) {
-      const leave = enter === undefined ? null : await untilParting(enter(attempt), clock, signal)
-      try {
-        // Between a look that finds nobody and the work, nobody else of this process has a turn.
-        if (isFree()) return work()
-      } finally {
-        await leave?.()
+    try {
+      for (let attempt = 0; ; attempt++) {
+        const leave = enter === undefined ? null : await untilParting(enter(attempt), clock, signal)
+        try {
+          // Between a look that finds nobody and the work, nobody else of this process has a turn.
+          if (isFree()) return work()
+        } finally {
+          await leave?.()
+        }
+        if (signal?.aborted === true) throw new TidemarkError('aborted')
+        if (late) throw heldTooLong(waitMs)
+        // A timer, for the wall clock may jump.
+        cancel ??= clock.after(waitMs, () => {
+          late = true
+        })
+        await sleep(clock, pause)
+        pause = Math.min(pause * 2, LAST_LOOK_MS)
       }
-      if (signal?.aborted === true) throw new TidemarkError('aborted')
-      if (clock.now() >= until) throw heldTooLong(waitMs)
-      await sleep(clock, pause)
-      pause = Math.min(pause * 2, LAST_LOOK_MS)
+    } finally {
+      cancel?.()
     }
   }
   return {
     turn,
     [Symbol.dispose]() {
+      closed = true
       look?.close()
       look = null
     },
