@@ -66,18 +66,21 @@ describe('examples/knex', () => {
     expect(code, said).toBe(0)
     const lines = said.split('\n')
     for (const line of [
-      '  phone: 2 wait, 0 failed',
+      '  phone: 3 wait, 0 failed',
       '  phone: "Buy two breads" met "Buy rye bread"; both are kept in the inbox',
       'Both devices are equal.',
       'The phone synced 4 times; conflicts decided: 1',
       'Its retry queue: {"pending":0,"failed":0,"completed":0,"total":0}',
     ])
       expect(lines).toContain(line)
-    expect(lines.slice(-8, -4)).toEqual([
+    expect(lines.slice(-11, -4)).toEqual([
+      '  [ ] Buy candles',
       '  [ ] Buy two breads',
       '  [x] Call Ada',
       '  [ ] Clean up (due 2027-01-01)',
       '  [ ] Find the guitar',
+      '  [ ] Hire a band',
+      '  [ ] Write cards',
     ])
   })
 

@@ -136,6 +136,8 @@ describe('Sync Operations', () => {
   it("Seed (Backup): const result = await syncManager.seed(['notifications', 'projects'], (progress) => {", async () => {
     await using origin = await openOriginWorld()
     const { syncManager, console, other } = origin
+    await other.knex('projects').insert({ id: 'p2', name: 'Of the other device' })
+    await other.syncManager.seed()
 
     const result = await syncManager.seed(['notifications', 'projects'], (progress) => {
       console.log(`${progress.percentage}% - ${progress.message}`)
@@ -150,8 +152,10 @@ describe('Sync Operations', () => {
       notifications: { pushed: 2, received: 0, conflicts: 0 },
       projects: { pushed: 1, received: 0, conflicts: 0 },
     })
+    expect(await origin.knex('projects').pluck('id')).toEqual(['p1'])
     await other.syncManager.hydrate()
-    expect(await other.knex('projects').select()).toEqual([{ id: 'p1', name: 'Voice terminal' }])
+    expect(await other.knex('projects').orderBy('id').pluck('id')).toEqual(['p1', 'p2'])
+    expect(await other.knex('notifications').orderBy('id').pluck('id')).toEqual(['n1', 'n2'])
   })
 
   it("Hydrate (Restore): const result = await syncManager.hydrate(['notifications'], (progress) => {", async () => {
@@ -160,6 +164,7 @@ describe('Sync Operations', () => {
     await origin.syncManager.seed()
     const { knex, syncManager } = origin.other
     await knex('projects').insert({ id: 'p2', name: 'Not sent' })
+    await knex('notifications').insert({ id: 'n3', title: 'Not sent either', status: 'unread' })
 
     const result = await syncManager.hydrate(['notifications'], (progress) => {
       console.log(`${progress.percentage}% - ${progress.message}`)
@@ -170,9 +175,9 @@ describe('Sync Operations', () => {
     expect(console.lines.at(0)).toBe('0% - Connecting')
     expect(console.lines.at(-2)).toBe('100% - Up to date')
     expect(console.lines.at(-1)).toBe('Restored 2 records')
-    expect(await knex('notifications').orderBy('id').pluck('id')).toEqual(['n1', 'n2'])
+    expect(await knex('notifications').orderBy('id').pluck('id')).toEqual(['n1', 'n2', 'n3'])
     expect(await knex('projects').pluck('id')).toEqual(['p2'])
-    expect((await syncManager.getSyncStats()).pendingOperations).toBe(1)
+    expect((await syncManager.getSyncStats()).pendingOperations).toBe(2)
   })
 
   it("Sync (Two-way): const result = await syncManager.sync(['notifications'], undefined, (progress) => {", async () => {
@@ -388,6 +393,7 @@ describe('Auto-Sync', () => {
     let started = 0
     syncManager.addEventListener('sync_started', () => void started++)
     syncManager.startAutoSync()
+    expect(syncManager.getConfig().autoSyncEnabled).toBe(true)
 
     syncManager.stopAutoSync()
 
@@ -656,7 +662,7 @@ describe('Performance Considerations', () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] })
     for (let change = 0; change < 3; change++) {
       triggerSync()
-      vi.advanceTimersByTime(4_999)
+      await vi.advanceTimersByTimeAsync(4_999)
     }
     expect(started).toBe(0)
     await waitFiveSeconds()
@@ -667,7 +673,7 @@ describe('Performance Considerations', () => {
     using trigger = debounceSync(syncManager)
     for (let change = 0; change < 3; change++) {
       trigger()
-      vi.advanceTimersByTime(4_999)
+      await vi.advanceTimersByTimeAsync(4_999)
     }
     expect(started).toBe(1)
     await waitFiveSeconds()
