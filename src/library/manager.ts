@@ -15,6 +15,7 @@ import type { ProgressListener, SyncProgress } from './progress.ts'
 import { getLocalDevice, type LocalDevice, type SyncProvider } from './provider.ts'
 import type { OpenReplica } from './replica.ts'
 import type { ConflictResolver } from './resolvers.ts'
+import { INSIDE_RESOLVER, isInsideResolver } from './resolving.ts'
 import type { SyncOperation, SyncResult } from './result.ts'
 import { readStats, type SyncStats } from './stats.ts'
 
@@ -93,7 +94,7 @@ export class SyncManager<
   /** A whole sync by the configuration. While one waits for its turn, that one is the answer. */
   performSync(control?: OperationControl): Promise<SyncResult<Known>> {
     if (control?.signal !== undefined) return this.#run('sync', { control })
-    if (this.#waiting !== null) return this.#waiting
+    if (this.#waiting !== null && !isInsideResolver(this.#parts.replica.file)) return this.#waiting
     const forget = () => {
       if (this.#waiting === sync) this.#waiting = null
     }
@@ -252,6 +253,7 @@ export class SyncManager<
     const { clock } = this.#parts
     try {
       this.#requireOpen()
+      if (isInsideResolver(this.#parts.replica.file)) throw new TidemarkError('bad_usage', INSIDE_RESOLVER)
       const cloud = this.#cloud
       if (cloud === null) throw new TidemarkError('not_connected', NO_CLOUD)
       const result = await this.#track(this.#perform(operation, asked, cloud))

@@ -13,6 +13,7 @@ import { recordOperation } from './history.ts'
 import type { SyncProgress } from './progress.ts'
 import type { OpenReplica } from './replica.ts'
 import { toEngineResolver, type ConflictResolver } from './resolvers.ts'
+import { markResolver } from './resolving.ts'
 import type { SyncOperation, SyncResult } from './result.ts'
 import { observeRetries, retryDue, type Retries } from './retries.ts'
 
@@ -86,14 +87,14 @@ export async function runOperation(
 
 /** An engine that tells the follower what it does. */
 export async function createEngine(
-  { store, guard }: OpenReplica,
+  { file, store, guard }: OpenReplica,
   rules: EngineRules,
   follower: Follower,
   rest: Pick<EngineOptions, 'way' | 'tables' | 'pollMs' | 'listen'>,
 ): Promise<SyncEngine> {
   const { provider, clock, random, logger, batchSize, resolver, resolvers } = rules
   const { replica } = await store.state()
-  const named = (one: ConflictResolver) => follower.watch(toEngineResolver(one, replica))
+  const named = (one: ConflictResolver) => follower.watch(markResolver(toEngineResolver(one, replica), file))
   const engine = new SyncEngine({
     store,
     provider,

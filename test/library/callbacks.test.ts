@@ -99,6 +99,28 @@ it('a resolver may write to the database that is synced, and ask the manager', a
   expect(await b('notes').orderBy('id')).toEqual(rows)
 })
 
+it('a sync inside a resolver is refused, since each would wait for the other; one that it leaves behind is not', async () => {
+  await using conflict = await createConflict()
+  const { world, a, here } = conflict
+  const other = await world.manager('a', a)
+  const refused: unknown[] = []
+  const note = ({ code }: { readonly code: string }) => refused.push(code)
+  const left = Promise.withResolvers<unknown>()
+  const sync = here.sync(undefined, async () => {
+    await here.sync().catch(note)
+    await here.performSync().catch(note)
+    await other.seed().catch(note)
+    setTimeout(() => left.resolve(here.sync()), 30)
+    return { title: 'decided' }
+  })
+  const waiting = here.performSync()
+  await sync
+  expect(refused).toEqual(['bad_usage', 'bad_usage', 'bad_usage'])
+  await waiting
+  expect(await left.promise).toMatchObject({ operation: 'sync' })
+  expect(await a('notes').pluck('title')).toEqual(['decided'])
+})
+
 it('the resolver of a table never decides for one that is called as what every object has', async () => {
   await using conflict = await createConflict('constructor')
   const { a, here } = conflict
