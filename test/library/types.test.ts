@@ -233,10 +233,12 @@ describe('databases', () => {
 describe('settings', () => {
   it('have their types', () => {
     compiled(() => {
-      manager.updateConfig({ autoSyncEnabled: true, autoSyncInterval: 15 })
+      manager.updateConfig({ autoSyncEnabled: true, autoSyncInterval: 15, live: true })
       expectTypeOf(manager.getConfig().batchSize).toBeNumber()
       // @ts-expect-error minutes are a number
       manager.updateConfig({ autoSyncInterval: '15' })
+      // @ts-expect-error yes or no
+      manager.updateConfig({ live: 'always' })
       // @ts-expect-error no setting of that name
       manager.updateConfig({ autoSync: true })
       // @ts-expect-error not to be changed
