@@ -25,3 +25,29 @@ export const END = `
 await manager.close()
 await knex.destroy()
 `
+
+/** Two devices change one title: the conflict stands open in the inbox of `app.db` afterwards. */
+export const CONFLICT = `${SETTING}
+const there = openKnexOfTheGuide({
+  client: 'better-sqlite3',
+  connection: { filename: 'there.db' },
+  useNullAsDefault: true,
+})
+await there.raw('CREATE TABLE notes (id TEXT PRIMARY KEY, title TEXT, status TEXT)')
+const other = await tidemarkOfTheGuide.createSyncManager<Tables>(there)
+await knex('notes').insert({ id: 'met', title: 'first', status: 'unread' })
+await manager.sync()
+await other.sync()
+await there('notes').where({ id: 'met' }).update({ title: 'there' })
+await other.sync()
+await knex('notes').where({ id: 'met' }).update({ title: 'here' })
+await manager.sync()
+console.log((await manager.getConflicts({ open: true })).length, await knex('notes').where({ id: 'met' }).pluck('title'))
+await other.close()
+await there.destroy()
+${END}`
+
+/** What became of it. */
+export const LOOK = `${SETTING}
+console.log((await manager.getConflicts({ open: true })).length, await knex('notes').where({ id: 'met' }).pluck('title'))
+${END}`

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 
 import { listRunBlocks } from '../readme-blocks.ts'
-import { END, SETTING } from './guide-setting.ts'
+import { CONFLICT, END, LOOK, SETTING } from './guide-setting.ts'
 import { installExamples, serveCloud, type Installed } from './installed.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
@@ -25,10 +25,9 @@ let cloud: Awaited<ReturnType<typeof serveCloud>>
 beforeAll(async () => {
   installed = installExamples()
   for (const { file, code } of programs) writeFileSync(join(installed.folder, 'guide', file), code)
-  // Blocks that stand alone work in an application's database as well.
-  writeFileSync(join(installed.folder, 'guide/setting.ts'), SETTING + END)
   cloud = await serveCloud(installed.folder)
-  await installed.run('guide', ['setting.ts'], cloud.env)
+  // Blocks that stand alone work in an application's database as well, and the inbox is not empty.
+  expect(await run('conflict.ts', CONFLICT)).toEqual({ code: 0, said: "1 [ 'here' ]\n" })
 })
 afterAll(async () => {
   await cloud[Symbol.asyncDispose]()
@@ -44,3 +43,12 @@ it.each(programs)('$place runs', async ({ file }) => {
   const { code, said } = await installed.run('guide', [file], cloud.env)
   expect(code, said).toBe(0)
 })
+
+it('the block about the inbox has given the conflict the other side', async () => {
+  expect(await run('look.ts', LOOK)).toEqual({ code: 0, said: "0 [ 'there' ]\n" })
+})
+
+async function run(file: string, code: string) {
+  writeFileSync(join(installed.folder, 'guide', file), code)
+  return installed.run('guide', [file], cloud.env)
+}
