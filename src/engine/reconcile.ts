@@ -130,7 +130,11 @@ function collect(step: Settled, merged: MergedRow[], notes: InboxDraft[]): void 
 async function settle(merge: Merge, context: ReconcileContext): Promise<Settled> {
   if (merge.kind === 'decided') return merge
   const resolver = resolverOf(context.resolvers, merge.conflict.table)
-  const { resolution, fault } = await resolveConflict(merge.conflict, resolver)
+  const { resolution, fault } = await resolveConflict(
+    merge.conflict,
+    resolver,
+    context.tables.get(merge.conflict.table)?.key,
+  )
   return applyResolution(merge, resolution, resolver.name, fault)
 }
 

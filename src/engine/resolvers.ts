@@ -1,6 +1,6 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import type { Hlc } from '../kernel/hlc.ts'
-import { encodingFault, type Encoded, type Fields } from '../kernel/values.ts'
+import { encodingFault, sameValue, type Encoded, type Fields } from '../kernel/values.ts'
 
 /** What both sides changed, for a resolver. Values are encoded (`kernel/values.ts`). */
 export interface Conflict {
@@ -95,15 +95,16 @@ async function untilAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise
 
 /**
  * Asks the resolver. One that throws, or answers something that is none of the answers, decides nothing: the
- * row waits in the inbox and `fault` says why (I9). Throws `NotAwaited`.
+ * row waits in the inbox and `fault` says why (I9). `key`: the columns of the table's key. Throws `NotAwaited`.
  */
 export async function resolveConflict(
   conflict: Conflict,
   resolver: NamedResolver,
+  key: readonly string[] = [],
 ): Promise<{ readonly resolution: Resolution; readonly fault: string | null }> {
   try {
     const resolution = await resolver.resolve(conflict)
-    const fault = resolutionFault(resolution, conflict)
+    const fault = resolutionFault(resolution, conflict, key)
     return fault === null ? { resolution, fault } : { resolution: 'wait', fault }
   } catch (thrown) {
     if (thrown instanceof NotAwaited) throw thrown
@@ -115,7 +116,7 @@ export async function resolveConflict(
   }
 }
 
-function resolutionFault(resolution: unknown, conflict: Conflict): string | null {
+function resolutionFault(resolution: unknown, conflict: Conflict, key: readonly string[]): string | null {
   if (resolution === 'local' || resolution === 'remote' || resolution === 'wait') return null
   if (typeof resolution !== 'object' || resolution === null || Array.isArray(resolution)) {
     return 'the resolver answered neither local, remote, wait nor a row'
@@ -125,6 +126,8 @@ function resolutionFault(resolution: unknown, conflict: Conflict): string | null
       return 'the row of the resolver has a column that the table lacks'
     }
     if (encodingFault(value) !== null) return 'the row of the resolver holds a value that cannot be carried'
+    const isKept = [conflict.local, conflict.remote].some((side) => sameValue(side[column], value as Encoded))
+    if (key.includes(column) && !isKept) return 'the row of the resolver has another key'
   }
   return null
 }

@@ -7,7 +7,7 @@ import type { DetectedConflict } from './detected.ts'
 import { callSafely, Listeners, type SyncEventName, type SyncListener } from './events.ts'
 import { toSyncError, TROUBLES } from './failures.ts'
 import { checkHealth, type HealthReport } from './health.ts'
-import { chooseSide, readConflicts } from './inbox.ts'
+import { chooseSide, readConflicts, type ConflictFilter } from './inbox.ts'
 import { startLive } from './live.ts'
 import { runOperation } from './operation.ts'
 import type { Cloud, ManagerParts, OperationControl, Resolving } from './parts.ts'
@@ -183,14 +183,15 @@ export class SyncManager<
   }
 
   /** The conflict inbox, the newest first. */
-  async getConflicts(
-    filter: { readonly open?: boolean; readonly limit?: number } = {},
-  ): Promise<readonly DetectedConflict<Known>[]> {
+  async getConflicts(filter: ConflictFilter = {}): Promise<readonly DetectedConflict<Known>[]> {
     const found = await this.#look((open) => (open === null ? [] : readConflicts(open, filter)))
     return found as unknown as readonly DetectedConflict<Known>[]
   }
 
-  /** Gives a conflict a side, or a row of its own; an edit like any other, which reaches every device. */
+  /**
+   * Gives a conflict a side, or a row of its own: these values of columns, the local ones of the others. An edit like
+   * any other, which reaches every device. Throws `not_found`, and `bad_usage` for any other choice.
+   */
   async resolveConflict(
     id: string,
     choice: 'local' | 'remote' | Partial<RowOf<Known, keyof Known & string>>,

@@ -169,9 +169,24 @@ describe('a resolver of the application', () => {
     expect(await decide(({ localData }) => localData, conflictOf(local, remote))).toMatchObject(local)
   })
 
-  it('may answer booleans, and nothing at all for null', async () => {
+  it('may answer booleans and buffers', async () => {
     const given = conflictOf({ done: 0, note: 'x' }, { done: 1, note: 'y' })
-    expect(await decide(() => ({ done: true, note: undefined }), given)).toEqual({ done: 1, note: null })
+    expect(await decide(() => ({ done: true, note: Buffer.from('z') }), given)).toEqual({
+      done: 1,
+      note: encodeBytes(new Uint8Array([122])),
+    })
+  })
+
+  it.each([
+    ['a column that was forgotten', { n: undefined }],
+    ['a value that SQLite has not', { n: { a: 1 } }],
+    ['no number', { n: Number.NaN }],
+    ['an integer past 64 bits', { n: 2n ** 64n }],
+    ['a moment', { n: new Date(0) }],
+    ['floats', { n: new Float32Array(1) }],
+    ['something with a class', new Map([['n', 1]]) as unknown as { readonly n: number }],
+  ])('I7: decides nothing with %s', async (_what, answer) => {
+    expect(await decide(() => answer, conflictOf({ n: 1 }, { n: 2 }))).toBe('wait')
   })
 
   it('decides by what it knows of the conflict, as in the origin', async () => {

@@ -6,8 +6,8 @@ import {
   type NamedResolver,
   type Resolution,
 } from '../engine/resolvers.ts'
-import { encodeJs } from '../kernel/js-values.ts'
-import { sameValue, type Encoded, type Fields } from '../kernel/values.ts'
+import { decodeJs, encodeJs } from '../kernel/js-values.ts'
+import { encodeBytes, isPlainObject, sameValue, type Encoded, type Fields } from '../kernel/values.ts'
 import {
   toSyncConflict,
   type AnyConflict,
@@ -137,30 +137,53 @@ export function toEngineResolver<Known extends Tables = { readonly [table: strin
 }
 
 function toResolution(answer: ConflictAnswer, conflict: Conflict): Resolution {
+  // What is neither a word nor a row is the engine's to refuse.
   if (typeof answer !== 'object' || answer === null || Array.isArray(answer)) return answer as Resolution
   return encodeRow(answer, conflict.local, conflict.remote)
 }
 
-/** The fields of a row of the application's, each in the form of the side that it came from. */
+/**
+ * The fields of a row of the application's, each in the form of the side that it came from. Throws `RangeError`, which
+ * names a column and never a value, for what is no plain object, and for a value that SQLite has not: `undefined` too,
+ * which is a column that was forgotten or misspelt rather than one that is to be emptied.
+ */
 export function encodeRow(
   row: Row,
   local: Fields | null | undefined,
   remote: Fields | null | undefined,
 ): Fields {
+  if (!isPlainObject(row)) throw new RangeError('a row is a plain object: column → value')
   const given = Object.entries(row).map(([column, value]): [string, Encoded] => [
     column,
-    encodeAnswer(value, local?.[column], remote?.[column]),
+    keepForm(encodeSqlite(column, value), local?.[column], remote?.[column]),
   ])
   return Object.fromEntries(given)
 }
 
-/** A value that came from one of the sides keeps its exact form (I10); SQLite has no booleans. */
-function encodeAnswer(value: unknown, local: Encoded | undefined, remote: Encoded | undefined): Encoded {
-  const plain = typeof value === 'boolean' ? Number(value) : value === undefined ? null : value
-  const asLocal = encodeJs(plain, local)
-  if (local !== undefined && sameValue(asLocal, local)) return local
-  return encodeJs(plain, remote)
+/** A value that came from one of the sides keeps its exact form (I10). */
+function keepForm(value: Encoded, local: Encoded | undefined, remote: Encoded | undefined): Encoded {
+  const [asLocal, asRemote] = [local, remote].map((side) => encodeJs(decodeJs(value), side))
+  if (local !== undefined && asLocal !== undefined && sameValue(asLocal, local)) return local
+  return asRemote ?? value
 }
+
+function encodeSqlite(column: string, value: unknown): Encoded {
+  if (value === null || typeof value === 'string') return encodeJs(value)
+  // SQLite has no booleans.
+  if (typeof value === 'boolean') return Number(value)
+  if (typeof value === 'number' && !Number.isNaN(value)) return encodeJs(value)
+  if (typeof value === 'bigint' && BigInt.asIntN(64, value) === value) return encodeJs(value)
+  // A Buffer is one, by another name.
+  if (value instanceof Uint8Array) return encodeBytes(value)
+  throw new RangeError(`SQLite has no such value as is given for ${column}: ${kindOf(value)}`)
+}
+
+const kindOf = (value: unknown): string =>
+  typeof value === 'object' && value !== null
+    ? value.constructor.name
+    : Number.isNaN(value)
+      ? 'NaN'
+      : typeof value
 
 type Choose = (column: string, local: unknown, remote: unknown, newer: unknown) => unknown
 

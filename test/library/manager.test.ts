@@ -289,3 +289,47 @@ it('where both sides hold rows and joining was not wanted, nothing is done', asy
   const joining = await world.manager('c', c)
   expect(await joining.sync()).toMatchObject({ pushed: 1, received: 1 })
 })
+
+it('settles a conflict by a side or a row, and by nothing else', async () => {
+  await using pair = await createPair()
+  const { a, b, here, there } = pair
+  a.exec(`UPDATE notes SET title = 'A'`)
+  b.exec(`UPDATE notes SET title = 'B'`)
+  await there.sync()
+  expect(await here.sync(undefined, () => 'wait')).toMatchObject({ conflicts: [{ resolution: 'waits' }] })
+  const [conflict, ...others] = await here.getConflicts({ waiting: true })
+  expect(others).toEqual([])
+  const id = conflict?.id ?? ''
+  const wrong = [
+    'lokal',
+    7,
+    null,
+    undefined,
+    {},
+    [],
+    { titel: 'x' },
+    { title: undefined },
+    { title: {} },
+    { id: '2' },
+  ]
+  for (const choice of wrong)
+    expect(await codeOf(here.resolveConflict(id, choice as 'local'))).toBe('bad_usage')
+  expect(await codeOf(here.resolveConflict('absent', { title: 'x' }))).toBe('not_found')
+  expect(await here.getConflicts({ waiting: true, limit: 5 })).toHaveLength(1)
+  await here.resolveConflict(id, { title: 'AB', id: '1' })
+  await here.sync()
+  await there.sync()
+  for (const database of [a, b]) expect(database.prepare('SELECT title FROM notes').pluck().get()).toBe('AB')
+  expect(await here.getConflicts({ waiting: true })).toEqual([])
+})
+
+it('I7: a resolver that gives a row another key decides nothing', async () => {
+  await using pair = await createPair()
+  const { a, b, here, there } = pair
+  a.exec(`UPDATE notes SET title = 'A'`)
+  b.exec(`UPDATE notes SET title = 'B'`)
+  await there.sync()
+  const result = await here.sync(undefined, () => ({ id: '2', title: 'C' }))
+  expect(result.conflicts).toMatchObject([{ resolution: 'waits', entityId: '1' }])
+  expect(a.prepare('SELECT id, title FROM notes').all()).toEqual([{ id: '1', title: 'A' }])
+})
