@@ -1,3 +1,4 @@
+import { DatabaseSync } from 'node:sqlite'
 import { parseEnv } from 'node:util'
 
 import { afterEach, describe, expect, it, vi } from 'vitest'
@@ -117,6 +118,12 @@ describe('Quick Start', () => {
     await elsewhere.destroy()
     expect(await machine.ask('migrate', file)).toMatchObject({ migrated: true, tables: ['notes'] })
     expect(await machine.ask('migrate', file)).toMatchObject({ migrated: false, tables: ['notes'] })
+    await machine.ask('detach', file, '--yes')
+    const after = new DatabaseSync(file, { readOnly: true })
+    expect(after.prepare('SELECT name FROM sqlite_master WHERE type = ?').all('table')).toEqual([
+      { name: 'notes' },
+    ])
+    after.close()
   })
 
   it('Cloud Schema Setup: -- Execute the contents of src/sync/supabase-schema.sql', async () => {
