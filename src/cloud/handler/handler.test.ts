@@ -379,7 +379,7 @@ describe('failures', () => {
     await push(cloud, 1, [put(1)])
     await expect(ask(cloud, { route: 'status', query: { space: 'main' } })).rejects.toMatchObject({
       code: 'internal',
-      message: 'The server failed',
+      message: 'Something failed that was not foreseen',
     })
     expect(cloud.logged.join()).toContain('TypeError')
     expect(cloud.logged.join()).not.toContain('4711')
