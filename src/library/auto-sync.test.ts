@@ -11,10 +11,12 @@ function createAuto(outcome: () => Promise<unknown> = async () => null) {
   const clock = createManualClock()
   const times: number[] = []
   const interval = { ms: 30 * MINUTE }
+  const due = { at: Number.POSITIVE_INFINITY }
   const auto = new AutoSync({
     clock,
     random: seededRandom(1),
     intervalMs: () => interval.ms,
+    dueMs: () => due.at - clock.now(),
     sync: () => {
       times.push(clock.now())
       return outcome()
@@ -25,7 +27,7 @@ function createAuto(outcome: () => Promise<unknown> = async () => null) {
     // What the timer began comes to its end.
     for (let turn = 0; turn < 10; turn++) await Promise.resolve()
   }
-  return { clock, times, auto, interval, elapse }
+  return { clock, times, auto, interval, due, elapse }
 }
 
 it('syncs at once, and then an interval after the end of each', async () => {
@@ -52,6 +54,24 @@ it('comes back sooner after a failure, with growing pauses, never later than the
   expect(Math.max(...pauses)).toBeLessThanOrEqual(MINUTE + 1_000)
   expect(times.length).toBeGreaterThan(10)
   auto.stop()
+})
+
+it('comes when something is due, and not over and over for what stays due', async () => {
+  const { times, auto, due, elapse } = createAuto()
+  auto.start()
+  due.at = MINUTE
+  await elapse(0)
+  for (let n = 0; n < 120; n++) await elapse(1_000)
+  auto.stop()
+  expect(times.slice(0, 2)).toEqual([0, MINUTE])
+  expect(times.length).toBeLessThanOrEqual(63)
+  const failing = createAuto(() => Promise.reject(new Error('in use')))
+  failing.due.at = 0
+  failing.auto.start()
+  await failing.elapse(0)
+  for (let n = 0; n < 60; n++) await failing.elapse(1_000)
+  failing.auto.stop()
+  expect(failing.times.length).toBeLessThanOrEqual(4)
 })
 
 it('stopped while a sync is at work, it plans no other; started anew, one only', async () => {

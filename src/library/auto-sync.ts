@@ -6,9 +6,17 @@ export interface AutoSyncOptions {
   readonly clock: Clock
   readonly random: Random
   readonly intervalMs: () => number
+  /** Until something is due that only a sync does; infinite where nothing is. */
+  readonly dueMs: () => number
   /** One sync; its failure was told already. */
   readonly sync: () => Promise<unknown>
 }
+
+/**
+ * What is due already may still be after a sync that did not come so far, as beside another process: it would be asked
+ * for over and over.
+ */
+const LEAST_DUE_MS = 1_000
 
 /**
  * Syncs at once when it is started, and then an interval after the end of each. After failures sooner, with growing
@@ -42,14 +50,15 @@ export class AutoSync {
     this.#cancel = null
   }
 
-  /** The interval has changed: it counts from now. */
+  /** The interval has changed, or what is due: it counts from now. */
   replan(): void {
     if (this.#running && !this.#atWork) this.#plan(this.#pauseMs())
   }
 
   #pauseMs(): number {
-    const { intervalMs, random } = this.#options
-    return this.#failures === 0 ? intervalMs() : Math.min(intervalMs(), backOffMs(this.#failures, random))
+    const { intervalMs, dueMs, random } = this.#options
+    const sooner = this.#failures === 0 ? Math.max(LEAST_DUE_MS, dueMs()) : backOffMs(this.#failures, random)
+    return Math.min(intervalMs(), sooner)
   }
 
   #plan(ms: number): void {

@@ -1,6 +1,8 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import type { Environment } from '../machine/folders.ts'
 import { readVariable } from '../machine/settings.ts'
+import { parseEndpoint } from '../providers/cloud/endpoint.ts'
+import { requireFit } from './given.ts'
 
 /** What can be changed while a manager lives; the names and defaults of origin 004, lines 25-28 and 294-297. */
 export interface SyncSettings {
@@ -121,6 +123,7 @@ export function findCloud(
   given: { readonly endpoint?: string | undefined; readonly token?: string | undefined },
   environment: Environment,
 ): CloudAddress | null {
+  requireFit({ endpoint: given.endpoint, token: given.token })
   if (readVariable('sync_enabled', environment)?.value === false) return null
   const endpoint = given.endpoint ?? readVariable('endpoint', environment)?.value
   if (typeof endpoint !== 'string' || endpoint === '') return null
@@ -130,11 +133,19 @@ export function findCloud(
 
 /**
  * Whether there is a cloud to sync with: `TIDEMARK_ENDPOINT`, or an endpoint given here, and sync is not turned off by
- * `TIDEMARK_SYNC_ENABLED`. Says nothing of whether it can be reached.
+ * `TIDEMARK_SYNC_ENABLED`. Says nothing of whether it can be reached. Never throws: with a setting that cannot be used
+ * there is none, and `createSyncManager` says why.
  */
 export function isSyncAvailable(
   given: { readonly endpoint?: string | undefined } = {},
   environment: Environment = process.env,
 ): boolean {
-  return findCloud(given, environment) !== null
+  try {
+    const cloud = findCloud(given, environment)
+    if (cloud === null) return false
+    parseEndpoint(cloud.endpoint)
+    return true
+  } catch {
+    return false
+  }
 }

@@ -6,6 +6,7 @@ import { findCloud, readSettings, type SyncSettings } from './config.ts'
 import type { Row, Tables } from './conflict.ts'
 import type { SyncDatabase } from './database/database.ts'
 import { openDatabase } from './database/open.ts'
+import { requireFit } from './given.ts'
 import { SyncManager } from './manager.ts'
 import type { Cloud, Resolving } from './parts.ts'
 import { createCloudSyncProvider } from './provider.ts'
@@ -53,6 +54,7 @@ export async function createSyncManager<Known extends Tables = { readonly [table
   database: SyncDatabase,
   config: SyncConfig<Known> = {},
 ): Promise<SyncManager<Known>> {
+  requireConfig(config)
   const { environment = process.env, clock = systemClock, random = systemRandom, space } = config
   const settings = readSettings(config, environment)
   const cloud = findCloud(config, environment)
@@ -90,12 +92,19 @@ export async function createSyncManager<Known extends Tables = { readonly [table
   })
 }
 
+/** Throws `bad_usage`; the numbers and flags of `SyncSettings` have their own rules. */
+function requireConfig(config: ReplicaConfig): void {
+  requireFit({ config })
+  requireFit({ ...config })
+}
+
 /** The shared replica of a database; `leave` of the same user gives it back. */
 export async function openReplica(
   database: SyncDatabase,
   config: ReplicaConfig,
   user: object,
 ): Promise<Replica> {
+  requireConfig(config)
   const {
     clock = systemClock,
     random = systemRandom,

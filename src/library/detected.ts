@@ -64,23 +64,30 @@ function newestOf(record: WireRecord, columns: readonly string[]): number {
 
 /** Reads what comes into the inbox, once each, from a moment on. */
 export interface InboxReader {
-  /** `count` entries are new, or fewer. Those not read yet, the oldest first. */
-  readNew(count: number): Promise<readonly InboxEntry[]>
+  /** Those not read yet, the oldest first. */
+  readNew(): Promise<readonly InboxEntry[]>
 }
 
-export async function readInboxFromNow(store: Store): Promise<InboxReader> {
+/** Entries looked at first; four times as many where the last one known is not among them. */
+const FIRST_LOOK = 16
+
+/**
+ * By the entries themselves: how many are told of is no measure. A conflict that is met again is noted once, a store
+ * notes some things by itself, and before the first are read there may be more.
+ */
+export async function readInboxFromNow(store: Pick<Store, 'listInbox'>): Promise<InboxReader> {
   const [newest] = await store.listInbox({ limit: 1 })
   let last = newest?.id ?? null
   return {
-    async readNew(count) {
-      const found: InboxEntry[] = []
-      // A conflict that is met again is noted once: there may be fewer than were told, and more from elsewhere.
-      for (const entry of await store.listInbox({ limit: count })) {
-        if (entry.id === last) break
-        found.unshift(entry)
+    async readNew() {
+      for (let limit = FIRST_LOOK; ; limit *= 4) {
+        const entries = await store.listInbox({ limit })
+        const known = entries.findIndex(({ id }) => id === last)
+        if (known < 0 && entries.length === limit) continue
+        const found = known < 0 ? entries : entries.slice(0, known)
+        last = found[0]?.id ?? last
+        return found.toReversed()
       }
-      last = found.at(-1)?.id ?? last
-      return found
     },
   }
 }

@@ -1,7 +1,8 @@
-import type { TidemarkError } from '../kernel/errors.ts'
+import { TidemarkError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Row, Tables } from './conflict.ts'
 import type { DetectedConflict } from './detected.ts'
+import { requireFit } from './given.ts'
 import type { SyncProgress } from './progress.ts'
 import type { SyncOperation, SyncResult } from './result.ts'
 
@@ -19,6 +20,14 @@ export interface SyncEvents<Known extends Tables = { readonly [table: string]: R
 }
 
 export type SyncEventName = keyof SyncEvents
+
+const NAMES: { readonly [Name in SyncEventName]: true } = {
+  sync_started: true,
+  sync_progress: true,
+  sync_completed: true,
+  sync_error: true,
+  conflict_detected: true,
+}
 
 export interface SyncEvent<
   Name extends SyncEventName = SyncEventName,
@@ -45,7 +54,15 @@ export class Listeners<Known extends Tables> {
     this.#logger = logger
   }
 
+  /** Throws `bad_usage`: a name that is misspelt would never be called. */
   add<Name extends SyncEventName>(name: Name, listener: SyncListener<Name, Known>): void {
+    if (!Object.hasOwn(NAMES, name)) {
+      throw new TidemarkError(
+        'bad_usage',
+        `There is no such event; there are ${Object.keys(NAMES).join(', ')}`,
+      )
+    }
+    requireFit({ listener })
     const list = this.#lists.get(name) ?? new Set()
     list.add(listener)
     this.#lists.set(name, list)
@@ -70,7 +87,8 @@ export function callSafely(logger: Logger, call: () => unknown): void {
     logger.warn('a listener threw', { name: thrown instanceof Error ? thrown.name : 'unknown' })
   try {
     const answer = call()
-    if (answer instanceof Promise) answer.catch(fail)
+    // Of any kind: Knex's queries are no `Promise`.
+    Promise.resolve(answer).catch(fail)
   } catch (thrown) {
     fail(thrown)
   }

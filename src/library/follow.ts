@@ -38,8 +38,8 @@ export async function followOperation(options: FollowOptions): Promise<Follower>
   const inbox = await readInboxFromNow(store)
   let conflicts: DetectedConflict[] = []
   let reading = Promise.resolve()
-  const readConflicts = async (count: number) => {
-    for (const entry of await inbox.readNew(count)) {
+  const readConflicts = async () => {
+    for (const entry of await inbox.readNew()) {
       const conflict = toDetectedConflict(entry, times.get(rowId(entry)) ?? null)
       conflicts.push(conflict)
       tally.add(conflict.entityType, 'conflicts', 1)
@@ -59,12 +59,13 @@ export async function followOperation(options: FollowOptions): Promise<Follower>
       tally.follow(event)
       const progress = meter.follow(event)
       if (progress !== null) options.onProgress(progress)
-      if (event.type === 'conflicts') reading = reading.then(() => readConflicts(event.count))
+      if (event.type === 'conflicts') reading = reading.then(readConflicts)
       // Met again by who asks for the result.
       reading.catch(() => {})
     },
     async take() {
       await reading
+      await readConflicts()
       const { pushed, received, refused, tables } = tally
       const now = clock.now()
       const result: SyncResult = {
@@ -76,7 +77,7 @@ export async function followOperation(options: FollowOptions): Promise<Follower>
         conflicts,
         tables,
         startedAt: new Date(begun),
-        duration: now - begun,
+        duration: Math.max(0, now - begun),
       }
       tally = createTally()
       conflicts = []

@@ -6,6 +6,7 @@ import type { Row, RowOf, Tables } from './conflict.ts'
 import type { DetectedConflict } from './detected.ts'
 import { callSafely, Listeners, type SyncEventName, type SyncListener } from './events.ts'
 import { toSyncError, TROUBLES } from './failures.ts'
+import { requireFit } from './given.ts'
 import { checkHealth, type HealthReport } from './health.ts'
 import { chooseSide, readConflicts, type ConflictFilter } from './inbox.ts'
 import { startLive } from './live.ts'
@@ -51,7 +52,8 @@ export class SyncManager<
     this.#auto = new AutoSync({
       clock: parts.clock,
       random: parts.random,
-      intervalMs: () => this.#intervalMs(),
+      intervalMs: () => this.#settings.autoSyncInterval * 60_000,
+      dueMs: () => this.#dueMs(),
       // Without a cloud there is nothing to fail: one may be connected later.
       sync: async () => (this.#cloud === null ? null : this.performSync()),
     })
@@ -122,6 +124,8 @@ export class SyncManager<
   /** Takes effect at once. Throws `bad_usage`, and nothing is changed then. */
   updateConfig(changes: Partial<SyncSettings> & Resolving<Known>): void {
     this.#requireOpen()
+    requireFit({ changes })
+    requireFit({ resolver: changes.resolver, resolvers: changes.resolvers })
     const before = this.#settings
     this.#settings = changeSettings(before, changes)
     this.#parts.replica.maxRetries = this.#settings.maxRetries
@@ -157,6 +161,7 @@ export class SyncManager<
    */
   async createCloudProvider(endpoint: string, token?: string): Promise<SyncProvider> {
     this.#requireOpen()
+    requireFit({ endpoint: endpoint ?? null, token })
     const cloud = this.#parts.openCloud(endpoint, token ?? null)
     await cloud.face.validateConnection({ signal: this.#closing.signal })
     const { lastFailure } = cloud.face
@@ -184,6 +189,8 @@ export class SyncManager<
 
   /** The conflict inbox, the newest first. */
   async getConflicts(filter: ConflictFilter = {}): Promise<readonly DetectedConflict<Known>[]> {
+    requireFit({ filter })
+    requireFit({ ...filter })
     const found = await this.#look((open) => (open === null ? [] : readConflicts(open, filter)))
     return found as unknown as readonly DetectedConflict<Known>[]
   }
@@ -227,10 +234,8 @@ export class SyncManager<
   }
 
   /** A refused row may be due before the interval is over. */
-  #intervalMs(): number {
-    const interval = this.#settings.autoSyncInterval * 60_000
-    if (this.#nextRetryAt === null) return interval
-    return Math.min(interval, Math.max(0, this.#nextRetryAt - this.#parts.clock.now()))
+  #dueMs(): number {
+    return this.#nextRetryAt === null ? Number.POSITIVE_INFINITY : this.#nextRetryAt - this.#parts.clock.now()
   }
 
   #requireOpen(): void {
@@ -250,10 +255,11 @@ export class SyncManager<
     })
   }
 
-  async #run(operation: SyncOperation, asked: AskedOperation<Known>): Promise<SyncResult<Known>> {
+  async #run(operation: SyncOperation, given: AskedOperation<Known>): Promise<SyncResult<Known>> {
     const { clock } = this.#parts
     try {
       this.#requireOpen()
+      const asked = requireAsked(given)
       if (isInsideResolver(this.#parts.replica.file)) throw new TidemarkError('bad_usage', INSIDE_RESOLVER)
       const cloud = this.#cloud
       if (cloud === null) throw new TidemarkError('not_connected', NO_CLOUD)
@@ -330,6 +336,8 @@ export class SyncManager<
         ),
       onRetries: (nextRetryAt: number | null) => {
         this.#nextRetryAt = nextRetryAt
+        // After a sync by hand, the timer of before does not know of it.
+        if (nextRetryAt !== null) this.#auto.replan()
       },
     }
   }
@@ -368,6 +376,20 @@ export class SyncManager<
 
 const NO_CLOUD =
   'Not connected: no cloud is configured; give `endpoint` to createSyncManager or set TIDEMARK_ENDPOINT'
+
+/** Whoever passes an argument over gives null for it, as often as undefined. Throws `bad_usage`. */
+function requireAsked<Known extends Tables>(given: AskedOperation<Known>): AskedOperation<Known> {
+  const { entityTypes, resolver, onProgress, control, onTurn } = given
+  const asked = {
+    entityTypes: entityTypes ?? undefined,
+    resolver: resolver ?? undefined,
+    onProgress: onProgress ?? undefined,
+    control: control ?? undefined,
+  }
+  requireFit(asked)
+  requireFit({ signal: asked.control?.signal })
+  return onTurn === undefined ? asked : { ...asked, onTurn }
+}
 
 interface AskedOperation<Known extends Tables> {
   readonly entityTypes?: readonly (keyof Known & string)[] | undefined

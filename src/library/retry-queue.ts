@@ -5,6 +5,7 @@ import { findCloud, readSettings, type SyncSettings } from './config.ts'
 import { foldersOf, openReplica, type ReplicaConfig } from './create.ts'
 import type { SyncDatabase } from './database/database.ts'
 import { toSyncError } from './failures.ts'
+import { requireFit } from './given.ts'
 import { createCloudSyncProvider } from './provider.ts'
 import {
   clearCompleted,
@@ -42,7 +43,8 @@ export class RetryQueue {
   }
 
   /** Every operation that is not completed, then the completed, the newest first. */
-  list(limit?: number): Promise<readonly RetryOperation[]> {
+  async list(limit?: number): Promise<readonly RetryOperation[]> {
+    requireFit({ limit })
     return this.#with([], (retries) => listOperations(retries, limit))
   }
 
@@ -73,6 +75,7 @@ export class RetryQueue {
   }
 
   async #with<T>(nothing: T, work: (retries: Retries, space: string) => Promise<T>): Promise<T> {
+    requireFit({ config: this.#config })
     const { environment = process.env, clock = systemClock, random = systemRandom } = this.#config
     const { maxRetries } = readSettings(this.#config, environment)
     const user = {}

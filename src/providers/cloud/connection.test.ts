@@ -173,6 +173,15 @@ describe('stopping', () => {
     expect((await failureOf(push)).code).toBe('aborted')
   })
 
+  test('with a fetch that throws before it answers, or answers with no promise, is a failure like any other', async () => {
+    const throwing = () => {
+      throw new TypeError('broken')
+    }
+    const plain = () => new Response('no') as unknown as Promise<Response>
+    expect((await failureOf(connect({ fetch: throwing }).push('{}', never))).code).toBe('network')
+    expect((await failureOf(connect({ fetch: plain }).push('{}', never))).code).toBe('bad_answer')
+  })
+
   test('after the end changes nothing, and a signal of many requests gathers no listeners', async () => {
     const stop = new AbortController()
     const listeners = new Set<unknown>()

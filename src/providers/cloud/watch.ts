@@ -43,7 +43,9 @@ export function createWatch(clock: Clock, signal: AbortSignal, host: string): Wa
         }
         if (cut !== null) return fail(cut)
         controller.signal.addEventListener('abort', onCut, { once: true })
-        work().then(
+        // Begun inside a promise: a fetch of the application's may throw before it answers with one, or answer with none.
+        const begun = (async () => work())()
+        begun.then(
           (value) => {
             finish()
             resolve(value)

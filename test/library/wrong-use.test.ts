@@ -1,0 +1,23 @@
+import { expect, it } from 'vitest'
+
+import { createLibraryWorld } from './world.ts'
+
+const NOTES = 'CREATE TABLE IF NOT EXISTS notes (id TEXT PRIMARY KEY, title TEXT)'
+
+it('an argument that is passed over with null is as one that is not given; a wrong one is refused', async () => {
+  await using world = await createLibraryWorld()
+  const database = world.better('a')
+  database.exec(`${NOTES}; INSERT INTO notes VALUES ('1', 'one')`)
+  const manager = await world.manager('a', database)
+  const none = null as never
+  expect(await manager.sync(none, none, none, none)).toMatchObject({ pushed: 1 })
+  const errors: string[] = []
+  manager.addEventListener('sync_error', ({ data }) => errors.push(data.error.code))
+  await expect(manager.sync('notes' as never)).rejects.toThrow('entityTypes takes a list')
+  await expect(manager.sync(['notes'], 'localWins' as never)).rejects.toThrow('resolver takes a function')
+  await expect(manager.seed(undefined, {} as never)).rejects.toThrow('onProgress takes a function')
+  expect(errors).toEqual(['bad_usage', 'bad_usage', 'bad_usage'])
+  expect(() => manager.updateConfig({ batchSize: 7, resolver: 'x' as never })).toThrow('resolver takes')
+  expect(manager.getConfig().batchSize).toBe(50)
+  await expect(manager.createCloudProvider(undefined as never)).rejects.toThrow('endpoint takes')
+})
