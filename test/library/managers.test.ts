@@ -206,6 +206,7 @@ it('a manager waits for all those before it that are still closing', async () =>
     await pause(20)
     // It has a sync that waits for the transaction, and goes in a moment; one that never did anything goes at once.
     closing = first.close()
+    await pause(10)
     const second = await createSyncManager(plain, config)
     await second.close()
     third = (await world.manager('a', plain)).sync()
