@@ -31,7 +31,7 @@ const NONE: ReadonlySet<ErrorCode> = new Set()
 export function createCloudLink(
   machine: Machine,
   credentials: Credentials,
-  space: string,
+  readSpace: () => Promise<string>,
   contact: Contact,
 ): CloudLink {
   const { clock, fetch } = machine
@@ -76,7 +76,7 @@ export function createCloudLink(
   ): Promise<TidemarkError> => {
     if (failure.code !== 'token_revoked' || !isOwn) return failure
     const given = createCloudProvider({ ...options, device })
-    const second = await given.status(space, signal).then(() => null, toTidemarkError)
+    const second = await given.status(await readSpace(), signal).then(() => null, toTidemarkError)
     return second?.code === 'device_deregistered' || second?.code === 'aborted' ? second : failure
   }
 

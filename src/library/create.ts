@@ -10,7 +10,9 @@ import { requireFit } from './given.ts'
 import { SyncManager } from './manager.ts'
 import type { Cloud, Resolving } from './parts.ts'
 import { createCloudSyncProvider } from './provider.ts'
-import { DEFAULT_SPACE, shareReplica, type Replica } from './replica.ts'
+import { parseEndpoint } from '../providers/cloud/endpoint.ts'
+import { shareReplica, type Replica } from './replica.ts'
+import { DEFAULT_SPACE } from './space.ts'
 
 /** How the file comes under sync, and where Tidemark keeps what is its own. */
 export interface ReplicaConfig {
@@ -59,22 +61,27 @@ export async function createSyncManager<Known extends Tables = { readonly [table
   const settings = readSettings(config, environment)
   const cloud = findCloud(config, environment)
   const folders = foldersOf(config)
-  const openCloud = (endpoint: string, token: string | null): Cloud => ({
-    endpoint,
-    ...createCloudSyncProvider({
+  const user = {}
+  let replica: Replica | null = null
+  // That of the file, where none was named: a token may be for that one only.
+  const readSpace = async () => (await replica?.readSpace(user).catch(() => null)) ?? DEFAULT_SPACE
+  const openCloud = (given: string, token: string | null): Cloud => {
+    // In one form, however it was written: the device's token and other managers are found by it.
+    const endpoint = parseEndpoint(given).base
+    const cloudOptions = {
       endpoint,
       token,
-      space: space ?? DEFAULT_SPACE,
+      space: space ?? readSpace,
       folders,
       clock,
       random,
       ...(config.fetch === undefined ? {} : { fetch: config.fetch }),
-    }),
-  })
+    }
+    return { endpoint, ...createCloudSyncProvider(cloudOptions) }
+  }
   // What may be wrong with it comes first: nobody would give the replica back.
   const opened = cloud === null ? null : openCloud(cloud.endpoint, cloud.token)
-  const user = {}
-  const replica = await openReplica(database, config, user)
+  replica = await openReplica(database, config, user)
   return new SyncManager<Known>({
     replica,
     user,

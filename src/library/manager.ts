@@ -1,5 +1,6 @@
 import { dismissEntry, undoEntry } from '../engine/conflicts.ts'
 import { TidemarkError } from '../kernel/errors.ts'
+import { requireAsked, type AskedOperation } from './asked.ts'
 import { AutoSync } from './auto-sync.ts'
 import { changeSettings, type SyncSettings } from './config.ts'
 import type { Row, RowOf, Tables } from './conflict.ts'
@@ -38,6 +39,9 @@ export class SyncManager<
   #waiting: Promise<SyncResult<Known>> | null = null
   #closed: Promise<void> | null = null
   #nextRetryAt: number | null = null
+  /** How often a cloud was to be connected with, and which of those times it is connected by. */
+  #connecting = 0
+  #connected = 0
   #isLive = false
   readonly #atWork = new Set<Promise<unknown>>()
 
@@ -161,13 +165,15 @@ export class SyncManager<
    */
   async createCloudProvider(endpoint: string, token?: string): Promise<SyncProvider> {
     this.#requireOpen()
-    requireFit({ endpoint: endpoint ?? null, token })
+    requireFit({ endpoint: endpoint ?? null, token: token ?? undefined })
+    const connecting = ++this.#connecting
     const cloud = this.#parts.openCloud(endpoint, token ?? null)
     await cloud.face.validateConnection({ signal: this.#closing.signal })
     const { lastFailure } = cloud.face
     if (lastFailure !== null && TROUBLES[lastFailure.code] === 'credentials') throw lastFailure
     this.#requireOpen()
-    this.#cloud = cloud
+    // Of several that were asked for, the last one that answered well is it, in whatever order they answer.
+    if (connecting > this.#connected) [this.#connected, this.#cloud] = [connecting, cloud]
     this.#refreshLive()
     return cloud.face
   }
@@ -376,25 +382,3 @@ export class SyncManager<
 
 const NO_CLOUD =
   'Not connected: no cloud is configured; give `endpoint` to createSyncManager or set TIDEMARK_ENDPOINT'
-
-/** Whoever passes an argument over gives null for it, as often as undefined. Throws `bad_usage`. */
-function requireAsked<Known extends Tables>(given: AskedOperation<Known>): AskedOperation<Known> {
-  const { entityTypes, resolver, onProgress, control, onTurn } = given
-  const asked = {
-    entityTypes: entityTypes ?? undefined,
-    resolver: resolver ?? undefined,
-    onProgress: onProgress ?? undefined,
-    control: control ?? undefined,
-  }
-  requireFit(asked)
-  requireFit({ signal: asked.control?.signal })
-  return onTurn === undefined ? asked : { ...asked, onTurn }
-}
-
-interface AskedOperation<Known extends Tables> {
-  readonly entityTypes?: readonly (keyof Known & string)[] | undefined
-  readonly resolver?: ConflictResolver<Known> | undefined
-  readonly onProgress?: ProgressListener | undefined
-  readonly control?: OperationControl | undefined
-  readonly onTurn?: () => void
-}

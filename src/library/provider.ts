@@ -57,7 +57,8 @@ export interface CloudSyncOptions extends Machine {
   readonly endpoint: string
   /** Null only for a cloud that serves its own machine without tokens. */
   readonly token: string | null
-  readonly space: string
+  /** The one to ask about where nothing else is asked; what it is may be known later only. */
+  readonly space: string | (() => Promise<string>)
 }
 
 /** One cloud with two faces: what the engine asks is seen in `isConnected` of the other. */
@@ -79,7 +80,8 @@ const PLAIN: ReadonlySet<ErrorCode> = new Set(['forbidden', 'not_found'])
 export function createCloudSyncProvider(options: CloudSyncOptions): CloudSyncProvider {
   const { endpoint, token, space, ...machine } = options
   const contact = createContact()
-  const link = createCloudLink(machine, { endpoint, token }, space, contact)
+  const readSpace = typeof space === 'string' ? async () => space : space
+  const link = createCloudLink(machine, { endpoint, token }, readSpace, contact)
 
   const face: SyncProvider = {
     name: link.engine.name,
@@ -91,7 +93,7 @@ export function createCloudSyncProvider(options: CloudSyncOptions): CloudSyncPro
     },
     async validateConnection({ signal = NEVER } = {}) {
       try {
-        await validate(machine, link, endpoint, space, signal)
+        await validate(machine, link, endpoint, await readSpace(), signal)
         return true
       } catch (thrown) {
         if (signal.aborted) throw new TidemarkError('aborted')

@@ -17,6 +17,7 @@ import type { AppDatabase } from './database/database.ts'
 import { requireUnopened } from './database/open.ts'
 import type { Live } from './live.ts'
 import { isSamePlace, placeOf, type Place } from './place.ts'
+import { DEFAULT_SPACE, requireSpace, spaceOf } from './space.ts'
 
 /** How a file comes under sync, where it is not yet. */
 export interface Attaching {
@@ -226,6 +227,16 @@ export class Replica {
     return await work(open)
   }
 
+  /** The space that the file is under sync with; null where it is with none. Waits for nobody. */
+  async readSpace(user: object): Promise<string | null> {
+    const shared = await this.#open?.catch(() => null)
+    if (shared !== undefined && shared !== null) return shared.space
+    const { setup } = this.#memberOf(user)
+    const { file, driver } = this.#options
+    this.#requireUnopened()
+    return spaceOf(file, driver, setup)
+  }
+
   /** The file under its lock; puts it under sync where it is not yet. */
   open(user: object): Promise<OpenReplica> {
     throwIfAborted(this.signal)
@@ -359,18 +370,6 @@ type Access = Parameters<typeof openSqliteStore>[0] & {
   readonly clock: Clock
   readonly random: Random
   readonly turn: Turn
-}
-
-/** The space that a file is put under sync with where none is named. */
-export const DEFAULT_SPACE = 'default'
-
-function requireSpace(space: string, wanted: string | undefined): void {
-  if (wanted === undefined || wanted === space) return
-  throw new TidemarkError(
-    'already_attached',
-    'The file is under sync with another space; take it off first with `tidemark detach FILE`',
-    { details: { space, wanted } },
-  )
 }
 
 /** The files that managers of this process have, and those that are being closed. */

@@ -1,5 +1,5 @@
 import type { Provider } from '../engine/provider.ts'
-import type { RowKey, Store } from '../engine/store.ts'
+import type { RowKey, Store, ReplicaState } from '../engine/store.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import type { Random } from '../kernel/random.ts'
@@ -163,8 +163,7 @@ export async function clearFailed(
   let given = 0
   let first: TidemarkError | null = null
   for (const chunk of chunksOf(failed, READ_CHUNK)) {
-    const { space } = await retries.store.state()
-    const records = await readRecords(provider, space, chunk, signal)
+    const records = await readRecords(provider, await retries.store.state(), chunk, signal)
     const dropped: Operation[] = []
     for (const [at, operation] of chunk.entries()) {
       try {
@@ -185,20 +184,42 @@ export async function clearFailed(
   return given
 }
 
-/** What the cloud has of each row, null where none. It can have none whose key no request can carry: those are not asked. */
+/**
+ * What the cloud has of each row, null where none. It can have none whose key no request can carry: those are not asked.
+ * Throws `lost_history` for another cloud than the one that the file is in step with, or one restored since: that it
+ * has no such row says nothing.
+ */
 export async function readRecords(
   provider: Provider,
-  space: string,
+  { space, cursor }: Pick<ReplicaState, 'space' | 'cursor'>,
   rows: readonly RowKey[],
   signal: AbortSignal,
 ): Promise<readonly (WireRecord | null)[]> {
   const asked = rows.filter(({ key }) => !isKeyTooLong(key)).map(({ table, key }) => ({ table, key }))
   if (asked.length === 0) return rows.map(() => null)
+  if (cursor !== null) await requireHistory(provider, space, cursor.epoch, signal)
   const { records } = await provider.read({ space, records: asked }, signal)
   if (records.length !== asked.length)
     throw new TidemarkError('bad_answer', 'the answer has another number of records')
   const answers = [...records]
   return rows.map(({ key }) => (isKeyTooLong(key) ? null : (answers.shift() ?? null)))
+}
+
+async function requireHistory(
+  provider: Provider,
+  space: string,
+  epoch: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const status = await provider.status(space, signal).catch((thrown: unknown) => {
+    if (toTidemarkError(thrown).code === 'space_not_found') return null
+    throw thrown
+  })
+  if (status?.epoch === epoch) return
+  throw new TidemarkError(
+    'lost_history',
+    'The cloud has another history than the one that this file is in step with: it is another cloud, or it was restored; nothing was changed, sync first',
+  )
 }
 
 /**

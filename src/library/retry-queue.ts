@@ -1,3 +1,5 @@
+import { resolve } from 'node:path'
+
 import type { Provider } from '../engine/provider.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { systemRandom } from '../kernel/random.ts'
@@ -34,8 +36,9 @@ export class RetryQueue {
   readonly #config: RetryQueueConfig
 
   constructor(database: SyncDatabase, config: RetryQueueConfig = {}) {
-    this.#database = database
-    this.#config = config
+    // A relative path is one of now, wherever the process goes.
+    this.#database = typeof database === 'string' ? resolve(database) : database
+    this.#config = typeof config?.home === 'string' ? { ...config, home: resolve(config.home) } : config
   }
 
   getStats(): Promise<RetryStats> {

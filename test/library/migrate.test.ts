@@ -4,6 +4,18 @@ import { migrate } from '../../src/library/migrate.ts'
 import { RetryQueue } from '../../src/library/retry-queue.ts'
 import { createLibraryWorld } from './world.ts'
 
+it('refuses a file that is under sync with another space', async () => {
+  await using world = await createLibraryWorld()
+  const database = world.better('a')
+  database.exec('CREATE TABLE notes (id TEXT PRIMARY KEY)')
+  const config = world.config('a')
+  await migrate(database, { ...config, space: 'one' })
+  await expect(migrate(database, { ...config, space: 'two' })).rejects.toMatchObject({
+    code: 'already_attached',
+  })
+  expect(await migrate(database, config)).toMatchObject({ migrated: false, space: 'one' })
+})
+
 it('puts a database under sync once, needs no cloud, and changes no table of the application', async () => {
   await using world = await createLibraryWorld()
   const knex = world.knex('a')

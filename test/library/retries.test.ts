@@ -233,6 +233,16 @@ describe('giving failed operations up', () => {
     expect(all(w.app, "SELECT a FROM notes WHERE id = 'x'")).toEqual([['1']])
   })
 
+  it('I1: asks no other cloud than the one that the file is in step with, which has none of its rows', async () => {
+    await using w = await openFailed()
+    await using elsewhere = await openFailed()
+    await expect(clearFailed(w.retries, elsewhere.provider, signal)).rejects.toMatchObject({
+      code: 'lost_history',
+    })
+    expect(await attempts(w.retries)).toEqual([['failed', 3]])
+    expect(all(w.app, "SELECT a FROM notes WHERE id = 'x'")).toEqual([['1']])
+  })
+
   it('is not about those that are on their way again', async () => {
     await using w = await openFailed()
     await retryAllFailed(w.retries)

@@ -58,8 +58,7 @@ export async function dropQuarantine(
   const question = `Give up the local change of ${entry.table} ${entry.key}? The row becomes the cloud's.`
   if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
   const provider = await createProvider(context, requireConnection(context.config))
-  const { space } = await store.state()
-  const [record = null] = await readRecords(provider, space, [entry], context.signal)
+  const [record = null] = await readRecords(provider, await store.state(), [entry], context.signal)
   if (!(await store.dropQuarantine(id, record))) throw noEntry()
   context.output.result({ dropped: id }, ['Given up; the row is as the cloud has it.'])
 }
