@@ -78,6 +78,7 @@ export class SyncEngine implements AsyncDisposable {
       random: options.random,
       tables: options.tables === undefined ? null : [...new Set(options.tables)].sort(),
       sendsOnly: options.way === 'up',
+      joinsOthers: options.otherSpace !== 'refuse',
       resolvers: (replica) => this.#resolversOf(replica),
       logger: options.logger ?? silentLogger,
       report: (event) => this.#emit(event),

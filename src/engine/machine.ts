@@ -315,6 +315,7 @@ const BLOCKING: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'file_not_found',
   'no_access',
   'not_attached',
+  'needs_merge',
 ])
 
 function fail(

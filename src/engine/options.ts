@@ -30,5 +30,10 @@ export interface EngineOptions {
   readonly tables?: readonly string[] | undefined
   /** After a restored file: `rejoin` takes the cloud's newer rows, `overwrite` makes the restored rows edits. */
   readonly afterRestore?: 'rejoin' | 'overwrite'
+  /**
+   * Where the space is not the one that the file was in step with (another account, another cloud, or one that was set
+   * up anew): `join` offers it every row, `refuse` stops with `needs_merge`, and nothing has left. Default `join`.
+   */
+  readonly otherSpace?: 'join' | 'refuse'
   readonly logger?: Logger
 }

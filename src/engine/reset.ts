@@ -30,16 +30,26 @@ export async function takeNewIdentity(work: Work, why: ResetReason): Promise<voi
   work.report({ type: 'identity', replica: fresh, why })
 }
 
-/** After `replica_forked` or `lost_history`: a new identity, and for the latter a rebase on what is common. */
+/**
+ * After `replica_forked` or `lost_history`: a new identity, and for the latter a rebase on what is common. Throws
+ * `needs_merge`, with nothing done, for another space where that is not to be joined.
+ */
 export async function reset(work: Work, why: 'forked' | 'lost_history'): Promise<MachineEvent> {
   clearStaging(work.staging)
   work.prefetched = null
   const history = why === 'lost_history' ? readHistory(work.lastError?.details) : null
-  await takeNewIdentity(work, why)
-  if (history === null) return { type: 'reset' }
-  const { cursor: read, generations, hydrating } = await work.store.state()
+  const { space, cursor: read, generations, hydrating } = await work.store.state()
   // Rows of a first hydrate that was cut off are of the lost history too.
   const cursor = read ?? hydrating?.cursor ?? null
+  if (history !== null && cursor !== null && cursor.epoch !== history.epoch && !work.joinsOthers) {
+    throw new TidemarkError(
+      'needs_merge',
+      'The space is not the one that this file was in step with: another account, another cloud, or one that was set up anew',
+      { details: { space } },
+    )
+  }
+  await takeNewIdentity(work, why)
+  if (history === null) return { type: 'reset' }
   if (cursor === null) return { type: 'reset' }
   const common = cursor.epoch === history.epoch ? commonVersion(generations, history.generations, cursor) : 0
   const newest = history.generations.at(-1)

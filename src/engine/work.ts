@@ -35,6 +35,8 @@ export interface Work {
   readonly tables: readonly string[] | null
   /** Nothing is read but what answers bring. */
   readonly sendsOnly: boolean
+  /** A space that is not the one of before is joined. */
+  readonly joinsOthers: boolean
   readonly resolvers: (replica: string) => ResolverSet
   readonly logger: Logger
   readonly report: (event: WorkEvent) => void

@@ -39,7 +39,12 @@ export interface SyncConfig<Known extends Tables = { readonly [table: string]: R
   readonly endpoint?: string | undefined
   /** Default: `TIDEMARK_TOKEN`. */
   readonly token?: string | undefined
-  /** Where file and space both hold rows at their first meeting: join them, by the resolver. Default true. */
+  /**
+   * Whether rows of two sides that are not in step are joined, by the resolver. Where file and space meet for the first
+   * time and both hold rows: unless it is false. Where the space is another than the file was in step with (another
+   * account, another cloud, or one that was set up anew), so that every row would be offered to it: only if it is true.
+   * Else the operation rejects with `needs_merge`, and nothing has left.
+   */
   readonly merge?: boolean | undefined
   readonly logger?: Logger | undefined
   readonly fetch?: typeof globalThis.fetch | undefined
@@ -89,7 +94,7 @@ export async function createSyncManager<Known extends Tables = { readonly [table
     cloud: opened,
     openCloud,
     space,
-    merge: config.merge ?? true,
+    merge: config.merge,
     resolver: config.resolver,
     resolvers: config.resolvers,
     folders,

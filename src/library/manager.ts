@@ -43,6 +43,8 @@ export class SyncManager<
   #connecting = 0
   #connected = 0
   #isLive = false
+  /** Clouds with which something was exchanged. */
+  readonly #met = new WeakSet<Cloud>()
   readonly #atWork = new Set<Promise<unknown>>()
 
   /** @internal Made by `createSyncManager`. */
@@ -294,7 +296,7 @@ export class SyncManager<
     { entityTypes, resolver, onProgress, control, onTurn }: AskedOperation<Known>,
     cloud: Cloud,
   ): Promise<SyncResult<Known>> {
-    const { replica, user, space, merge, clock, logger } = this.#parts
+    const { replica, user, space, clock, logger } = this.#parts
     const signals = [this.#closing.signal, ...(control?.signal === undefined ? [] : [control.signal])]
     const begin = () => {
       onTurn?.()
@@ -309,19 +311,21 @@ export class SyncManager<
           : { resolver: resolver as unknown as ConflictResolver, resolvers: undefined }),
         operation,
         tables: entityTypes,
-        merge,
+        isFirst: !this.#met.has(cloud),
         onProgress: (progress: SyncProgress) => {
           if (onProgress !== undefined) callSafely(logger, () => onProgress(progress))
           this.#listeners.emit('sync_progress', clock.now(), { operation, progress })
         },
       }
-      return (await runOperation(open, options, signal)) as unknown as SyncResult<Known>
+      const result = await runOperation(open, options, signal)
+      this.#met.add(cloud)
+      return result as unknown as SyncResult<Known>
     })
   }
 
   /** How every engine of this manager works, by the settings of now. */
   #rules(cloud: Cloud) {
-    const { clock, random, logger } = this.#parts
+    const { merge, clock, random, logger } = this.#parts
     const { batchSize, maxRetries } = this.#settings
     // What the types of the tables are is the application's word: nothing below depends on them.
     const { resolver, resolvers } = this.#resolving as unknown as Resolving<{ readonly [table: string]: Row }>
@@ -329,6 +333,7 @@ export class SyncManager<
       resolver,
       resolvers: resolvers as { readonly [table: string]: ConflictResolver } | undefined,
       batchSize,
+      merge,
       maxRetries,
       provider: cloud.engine,
       clock,

@@ -23,6 +23,8 @@ export interface EngineRules {
   /** Of single tables; `resolver` decides for the others. */
   readonly resolvers?: { readonly [table: string]: ConflictResolver } | undefined
   readonly batchSize: number
+  /** See `SyncConfig`. */
+  readonly merge: boolean | undefined
   readonly provider: Provider
   readonly clock: Clock
   readonly random: Random
@@ -36,8 +38,8 @@ export interface OperationOptions extends EngineRules {
   /** Absent: all. */
   readonly tables?: readonly string[] | undefined
   readonly maxRetries: number
-  /** Where both the file and the space hold rows and never met: join them. */
-  readonly merge: boolean
+  /** Nothing was exchanged with this cloud yet, since the process began. */
+  readonly isFirst: boolean
   /** When the next refused row is due, in milliseconds since 1970; null: none waits. */
   readonly onRetries: (nextRetryAt: number | null) => void
 }
@@ -59,7 +61,7 @@ export async function runOperation(
   options: OperationOptions,
   signal: AbortSignal,
 ): Promise<SyncResult> {
-  const { operation, clock, random, maxRetries, merge, provider, onProgress, onConflict } = options
+  const { operation, clock, random, maxRetries, merge, onProgress, onConflict } = options
   const { store, book } = replica
   const retries: Retries = { store, book, clock, random, maxRetries }
   const tables = options.tables === undefined ? undefined : [...new Set(options.tables)]
@@ -74,7 +76,7 @@ export async function runOperation(
   }
   try {
     await requireTables(replica, tables)
-    if (!merge) await requireEmptySide(replica, counts, provider, signal)
+    if (options.isFirst || merge === false) await requireOwnSpace(replica, counts, options, signal)
     await using engine = await createEngine(replica, options, follower, { way: WAYS[operation], tables })
     await engine.runOnce({ signal })
   } catch (thrown) {
@@ -93,7 +95,7 @@ export async function createEngine(
   follower: Follower,
   rest: Pick<EngineOptions, 'way' | 'tables' | 'pollMs' | 'listen'>,
 ): Promise<SyncEngine> {
-  const { provider, clock, random, logger, batchSize, resolver, resolvers } = rules
+  const { provider, clock, random, logger, batchSize, merge, resolver, resolvers } = rules
   const { replica } = await store.state()
   const named = (one: ConflictResolver) => follower.watch(markResolver(toEngineResolver(one, replica), file))
   const engine = new SyncEngine({
@@ -105,6 +107,7 @@ export async function createEngine(
     logger,
     listen: false,
     batchFirst: batchSize,
+    otherSpace: merge === true ? 'join' : 'refuse',
     resolver: resolver === undefined ? follower.watch(newestWins(replica)) : named(resolver),
     ...(resolvers === undefined
       ? {}
@@ -163,26 +166,30 @@ async function requireTables({ store }: OpenReplica, tables: readonly string[] |
   })
 }
 
-/** Rows on both sides that never met may be of two people: whoever does not want them joined is told before. */
-async function requireEmptySide(
+/**
+ * Rows of two sides that are not in step may be of two people: whoever does not want them joined is told before
+ * anything leaves. Later on the engine notices by itself.
+ */
+async function requireOwnSpace(
   { store, space }: OpenReplica,
   counts: StoreCounts,
-  provider: Provider,
+  { provider, merge }: OperationOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  if ((await store.state()).cursor !== null || pendingOf(counts, undefined) === 0) return
-  const { records } = await provider.status(space, signal).catch((error: unknown) => {
-    if (error instanceof TidemarkError && error.code === 'space_not_found') return { records: 0 }
+  const { cursor } = await store.state()
+  const isSafe = cursor === null ? merge !== false || pendingOf(counts, undefined) === 0 : merge === true
+  if (isSafe) return
+  const there = await provider.status(space, signal).catch((error: unknown) => {
+    if (error instanceof TidemarkError && error.code === 'space_not_found') return null
     throw error
   })
-  if (records > 0)
-    throw new TidemarkError(
-      'needs_merge',
-      'Both the file and the space hold rows; `merge: true` joins them',
-      {
-        details: { space },
-      },
-    )
+  if (cursor === null && (there?.records ?? 0) === 0) return
+  if (cursor !== null && there?.epoch === cursor.epoch) return
+  const what =
+    cursor === null
+      ? 'Both the file and the space hold rows'
+      : 'The space is not the one that this file was in step with: another account, another cloud, or one that was set up anew'
+  throw new TidemarkError('needs_merge', `${what}; \`merge: true\` joins them`, { details: { space } })
 }
 
 const pendingOf = ({ pending }: StoreCounts, tables: readonly string[] | undefined): number =>

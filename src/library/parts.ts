@@ -36,7 +36,7 @@ export interface ManagerParts<Known extends Tables> extends Resolving<Known> {
   readonly cloud: Cloud | null
   readonly openCloud: (endpoint: string, token: string | null) => Cloud
   readonly space: string | undefined
-  readonly merge: boolean
+  readonly merge: boolean | undefined
   readonly folders: Folders
   readonly clock: Clock
   readonly random: Random

@@ -5,6 +5,7 @@ import { expect, it, vi } from 'vitest'
 import { createSyncManager } from '../../src/library/create.ts'
 import type { SyncEventName } from '../../src/library/events.ts'
 import type { SyncManager } from '../../src/library/manager.ts'
+import { SCOPES } from '../../src/protocol/routes.ts'
 import { createLibraryWorld } from './world.ts'
 
 const NOTES = 'CREATE TABLE IF NOT EXISTS notes (id TEXT PRIMARY KEY, title TEXT, body TEXT)'
@@ -332,4 +333,56 @@ it('I7: a resolver that gives a row another key decides nothing', async () => {
   const result = await here.sync(undefined, () => ({ id: '2', title: 'C' }))
   expect(result.conflicts).toMatchObject([{ resolution: 'waits', entityId: '1' }])
   expect(a.prepare('SELECT id, title FROM notes').all()).toEqual([{ id: '1', title: 'A' }])
+})
+
+it('offers a file that was in step to no other account, and no other cloud, unless it is to', async () => {
+  await using pair = await createPair()
+  const { world, a, here } = pair
+  await here.close()
+  const { token } = await world.cloud.makeToken({ account: 'theirs' })
+  await using other = await createLibraryWorld()
+  const elsewhere = { endpoint: other.cloud.url, token: other.cloud.token }
+  for (const there of [{ token }, elsewhere]) {
+    a.exec(`UPDATE notes SET body = body || '!'`)
+    const refusing = await world.manager('a', a, there)
+    for (const operation of ['seed', 'hydrate', 'sync'] as const)
+      expect(await codeOf(refusing[operation]())).toBe('needs_merge')
+    expect((await refusing.getSyncStats()).pendingOperations).toBe(1)
+    await refusing.close()
+  }
+  expect((await other.cloud.ask('GET', '/sync/status?space=default')).code).toBe('space_not_found')
+  const joining = await world.manager('a', a, { ...elsewhere, merge: true })
+  expect(await joining.sync()).toMatchObject({ pushed: 1 })
+  await joining.close()
+  // A cloud that was set up anew under a manager's feet is noticed by the engine.
+  expect(await codeOf((await world.manager('a', a)).sync())).toBe('needs_merge')
+})
+
+it('notices a cloud that is another one from one sync to the next', async () => {
+  const open = {
+    tokenId: 'open',
+    account: 'local',
+    scopes: SCOPES,
+    spaces: null,
+    defaultSpace: 'default',
+    device: null,
+  }
+  await using world = await createLibraryWorld({ open })
+  await using other = await createLibraryWorld({ open })
+  const database = world.better('a')
+  database.exec(NOTES)
+  database.exec(`INSERT INTO notes VALUES ('1', 'one', '')`)
+  let isAway = false
+  const redirect: typeof fetch = (input, init) =>
+    fetch(isAway ? String(input).replace(world.cloud.url, other.cloud.url) : input, init)
+  const config = { token: undefined, fetch: redirect }
+  const manager = await world.manager('a', database, config)
+  expect(await manager.sync()).toMatchObject({ pushed: 1 })
+  isAway = true
+  database.exec(`INSERT INTO notes VALUES ('2', 'two', '')`)
+  expect(await codeOf(manager.sync())).toBe('needs_merge')
+  expect(await codeOf(manager.seed())).toBe('needs_merge')
+  await manager.close()
+  const joining = await world.manager('a', database, { ...config, merge: true })
+  expect(await joining.sync()).toMatchObject({ pushed: 2 })
 })
