@@ -33,7 +33,7 @@ export const ERRORS = {
   // local
   not_connected: { status: 0, retry: false, title: 'Not connected: no endpoint is configured', hint: 'Set one with `tidemark config set endpoint URL`.' },
   sync_disabled: { status: 0, retry: false, title: 'Sync is off', hint: '`tidemark sync status` says which rule decided.' },
-  not_attached: { status: 0, retry: false, title: 'The file is not under sync', hint: 'Put it under sync with `tidemark attach FILE`.' },
+  not_attached: { status: 0, retry: false, title: 'The file is not under sync', hint: 'Put it under sync, or let the commands know it, with `tidemark attach FILE`.' },
   already_attached: { status: 0, retry: false, title: 'The file is already under sync', hint: 'Use `tidemark sync status`; `tidemark detach FILE` takes it off.' },
   needs_merge: { status: 0, retry: false, title: 'Both the file and the space hold rows', hint: 'Use `--merge` to join them row by row, or another space.' },
   nothing_to_sync: { status: 0, retry: false, title: 'No table of the file can be synced', hint: 'The details name each table and the reason.' },

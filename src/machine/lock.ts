@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import Database from 'better-sqlite3'
 
 import { TidemarkError } from '../kernel/errors.ts'
+import { SqliteFailure } from '../stores/sqlite/driver/failure.ts'
 import { makePrivateFolder } from './folders.ts'
 
 /** A lock between processes that dies with its holder, however it dies. */
@@ -25,7 +26,8 @@ export function takeLock(folder: string, name: string): ProcessLock {
     )
     try {
       lock.exec('BEGIN EXCLUSIVE')
-    } catch {
+    } catch (error) {
+      if (!isHeld(error)) throw error
       const pid = note.prepare<[], number>('SELECT pid FROM holder').pluck().get()
       throw new TidemarkError('in_use', `process ${pid ?? 'unknown'} is already at work here`, {
         details: { pid },
@@ -36,9 +38,16 @@ export function takeLock(folder: string, name: string): ProcessLock {
       .run(process.pid)
   } catch (error) {
     lock.close()
-    throw error
+    throw toLockError(error)
   } finally {
     note.close()
   }
   return { release: () => void lock.close() }
 }
+
+const isHeld = (error: unknown): boolean =>
+  error instanceof Database.SqliteError && error.code.startsWith('SQLITE_BUSY')
+
+/** A disk that is full, or a folder that cannot be written, is nobody who holds the lock. */
+const toLockError = (error: unknown): unknown =>
+  error instanceof Database.SqliteError ? new SqliteFailure(error.code, error.message) : error

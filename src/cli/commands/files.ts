@@ -2,6 +2,8 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { findAttachment, listAttachments, type Attachment } from '../../daemon/attachments.ts'
 import type { CliContext } from '../context.ts'
 import { openStoreOf } from '../../daemon/replica.ts'
+import { betterSqlite3 } from '../../stores/sqlite/driver/better-sqlite3.ts'
+import { isAttached } from '../../stores/sqlite/store/attach.ts'
 import type { SqliteStore } from '../../stores/sqlite/store/store.ts'
 import { describeError } from '../output.ts'
 
@@ -10,8 +12,29 @@ export function chooseAttachments(context: CliContext, file: string | undefined)
   if (file === undefined)
     return listAttachments(context.folders).filter(({ profile }) => profile === context.config.profile)
   const attachment = findAttachment(context.folders, file)
-  if (attachment === undefined) throw new TidemarkError('not_attached', undefined, { details: { file } })
+  if (attachment === undefined) throw notListed(file)
   return [attachment]
+}
+
+function notListed(file: string): TidemarkError {
+  const message = holdsSync(file)
+    ? 'The file is under sync, but by an application or another machine, and not known here'
+    : undefined
+  return new TidemarkError('not_attached', message, { details: { file } })
+}
+
+/** By what lies in the file itself. */
+function holdsSync(file: string): boolean {
+  try {
+    const connection = betterSqlite3.open(file, { readonly: true })
+    try {
+      return isAttached(connection)
+    } finally {
+      connection.close()
+    }
+  } catch {
+    return false
+  }
 }
 
 /** The same; throws `not_attached` when there is none. */
