@@ -26,7 +26,7 @@ await manager.close()
 await knex.destroy()
 `
 
-/** Two devices change one title: the conflict stands open in the inbox of `app.db` afterwards. */
+/** Two devices change one title, and nothing is chosen: it waits in the inbox of `app.db` afterwards. */
 export const CONFLICT = `${SETTING}
 const there = openKnexOfTheGuide({
   client: 'better-sqlite3',
@@ -41,13 +41,13 @@ await other.sync()
 await there('notes').where({ id: 'met' }).update({ title: 'there' })
 await other.sync()
 await knex('notes').where({ id: 'met' }).update({ title: 'here' })
-await manager.sync()
-console.log((await manager.getConflicts({ open: true })).length, await knex('notes').where({ id: 'met' }).pluck('title'))
+await manager.sync(undefined, () => 'wait')
+console.log((await manager.getConflicts({ waiting: true })).length, await knex('notes').where({ id: 'met' }).pluck('title'))
 await other.close()
 await there.destroy()
 ${END}`
 
 /** What became of it. */
 export const LOOK = `${SETTING}
-console.log((await manager.getConflicts({ open: true })).length, await knex('notes').where({ id: 'met' }).pluck('title'))
+console.log((await manager.getConflicts({ waiting: true })).length, await knex('notes').where({ id: 'met' }).pluck('title'))
 ${END}`
