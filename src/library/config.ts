@@ -73,6 +73,9 @@ const RULES: { readonly [name in keyof SyncSettings]: Rule } = {
   },
 }
 
+/** What `updateConfig` takes beside the resolvers. */
+export const SETTING_NAMES: readonly string[] = Object.keys(RULES)
+
 /** Settings given by the application over those of the environment over the defaults. Throws `bad_usage`. */
 export function readSettings(given: Partial<SyncSettings>, environment: Environment): SyncSettings {
   const fromEnvironment = Object.entries(RULES).flatMap(([name, { variable, parse }]) => {
@@ -109,6 +112,10 @@ function parseNumber(text: string): unknown {
   return Number(text)
 }
 
+/** Sync is turned off by `TIDEMARK_SYNC_ENABLED`. Throws `bad_usage` for what is neither on nor off. */
+export const isTurnedOff = (environment: Environment): boolean =>
+  readVariable('sync_enabled', environment)?.value === false
+
 /** Where the cloud is, and what is shown to it. */
 export interface CloudAddress {
   readonly endpoint: string
@@ -124,7 +131,7 @@ export function findCloud(
   environment: Environment,
 ): CloudAddress | null {
   requireFit({ endpoint: given.endpoint, token: given.token })
-  if (readVariable('sync_enabled', environment)?.value === false) return null
+  if (isTurnedOff(environment)) return null
   const endpoint = given.endpoint ?? readVariable('endpoint', environment)?.value
   if (typeof endpoint !== 'string' || endpoint === '') return null
   const token = given.token ?? readVariable('token', environment)?.value

@@ -1,12 +1,13 @@
 import { systemClock, type Clock } from '../kernel/clock.ts'
+import { TidemarkError } from '../kernel/errors.ts'
 import { silentLogger, type Logger } from '../kernel/logger.ts'
 import { systemRandom, type Random } from '../kernel/random.ts'
 import { findFolders, homeFolders, type Environment, type Folders } from '../machine/folders.ts'
-import { findCloud, readSettings, type SyncSettings } from './config.ts'
+import { findCloud, isTurnedOff, readSettings, SETTING_NAMES, type SyncSettings } from './config.ts'
 import type { Row, Tables } from './conflict.ts'
 import type { SyncDatabase } from './database/database.ts'
 import { openDatabase } from './database/open.ts'
-import { requireFit } from './given.ts'
+import { requireFit, requireKnown } from './given.ts'
 import { SyncManager } from './manager.ts'
 import type { Cloud, Resolving } from './parts.ts'
 import { createCloudSyncProvider } from './provider.ts'
@@ -92,6 +93,7 @@ export async function createSyncManager<Known extends Tables = { readonly [table
     user,
     settings,
     cloud: opened,
+    isTurnedOff: isTurnedOff(environment),
     openCloud,
     space,
     merge: config.merge,
@@ -104,11 +106,52 @@ export async function createSyncManager<Known extends Tables = { readonly [table
   })
 }
 
-/** Throws `bad_usage`; the numbers and flags of `SyncSettings` have their own rules. */
+/** Every name, so that the type proves them whole. */
+const CONFIG: { readonly [Name in Exclude<keyof SyncConfig, keyof SyncSettings>]-?: true } = {
+  space: true,
+  tables: true,
+  exclude: true,
+  home: true,
+  waitMs: true,
+  setup: true,
+  environment: true,
+  clock: true,
+  random: true,
+  endpoint: true,
+  token: true,
+  merge: true,
+  logger: true,
+  fetch: true,
+  resolver: true,
+  resolvers: true,
+}
+const CONFIG_NAMES = [...SETTING_NAMES, ...Object.keys(CONFIG)]
+
+/**
+ * Throws `bad_usage`; the numbers and flags of `SyncSettings` have their own rules. One configuration does for a
+ * manager, a queue and `migrate`, of which each takes what it needs.
+ */
 function requireConfig(config: ReplicaConfig): void {
   requireFit({ config })
+  requireKnown(config, CONFIG_NAMES)
   requireFit({ ...config })
 }
+
+/** What it throws has its name told, and is the cause. Throws `bad_usage`. */
+const guarded =
+  (setup: NonNullable<ReplicaConfig['setup']>) =>
+  (database: unknown): void => {
+    let answer: unknown
+    try {
+      answer = setup(database)
+    } catch (cause) {
+      const name = cause instanceof Error ? cause.name : typeof cause
+      throw new TidemarkError('bad_usage', `\`setup\` threw ${name}`, { cause })
+    }
+    if (!(answer instanceof Promise)) return
+    answer.catch(() => {})
+    throw new TidemarkError('bad_usage', '`setup` must not be asynchronous: the connection is used at once')
+  }
 
 /** The shared replica of a database; `leave` of the same user gives it back. */
 export async function openReplica(
@@ -127,7 +170,8 @@ export async function openReplica(
     setup,
   } = config
   const app = await openDatabase(database, { clock, waitMs })
-  const member = { app, attaching: { space, tables, exclude }, setup }
+  const prepare = setup === undefined ? undefined : guarded(setup)
+  const member = { app, attaching: { space, tables, exclude }, setup: prepare }
   return shareReplica({ folders: foldersOf(config), clock, random, waitMs }, user, member)
 }
 

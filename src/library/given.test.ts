@@ -21,6 +21,9 @@ it.each([
   { resolvers: { notes: 'localWins' } },
   { signal: {} },
   { limit: -1 },
+  { space: 'a b' },
+  { resolvers: [] },
+  { control: new AbortController().signal },
 ])('refuses %o by the name, never with the value', (given) => {
   const [name] = Object.keys(given)
   expect(() => requireFit(given)).toThrow(
@@ -38,6 +41,13 @@ it('refuses a configuration that is none before it looks at the database', async
     await expect(createSyncManager(null as never, config as never)).rejects.toMatchObject({
       code: 'bad_usage',
     })
+})
+
+it('refuses a setting that does not exist, by its name', async () => {
+  const misspelt = { autoSyncIntervall: 5, databse: 'x' }
+  await expect(createSyncManager(null as never, misspelt as never)).rejects.toThrow(
+    'There is no setting autoSyncIntervall, databse here',
+  )
 })
 
 it('refuses an event that does not exist, and a listener that cannot be called', () => {

@@ -1,4 +1,5 @@
 import { TidemarkError } from '../kernel/errors.ts'
+import { isSpaceName } from '../protocol/space-name.ts'
 
 /** What an argument or a setting takes. */
 interface Kind {
@@ -28,7 +29,10 @@ const KINDS = {
   config: OBJECT,
   endpoint: TEXT,
   token: TEXT,
-  space: { wanted: 'a name', isFit: (value) => isText(value) && value !== '' },
+  space: {
+    wanted: 'a name of letters, digits and . _ : -, that begins with a letter or digit',
+    isFit: (value) => typeof value === 'string' && isSpaceName(value),
+  },
   home: TEXT,
   tables: TABLES,
   exclude: TABLES,
@@ -49,7 +53,9 @@ const KINDS = {
   resolvers: {
     wanted: 'an object of functions by the names of tables',
     isFit: (value) =>
-      isObject(value) && Object.values(value).every((one) => one === undefined || isFunction(one)),
+      isObject(value) &&
+      !Array.isArray(value) &&
+      Object.values(value).every((one) => one === undefined || isFunction(one)),
   },
   environment: OBJECT,
   clock: OBJECT,
@@ -57,7 +63,10 @@ const KINDS = {
   logger: OBJECT,
   filter: OBJECT,
   changes: OBJECT,
-  control: OBJECT,
+  control: {
+    wanted: 'an object such as { signal }',
+    isFit: (value) => isObject(value) && !('aborted' in value),
+  },
   signal: {
     wanted: 'an AbortSignal',
     isFit: (value) => isObject(value) && 'aborted' in value && 'addEventListener' in value,
@@ -75,4 +84,15 @@ export function requireFit(given: { readonly [Name in keyof typeof KINDS]?: unkn
     if (isFit(value)) continue
     throw new TidemarkError('bad_usage', `${name} takes ${wanted}`, { details: { argument: name } })
   }
+}
+
+/** Refuses what is misspelt: it would be ignored. Throws `bad_usage`. */
+export function requireKnown(given: object, known: readonly string[]): void {
+  const unknown = Object.entries(given).flatMap(([name, value]) =>
+    value === undefined || known.includes(name) ? [] : [name],
+  )
+  if (unknown.length === 0) return
+  throw new TidemarkError('bad_usage', `There is no setting ${unknown.join(', ')} here`, {
+    details: { unknown, known },
+  })
 }

@@ -2,12 +2,12 @@ import { dismissEntry, undoEntry } from '../engine/conflicts.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import { requireAsked, type AskedOperation } from './asked.ts'
 import { AutoSync } from './auto-sync.ts'
-import { changeSettings, type SyncSettings } from './config.ts'
+import { changeSettings, SETTING_NAMES, type SyncSettings } from './config.ts'
 import type { Row, RowOf, Tables } from './conflict.ts'
 import type { DetectedConflict } from './detected.ts'
 import { callSafely, Listeners, type SyncEventName, type SyncListener } from './events.ts'
 import { toSyncError, TROUBLES } from './failures.ts'
-import { requireFit } from './given.ts'
+import { requireFit, requireKnown } from './given.ts'
 import { checkHealth, type HealthReport } from './health.ts'
 import { chooseSide, readConflicts, type ConflictFilter } from './inbox.ts'
 import { startLive } from './live.ts'
@@ -131,6 +131,7 @@ export class SyncManager<
   updateConfig(changes: Partial<SyncSettings> & Resolving<Known>): void {
     this.#requireOpen()
     requireFit({ changes })
+    requireKnown(changes, CHANGEABLE)
     requireFit({ resolver: changes.resolver, resolvers: changes.resolvers })
     const before = this.#settings
     this.#settings = changeSettings(before, changes)
@@ -270,7 +271,7 @@ export class SyncManager<
       const asked = requireAsked(given)
       if (isInsideResolver(this.#parts.replica.file)) throw new TidemarkError('bad_usage', INSIDE_RESOLVER)
       const cloud = this.#cloud
-      if (cloud === null) throw new TidemarkError('not_connected', NO_CLOUD)
+      if (cloud === null) throw noCloud(this.#parts.isTurnedOff)
       const result = await this.#track(this.#perform(operation, asked, cloud))
       this.#listeners.emit('sync_completed', clock.now(), { operation, result })
       return result
@@ -385,5 +386,12 @@ export class SyncManager<
   }
 }
 
-const NO_CLOUD =
-  'Not connected: no cloud is configured; give `endpoint` to createSyncManager or set TIDEMARK_ENDPOINT'
+const CHANGEABLE = [...SETTING_NAMES, 'resolver', 'resolvers']
+
+const noCloud = (isTurnedOff: boolean): TidemarkError =>
+  isTurnedOff
+    ? new TidemarkError('sync_disabled', 'Not connected: TIDEMARK_SYNC_ENABLED turns sync off')
+    : new TidemarkError(
+        'not_connected',
+        'Not connected: no cloud is configured; give `endpoint` to createSyncManager or set TIDEMARK_ENDPOINT',
+      )

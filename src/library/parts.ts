@@ -34,6 +34,8 @@ export interface ManagerParts<Known extends Tables> extends Resolving<Known> {
   readonly user: object
   readonly settings: SyncSettings
   readonly cloud: Cloud | null
+  /** Why there is none: the environment says that nothing is to be sent. */
+  readonly isTurnedOff: boolean
   readonly openCloud: (endpoint: string, token: string | null) => Cloud
   readonly space: string | undefined
   readonly merge: boolean | undefined

@@ -21,3 +21,38 @@ it('an argument that is passed over with null is as one that is not given; a wro
   expect(manager.getConfig().batchSize).toBe(50)
   await expect(manager.createCloudProvider(undefined as never)).rejects.toThrow('endpoint takes')
 })
+
+it('refuses changes of what cannot be changed, and says that sync is turned off where it is', async () => {
+  await using world = await createLibraryWorld()
+  const database = world.better('a')
+  database.exec(NOTES)
+  const manager = await world.manager('a', database, { environment: { TIDEMARK_SYNC_ENABLED: 'off' } })
+  expect(() => manager.updateConfig({ endpoint: 'https://other.example' } as never)).toThrow('endpoint')
+  expect(() => manager.updateConfig({ autosyncEnabled: true } as never)).toThrow('autosyncEnabled')
+  await expect(manager.sync()).rejects.toMatchObject({
+    code: 'sync_disabled',
+    message: expect.stringContaining('Not connected'),
+  })
+})
+
+it('tells of a setup that throws, or is asynchronous, and of a table that is not there', async () => {
+  await using world = await createLibraryWorld()
+  const database = world.better('a')
+  database.exec(NOTES)
+  const cause = new RangeError('secret')
+  const setup = () => {
+    throw cause
+  }
+  const throwing = await world.manager('a', database, { setup })
+  await expect(throwing.sync()).rejects.toMatchObject({
+    code: 'bad_usage',
+    message: '`setup` threw RangeError',
+    cause,
+  })
+  await throwing.close()
+  const late = await world.manager('a', database, { setup: () => Promise.resolve() })
+  await expect(late.sync()).rejects.toThrow('must not be asynchronous')
+  await late.close()
+  const misspelt = await world.manager('a', database, { tables: ['nots'] })
+  await expect(misspelt.sync()).rejects.toThrow('there is no such table: nots')
+})

@@ -55,7 +55,10 @@ export function planAttach(connection: Connection, choice: TableChoice): AttachP
   )
   const unfit = refused.filter(({ table }) => choice.tables?.includes(table) === true)
   if (missing.length > 0 || unfit.length > 0) {
-    const message = missing.length > 0 ? 'there is no such table' : 'a table that was named cannot be synced'
+    const message =
+      missing.length > 0
+        ? `there is no such table: ${missing.join(', ')}`
+        : `a table that was named cannot be synced: ${unfit.map(({ table, reason }) => `${table} (${reason})`).join(', ')}`
     throw new TidemarkError('unprocessable', message, { details: { missing, refused: unfit } })
   }
   const tables = [...shapes.keys()]
