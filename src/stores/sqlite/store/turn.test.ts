@@ -93,6 +93,58 @@ describe.each([betterSqlite3, nodeSqlite])(
       expect(said).toEqual(['enter', 'leave'])
     })
 
+    test('while somebody holds the lock, the application is let in between two looks', async () => {
+      await using f = await openFile(driver, SQL)
+      const said: string[] = []
+      await using beside = besides(f, {
+        enter: async (attempt) => {
+          said.push(`enter ${attempt}`)
+          return () => void said.push('leave')
+        },
+      })
+      await beside.store.schema()
+      said.length = 0
+      f.app.exec('BEGIN IMMEDIATE')
+      const publishing = pull(beside.store, [record('t', 1, { id: 2, x: 'y' })])
+      while (said.length < 6) await new Promise((resolve) => setTimeout(resolve, 1))
+      f.app.exec('COMMIT')
+      await publishing
+      expect(said.slice(0, 6)).toEqual(['enter 0', 'leave', 'enter 1', 'leave', 'enter 2', 'leave'])
+    })
+
+    test('a transaction that holds no lock is waited for as well', async () => {
+      await using f = await openFile(driver, SQL)
+      await using beside = besides(f, { isInside: () => f.app.inTransaction })
+      await beside.store.schema()
+      f.app.exec('BEGIN; SELECT count(*) FROM t')
+      const publishing = pull(beside.store, [record('t', 1, { id: 2, x: 'theirs' })])
+      for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 1))
+      // Refused where anything was written since it read.
+      f.app.exec("INSERT INTO t VALUES (1, 'mine'); COMMIT")
+      await publishing
+      expect(f.app.value('SELECT count(*) FROM t')).toBe(2n)
+    })
+
+    test('after its signal nobody waits for long, and what need not wait is still done', async () => {
+      await using f = await openFile(driver, SQL)
+      const stopping = new AbortController()
+      const never = new Promise<never>(() => {})
+      let isKept = false
+      await using beside = besides(f, {
+        signal: stopping.signal,
+        enter: () => (isKept ? never : Promise.resolve(() => {})),
+      })
+      await beside.store.schema()
+      f.app.exec('BEGIN IMMEDIATE')
+      const locked = expect(pull(beside.store, [record('t', 1, { id: 2, x: 'y' })])).rejects
+      stopping.abort()
+      await locked.toMatchObject({ code: 'aborted' })
+      f.app.exec('ROLLBACK')
+      await pull(beside.store, [record('t', 1, { id: 2, x: 'y' })])
+      isKept = true
+      await expect(beside.store.finishHydrate(null)).rejects.toMatchObject({ code: 'aborted' })
+    })
+
     test('a transaction that begins while a turn comes, and only reads, has its end first', async () => {
       await using f = await openFile(driver, SQL)
       let began = false
