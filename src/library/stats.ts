@@ -14,6 +14,11 @@ export interface SyncStats {
   readonly lastSyncTime: Date | null
   /** Local changes that the cloud has not taken yet, refused ones that wait for their next try among them. */
   readonly pendingOperations: number
+  /**
+   * Rows of the cloud that this file's schema does not take as they are (a NOT NULL, a UNIQUE that another row has): kept
+   * aside, and taken when they fit.
+   */
+  readonly parkedRecords: number
   /** Conflicts in which something was decided, by a resolver, a rule or a person. */
   readonly conflictsResolved: number
   /** The newest first. */
@@ -24,6 +29,7 @@ const NOTHING: SyncStats = {
   totalRecords: 0,
   lastSyncTime: null,
   pendingOperations: 0,
+  parkedRecords: 0,
   conflictsResolved: 0,
   syncHistory: [],
 }
@@ -36,6 +42,7 @@ export async function readStats(
   if (open === null) return NOTHING
   const { store, book } = open
   const { pending } = await getStats({ store, book, ...rules })
+  const { parked } = await store.counts()
   const inbox = await store.listInbox({})
   const { tables } = await store.schema()
   return book.read((connection) => ({
@@ -45,6 +52,7 @@ export async function readStats(
     ),
     lastSyncTime: readTotals(connection).lastSyncTime,
     pendingOperations: pending,
+    parkedRecords: parked,
     conflictsResolved: countResolved(inbox),
     syncHistory: readHistory(connection, HISTORY_ENTRIES),
   }))
