@@ -201,3 +201,28 @@ it.each(Object.keys(LIBRARIES))(
     for (const manager of managers) expect(await manager.getConflicts()).toEqual([])
   },
 )
+
+it('rows of node:sqlite that are read one by one over awaits, and changed on the way, are waited for', async () => {
+  await using world = await createLibraryWorld()
+  const database = new DatabaseSync(world.path('a'))
+  await using _closing = { [Symbol.asyncDispose]: async () => database.close() }
+  const knex = world.knex('b')
+  const notes = 'CREATE TABLE notes (id TEXT PRIMARY KEY, title TEXT)'
+  database.exec(`${notes}; INSERT INTO notes VALUES ('1', 'one'), ('2', 'two'), ('3', 'three')`)
+  await knex.raw(notes)
+  const [here, there] = [await world.manager('a', database), await world.manager('b', knex)]
+  await here.sync()
+  await there.sync()
+  await knex('notes').insert({ id: '4', title: 'four' })
+  await there.sync()
+  const sync = here.sync()
+  const change = database.prepare(`UPDATE notes SET title = title || '!' WHERE id = ?`)
+  for (const { id } of database.prepare('SELECT id FROM notes').iterate()) {
+    await pause(10)
+    // Refused from here to the end if the sync had written meanwhile.
+    change.run(String(id))
+  }
+  expect(await sync).toMatchObject({ pushed: 3, received: 1 })
+  await there.sync()
+  expect(await knex('notes').orderBy('id').pluck('title')).toEqual(['one!', 'two!', 'three!', 'four'])
+})
