@@ -16,6 +16,7 @@ import { openBook, type Book } from './book.ts'
 import type { AppDatabase } from './database/database.ts'
 import { requireUnopened } from './database/open.ts'
 import type { Live } from './live.ts'
+import { enterAll } from './enter-all.ts'
 import { isSamePlace, placeOf, type Place } from './place.ts'
 import { DEFAULT_SPACE, requireSpace, spaceOf } from './space.ts'
 
@@ -82,6 +83,8 @@ export class Replica {
   #open: Promise<OpenReplica> | null = null
   #owned = new AsyncDisposableStack()
   readonly #members = new Map<object, Member>()
+  /** Those who leave, until nothing of theirs is at work: their applications are still not written under. */
+  readonly #leaving = new Set<Member>()
   /** With which cloud each member syncs. */
   readonly #clouds = new Map<object, string>()
   /** What a manager counts as failed, for who looks at the same file without one. */
@@ -125,11 +128,18 @@ export class Replica {
   async leave(user: object): Promise<void> {
     this.#clouds.delete(user)
     if (this.#wanted.has(user)) this.keepLive(user, null)
-    if (!this.#members.delete(user)) return
-    if (this.#members.size > 0) {
-      await this.#last
-      return
+    const member = this.#members.get(user)
+    if (member === undefined) return
+    this.#members.delete(user)
+    this.#leaving.add(member)
+    try {
+      await (this.#members.size > 0 ? this.#last : this.#leaveLast())
+    } finally {
+      this.#leaving.delete(member)
     }
+  }
+
+  async #leaveLast(): Promise<void> {
     this.#closing.abort(new TidemarkError('aborted', 'the manager was closed'))
     if (SHARED.get(this.file) === this) SHARED.delete(this.file)
     const before = CLOSING.get(this.file)
@@ -292,7 +302,7 @@ export class Replica {
   /** Where nobody gave a connection, nobody but we may have one: which library has it cannot be told. */
   #requireUnopened(): void {
     if (this.#openings > 0) return
-    const isGiven = [...this.#members.values()].some(({ app }) => app.handle !== null)
+    const isGiven = this.#apps.some(({ handle }) => handle !== null)
     if (!isGiven) requireUnopened(this.file)
   }
 
@@ -335,7 +345,7 @@ export class Replica {
         setup,
         waitMs,
         signal: this.signal,
-        enter: (attempt) => this.#enterAll(attempt),
+        enter: (attempt) => enterAll(this.#apps, attempt),
         isInside: () => this.#apps.some(({ isInside }) => isInside?.() === true),
       }),
     )
@@ -344,20 +354,8 @@ export class Replica {
 
   /** What the members gave, each once. */
   get #apps(): readonly AppDatabase[] {
-    return [...new Map([...this.#members.values()].map(({ app }) => [app.handle, app])).values()]
-  }
-
-  /** Keeps the applications of all members out, as far as that can be, until the answer is called. */
-  async #enterAll(attempt: number): Promise<() => Promise<void>> {
-    await using entered = new AsyncDisposableStack()
-    let isHolding = false
-    for (const { enter } of this.#apps) {
-      if (enter === undefined) continue
-      entered.defer(await enter(attempt, isHolding))
-      isHolding = true
-    }
-    const left = entered.move()
-    return () => left.disposeAsync()
+    const all = [...this.#members.values(), ...this.#leaving]
+    return [...new Map(all.map(({ app }) => [app.handle, app])).values()]
   }
 }
 

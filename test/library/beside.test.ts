@@ -163,6 +163,30 @@ it('never writes into a transaction of the application that has only read so far
   expect(database.prepare('SELECT length(title) AS n FROM notes').get()).toEqual({ n: 200 })
 })
 
+it('writes nothing into a transaction that has only read, not even while it closes', async () => {
+  await using world = await createLibraryWorld()
+  const database = world.better('a')
+  database.exec(`${NOTES}; INSERT INTO notes VALUES ('1', 'one')`)
+  const asked = Promise.withResolvers<void>()
+  let isHeld = false
+  const manager = await world.manager('a', database, {
+    fetch: (input, init) => {
+      if (!isHeld) return fetch(input, init)
+      asked.resolve()
+      return new Promise(() => {})
+    },
+  })
+  await manager.sync()
+  isHeld = true
+  const syncing = codeOf(manager.sync())
+  await asked.promise
+  database.exec('BEGIN')
+  database.prepare('SELECT count(*) FROM notes').get()
+  await manager.close()
+  expect(await syncing).toBe('aborted')
+  database.exec(`INSERT INTO notes VALUES ('2', 'two'); COMMIT`)
+})
+
 it('looks at a file that another process syncs, while its own sync is refused', async () => {
   await using world = await createLibraryWorld()
   const database = world.better('a')

@@ -50,7 +50,8 @@ it('tells of a setup that throws, or is asynchronous, and of a table that is not
     cause,
   })
   await throwing.close()
-  const late = await world.manager('a', database, { setup: () => Promise.resolve() })
+  const asynchronous = (): unknown => Promise.resolve()
+  const late = await world.manager('a', database, { setup: asynchronous })
   await expect(late.sync()).rejects.toThrow('must not be asynchronous')
   await late.close()
   const misspelt = await world.manager('a', database, { tables: ['nots'] })
