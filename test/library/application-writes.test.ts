@@ -226,3 +226,24 @@ it('rows of node:sqlite that are read one by one over awaits, and changed on the
   await there.sync()
   expect(await knex('notes').orderBy('id').pluck('title')).toEqual(['one!', 'two!', 'three!', 'four'])
 })
+
+it('the first sync waits for rows that are being read of a file that is not in WAL', async () => {
+  await using world = await createLibraryWorld()
+  const database = world.better('a')
+  database.exec(
+    `CREATE TABLE notes (id TEXT PRIMARY KEY, title TEXT); INSERT INTO notes VALUES ('1', 'one'), ('2', 'two')`,
+  )
+  const manager = await world.manager('a', database)
+  const sync = manager.sync()
+  let [rows, ticks] = [0, 0]
+  const timer = setInterval(() => ticks++, 1)
+  for (const _row of database.prepare('SELECT * FROM notes').iterate()) {
+    await pause(60)
+    rows++
+  }
+  clearInterval(timer)
+  expect(rows).toBe(2)
+  // The thread did not stand still, waiting in SQLite for a reader whom it kept from going on.
+  expect(ticks).toBeGreaterThan(5)
+  expect(await sync).toMatchObject({ pushed: 2 })
+})

@@ -60,7 +60,8 @@ export function takeTurns(options: TurnOptions): Turns {
     if (isInside()) return false
     try {
       look ??= driver.open(file, { busyMs: 0, ...(setup === undefined ? {} : { setup }) })
-      look.exec('BEGIN IMMEDIATE')
+      // In a file that is not in WAL yet readers are in the way of a commit as well; in WAL this is as `IMMEDIATE`.
+      look.exec('BEGIN EXCLUSIVE')
     } catch (error) {
       if (error instanceof SqliteFailure && error.code === 'database_locked') return false
       throw error
