@@ -17,13 +17,12 @@ import {
 } from '../stores/sqlite/store/open.ts'
 import type { TableChoice } from '../stores/sqlite/store/attach.ts'
 import { addAttachment, findAttachment, removeAttachment } from './attachments.ts'
-import { canonicalPath, fileTag } from '../machine/files.ts'
+import { canonicalPath } from '../machine/files.ts'
 import { askPatiently, type Asking } from './ask.ts'
 import { createProvider } from '../machine/cloud.ts'
 import type { Credentials } from '../machine/device.ts'
-import { runFolder } from '../machine/folders.ts'
 import { guardOf } from '../machine/guard.ts'
-import { takeLock } from '../machine/lock.ts'
+import { lockFile, removeFileLock } from '../machine/file-lock.ts'
 import type { Machine } from '../machine/machine.ts'
 import { requireFile } from './replica.ts'
 
@@ -95,7 +94,7 @@ export async function attachFile(
   const { folders, clock, random, space, profile, merge } = options
   requireSpaceName(space)
   const file = requireFile(options.file)
-  const lock = takeLock(runFolder(folders), fileTag(file))
+  const lock = lockFile(folders, file)
   try {
     if (
       !merge &&
@@ -152,7 +151,7 @@ export async function detachFile(
     removeAttachment(folders, file)
     return { journalRestored: true }
   }
-  const lock = takeLock(runFolder(folders), fileTag(file))
+  const lock = lockFile(folders, file)
   try {
     const store = openSqliteStore({ file, driver: betterSqlite3 })
     const { replica, mutation } = await store.state()
@@ -163,6 +162,7 @@ export async function detachFile(
     // The identity of a copy is that of the file it was copied from, which goes on using it.
     if (verdict === 'same' || verdict === 'restored') await guard.forget(replica)
     removeAttachment(folders, file)
+    removeFileLock(file)
     return done
   } finally {
     lock.release()
@@ -202,7 +202,7 @@ export async function cloneSpace(
     await attachFile({ ...options, merge: true, bookkeeping: bookkeeping.map(({ name }) => name) })
     return { tables: tables.map(({ name }) => name), notes }
   } catch (error) {
-    for (const end of ['', '-wal', '-shm', '-journal']) rmSync(`${file}${end}`, { force: true })
+    for (const end of ['', '-wal', '-shm', '-journal', '-tidemark']) rmSync(`${file}${end}`, { force: true })
     throw error
   }
 }

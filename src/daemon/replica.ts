@@ -9,10 +9,10 @@ import type { SqliteStore } from '../stores/sqlite/store/store.ts'
 import { readStatus, type AttachmentStatus } from './attachments.ts'
 import { createProvider } from '../machine/cloud.ts'
 import type { Credentials } from '../machine/device.ts'
-import { canonicalPath, fileTag } from '../machine/files.ts'
-import { runFolder, type Folders } from '../machine/folders.ts'
+import { canonicalPath } from '../machine/files.ts'
+import type { Folders } from '../machine/folders.ts'
 import { guardOf } from '../machine/guard.ts'
-import { takeLock } from '../machine/lock.ts'
+import { lockFile } from '../machine/file-lock.ts'
 import type { Machine } from '../machine/machine.ts'
 
 /** One attached file with its engine, not started yet. */
@@ -77,7 +77,7 @@ export async function openStoreOf(
   options: { readonly lock?: boolean } = {},
 ): Promise<SqliteStore> {
   const path = requireFile(file)
-  const lock = options.lock === true ? takeLock(runFolder(folders), fileTag(path)) : null
+  const lock = options.lock === true ? lockFile(folders, path) : null
   try {
     const store = openSqliteStore({ file: path, driver: betterSqlite3 })
     if (lock === null) return store

@@ -8,7 +8,7 @@ import { fileTag } from '../machine/files.ts'
 import { writeStatus } from './attachments.ts'
 import { serveControl, socketPath } from './control.ts'
 import { runFolder, type Folders } from '../machine/folders.ts'
-import { takeLock } from '../machine/lock.ts'
+import { lockFile } from '../machine/file-lock.ts'
 import { watchPlace } from './place.ts'
 import type { Replica } from './replica.ts'
 
@@ -51,7 +51,7 @@ export async function holdReplica(
   const folder = runFolder(folders)
   const tag = fileTag(file)
   await using stack = new AsyncDisposableStack()
-  const lock = takeLock(folder, tag)
+  const lock = lockFile(folders, file)
   stack.defer(() => lock.release())
   const replica = await open()
   stack.use(replica)

@@ -3,10 +3,9 @@ import type { IdentityGuard } from '../engine/identity.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { AsyncDisposableStack } from '../kernel/disposable-stack.ts'
 import { uuidV7, type Random } from '../kernel/random.ts'
-import { fileTag } from '../machine/files.ts'
-import { runFolder, type Folders } from '../machine/folders.ts'
+import { lockFile } from '../machine/file-lock.ts'
+import type { Folders } from '../machine/folders.ts'
 import { guardOf } from '../machine/guard.ts'
-import { takeLock } from '../machine/lock.ts'
 import type { Driver, OpenOptions } from '../stores/sqlite/driver/driver.ts'
 import { attachFile, openSqliteStore } from '../stores/sqlite/store/open.ts'
 import type { SqliteStore } from '../stores/sqlite/store/store.ts'
@@ -289,7 +288,7 @@ export class Replica {
     await CLOSING.get(this.file)?.catch(() => {})
     const { folders } = this.#options
     await using stack = new AsyncDisposableStack()
-    const lock = takeLock(runFolder(folders), fileTag(this.file))
+    const lock = lockFile(folders, this.file)
     stack.defer(() => lock.release())
     const open = await this.#openParts(stack, member).catch(async (error: unknown) => {
       if (!isNotAttached(error)) throw error
