@@ -72,6 +72,14 @@ export class NotAwaited extends TidemarkError {
   }
 }
 
+/** An answer that cannot be taken. The message tells of it without a value. */
+export class WrongAnswer extends RangeError {
+  constructor(message: string) {
+    super(message)
+    this.name = 'WrongAnswer'
+  }
+}
+
 /** The same resolver until the signal aborts: one that has not answered by then holds nobody up, whatever it does. */
 export const resolveUntil = ({ name, resolve }: NamedResolver, signal: AbortSignal): NamedResolver => ({
   name,
@@ -108,6 +116,7 @@ export async function resolveConflict(
     return fault === null ? { resolution, fault } : { resolution: 'wait', fault }
   } catch (thrown) {
     if (thrown instanceof NotAwaited) throw thrown
+    if (thrown instanceof WrongAnswer) return { resolution: 'wait', fault: thrown.message }
     // The message of a thrown error may hold row values: only its kind is told.
     return {
       resolution: 'wait',

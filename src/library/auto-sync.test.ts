@@ -131,3 +131,7 @@ it('tells the failure of a debounced sync to who asked for it', async () => {
   await Promise.resolve()
   expect(onError).toHaveBeenCalledWith(failure)
 })
+
+it('refuses what is no manager when it is given, not in a timer', () => {
+  expect(() => debounceSync({} as { performSync(): Promise<unknown> })).toThrow('manager takes')
+})

@@ -1,4 +1,5 @@
 import { systemClock, type Clock } from '../kernel/clock.ts'
+import { requireFit } from './given.ts'
 
 /** Origin 004, line 382: a sync follows the last change by this much. */
 const DEBOUNCE_MS = 5_000
@@ -23,6 +24,7 @@ export function debounceSync(
   manager: { performSync(): Promise<unknown> },
   { waitMs = DEBOUNCE_MS, onError = () => {}, clock = systemClock }: DebounceOptions = {},
 ): DebouncedSync {
+  requireFit({ manager, onError })
   let forget: (() => void) | null = null
   const cancel = () => {
     forget?.()

@@ -50,6 +50,11 @@ const KINDS = {
   resolver: FUNCTION,
   listener: FUNCTION,
   onProgress: FUNCTION,
+  onError: FUNCTION,
+  manager: {
+    wanted: 'a sync manager',
+    isFit: (value) => isObject(value) && 'performSync' in value && isFunction(value.performSync),
+  },
   resolvers: {
     wanted: 'an object of functions by the names of tables',
     isFit: (value) =>
@@ -62,7 +67,7 @@ const KINDS = {
   random: OBJECT,
   logger: OBJECT,
   filter: OBJECT,
-  changes: OBJECT,
+  changes: { wanted: 'an object of settings', isFit: (value) => isObject(value) && !Array.isArray(value) },
   control: {
     wanted: 'an object such as { signal }',
     isFit: (value) => isObject(value) && !('aborted' in value),

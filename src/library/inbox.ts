@@ -1,4 +1,5 @@
 import { resolveEntry } from '../engine/conflicts.ts'
+import { WrongAnswer } from '../engine/resolvers.ts'
 import type { InboxEntry } from '../engine/inbox.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import { sameValue, type Fields } from '../kernel/values.ts'
@@ -67,7 +68,7 @@ function encodeChoice(choice: unknown, local: Fields, remote: Fields): Fields {
   try {
     return encodeRow(choice as Row, local, remote)
   } catch (error) {
-    throw wrongChoice(error instanceof RangeError ? error.message : 'the row cannot be read', error)
+    throw wrongChoice(error instanceof WrongAnswer ? error.message : 'the row cannot be read', error)
   }
 }
 

@@ -130,7 +130,8 @@ export class SyncManager<
   /** Takes effect at once. Throws `bad_usage`, and nothing is changed then. */
   updateConfig(changes: Partial<SyncSettings> & Resolving<Known>): void {
     this.#requireOpen()
-    requireFit({ changes })
+    // Undefined is fit for what may be left out; this may not.
+    requireFit({ changes: changes === undefined ? null : changes })
     requireKnown(changes, CHANGEABLE)
     requireFit({ resolver: changes.resolver, resolvers: changes.resolvers })
     const before = this.#settings

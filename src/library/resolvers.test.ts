@@ -186,7 +186,14 @@ describe('a resolver of the application', () => {
     ['floats', { n: new Float32Array(1) }],
     ['something with a class', new Map([['n', 1]]) as unknown as { readonly n: number }],
   ])('I7: decides nothing with %s', async (_what, answer) => {
-    expect(await decide(() => answer, conflictOf({ n: 1 }, { n: 2 }))).toBe('wait')
+    const given = conflictOf({ n: 1 }, { n: 2 })
+    const { resolution, fault } = await resolveConflict(
+      given,
+      toEngineResolver(() => answer, 'self'),
+    )
+    expect(resolution).toBe('wait')
+    // It threw nothing, and is told what it answered.
+    expect(fault).toMatch(/^SQLite has no such value as is given for n: |^a row is a plain object/)
   })
 
   it('decides by what it knows of the conflict, as in the origin', async () => {

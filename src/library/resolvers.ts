@@ -2,6 +2,7 @@ import {
   localWins as engineLocalWins,
   newestWins as engineNewestWins,
   remoteWins as engineRemoteWins,
+  WrongAnswer,
   type Conflict,
   type NamedResolver,
   type Resolution,
@@ -143,7 +144,7 @@ function toResolution(answer: ConflictAnswer, conflict: Conflict): Resolution {
 }
 
 /**
- * The fields of a row of the application's, each in the form of the side that it came from. Throws `RangeError`, which
+ * The fields of a row of the application's, each in the form of the side that it came from. Throws `WrongAnswer`, which
  * names a column and never a value, for what is no plain object, and for a value that SQLite has not: `undefined` too,
  * which is a column that was forgotten or misspelt rather than one that is to be emptied.
  */
@@ -152,7 +153,7 @@ export function encodeRow(
   local: Fields | null | undefined,
   remote: Fields | null | undefined,
 ): Fields {
-  if (!isPlainObject(row)) throw new RangeError('a row is a plain object: column → value')
+  if (!isPlainObject(row)) throw new WrongAnswer('a row is a plain object: column → value')
   const given = Object.entries(row).map(([column, value]): [string, Encoded] => [
     column,
     keepForm(encodeSqlite(column, value), local?.[column], remote?.[column]),
@@ -175,7 +176,7 @@ function encodeSqlite(column: string, value: unknown): Encoded {
   if (typeof value === 'bigint' && BigInt.asIntN(64, value) === value) return encodeJs(value)
   // A Buffer is one, by another name.
   if (value instanceof Uint8Array) return encodeBytes(value)
-  throw new RangeError(`SQLite has no such value as is given for ${column}: ${kindOf(value)}`)
+  throw new WrongAnswer(`SQLite has no such value as is given for ${column}: ${kindOf(value)}`)
 }
 
 const kindOf = (value: unknown): string =>

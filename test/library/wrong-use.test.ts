@@ -18,6 +18,8 @@ it('an argument that is passed over with null is as one that is not given; a wro
   await expect(manager.seed(undefined, {} as never)).rejects.toThrow('onProgress takes a function')
   expect(errors).toEqual(['bad_usage', 'bad_usage', 'bad_usage'])
   expect(() => manager.updateConfig({ batchSize: 7, resolver: 'x' as never })).toThrow('resolver takes')
+  for (const changes of [undefined, null, []])
+    expect(() => manager.updateConfig(changes as never)).toThrow('changes takes')
   expect(manager.getConfig().batchSize).toBe(50)
   await expect(manager.createCloudProvider(undefined as never)).rejects.toThrow('endpoint takes')
 })
