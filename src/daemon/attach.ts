@@ -1,7 +1,6 @@
 import { closeSync, existsSync, openSync, rmSync } from 'node:fs'
 
 import { TidemarkError } from '../kernel/errors.ts'
-import { uuidV7 } from '../kernel/random.ts'
 import { MAX_SPACE_CHARS } from '../protocol/limits.ts'
 import { isSpaceName } from '../protocol/space-name.ts'
 import type { SchemaTable } from '../protocol/schema.ts'
@@ -9,18 +8,14 @@ import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import { quoteName, type Connection } from '../stores/sqlite/driver/driver.ts'
 import { isBookkeeping } from '../stores/sqlite/shape/refusals.ts'
 import { createTables } from '../stores/sqlite/shape/ddl.ts'
-import {
-  attachFile as attachSqlite,
-  detachFile as detachSqlite,
-  inspectFile,
-  openSqliteStore,
-} from '../stores/sqlite/store/open.ts'
+import { detachFile as detachSqlite, inspectFile, openSqliteStore } from '../stores/sqlite/store/open.ts'
 import type { TableChoice } from '../stores/sqlite/store/attach.ts'
 import { addAttachment, findAttachment, removeAttachment } from './attachments.ts'
 import { canonicalPath } from '../machine/files.ts'
 import { askPatiently, type Asking } from './ask.ts'
 import { createProvider } from '../machine/cloud.ts'
 import type { Credentials } from '../machine/device.ts'
+import { attachReplica } from '../machine/attach.ts'
 import { guardOf } from '../machine/guard.ts'
 import { lockFile, removeFileLock } from '../machine/file-lock.ts'
 import type { Machine } from '../machine/machine.ts'
@@ -103,15 +98,12 @@ export async function attachFile(
     ) {
       throw new TidemarkError('needs_merge', undefined, { details: { space } })
     }
-    const replica = uuidV7(clock.now(), random)
-    await guardOf(folders, file).record(replica, 0)
-    await attachSqlite({
+    await attachReplica(folders, {
       file,
       driver: betterSqlite3,
       clock,
       random,
       space,
-      replica,
       ...choiceOf(options),
     }).catch((error: unknown) => {
       throw namedAfter(file, error)

@@ -1,6 +1,5 @@
-import { statSync } from 'node:fs'
-
 import type { Clock } from '../kernel/clock.ts'
+import { placeOf } from '../machine/files.ts'
 
 /** How often it is looked whether an open file still is the one at its path, in milliseconds. */
 const LOOK_EVERY_MS = 1_000
@@ -27,9 +26,4 @@ export function watchPlace(file: string, clock: Clock): PlaceWatch {
     look()
   })
   return { replaced, close: () => cancel() }
-}
-
-function placeOf(file: string): string | null {
-  const found = statSync(file, { bigint: true, throwIfNoEntry: false })
-  return found === undefined ? null : `${found.dev}:${found.ino}`
 }

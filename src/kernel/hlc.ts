@@ -4,7 +4,7 @@
  */
 export type Hlc = number
 
-const COUNTS_PER_MS = 1_000
+export const COUNTS_PER_MS = 1_000
 /** The cloud takes no time further ahead of its own than this: one wrong clock cannot win for ever. */
 export const HLC_MAX_AHEAD_MS = 60_000
 

@@ -50,6 +50,12 @@ export class AutoSync {
     this.#cancel = null
   }
 
+  /** Syncs now, as when it was started. */
+  restart(): void {
+    this.stop()
+    this.start()
+  }
+
   /** The interval has changed, or what is due: it counts from now. */
   replan(): void {
     if (this.#running && !this.#atWork) this.#plan(this.#pauseMs())

@@ -156,3 +156,12 @@ export function isSyncAvailable(
     return false
   }
 }
+
+/** Why there is none. */
+export const noCloud = (isTurnedOff: boolean): TidemarkError =>
+  isTurnedOff
+    ? new TidemarkError('sync_disabled', 'Not connected: TIDEMARK_SYNC_ENABLED turns sync off')
+    : new TidemarkError(
+        'not_connected',
+        'Not connected: no cloud is configured; give `endpoint` to createSyncManager or set TIDEMARK_ENDPOINT',
+      )

@@ -1,4 +1,5 @@
 import type { Conflict } from '../engine/resolvers.ts'
+import { COUNTS_PER_MS } from '../kernel/hlc.ts'
 import { decodeJs } from '../kernel/js-values.ts'
 import { keyValues } from '../kernel/keys.ts'
 import type { Encoded, Fields } from '../kernel/values.ts'
@@ -47,9 +48,6 @@ export interface AnyConflict {
   readonly remoteTimestamp: number
   readonly remoteTimestamps: { readonly [column: string]: number }
 }
-
-/** Counts of the hybrid clock in a millisecond. */
-export const COUNTS_PER_MS = 1_000
 
 /** The conflict of the engine in the application's values. */
 export function toSyncConflict(conflict: Conflict): SyncConflict {

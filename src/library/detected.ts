@@ -1,8 +1,9 @@
 import type { InboxEntry, InboxKind } from '../engine/inbox.ts'
 import type { Store } from '../engine/store.ts'
+import { COUNTS_PER_MS } from '../kernel/hlc.ts'
 import { fieldVersion } from '../protocol/field-version.ts'
 import type { WireRecord } from '../protocol/records.ts'
-import { COUNTS_PER_MS, toEntityId, toRow, type Row, type RowOf, type Tables } from './conflict.ts'
+import { toEntityId, toRow, type Row, type RowOf, type Tables } from './conflict.ts'
 
 /** A place where two values met, and what became of it: of one table, whose name tells the type of its rows. */
 export type DetectedConflict<Known extends Tables = { readonly [table: string]: Row }> = {

@@ -2,7 +2,7 @@ import { dismissEntry, undoEntry } from '../engine/conflicts.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import { requireAsked, type AskedOperation } from './asked.ts'
 import { AutoSync } from './auto-sync.ts'
-import { changeSettings, SETTING_NAMES, type SyncSettings } from './config.ts'
+import { changeSettings, noCloud, SETTING_NAMES, type SyncSettings } from './config.ts'
 import type { Row, RowOf, Tables } from './conflict.ts'
 import type { DetectedConflict } from './detected.ts'
 import { callSafely, Listeners, type SyncEventName, type SyncListener } from './events.ts'
@@ -179,6 +179,7 @@ export class SyncManager<
     // Of several that were asked for, the last one that answered well is it, in whatever order they answer.
     if (connecting > this.#connected) [this.#connected, this.#cloud] = [connecting, cloud]
     this.#refreshLive()
+    if (this.#auto.isRunning) this.#auto.restart()
     return cloud.face
   }
 
@@ -368,8 +369,10 @@ export class SyncManager<
     const operation = 'sync'
     const fail = (error: unknown) =>
       this.#listeners.emit('sync_error', clock.now(), { operation, error: toSyncError(error) })
-    replica.keepLive(user, (open) =>
-      startLive(open, {
+    replica.keepLive(user, async (open) => {
+      // What an operation would refuse to join is not joined between two.
+      if (!this.#met.has(cloud)) return null
+      return startLive(open, {
         ...this.#rules(cloud),
         pollMs: this.#settings.autoSyncInterval * 60_000,
         onStart: () => this.#listeners.emit('sync_started', clock.now(), { operation, tables: null }),
@@ -382,17 +385,9 @@ export class SyncManager<
       }).catch((error: unknown) => {
         fail(error)
         throw error
-      }),
-    )
+      })
+    })
   }
 }
 
 const CHANGEABLE = [...SETTING_NAMES, 'resolver', 'resolvers']
-
-const noCloud = (isTurnedOff: boolean): TidemarkError =>
-  isTurnedOff
-    ? new TidemarkError('sync_disabled', 'Not connected: TIDEMARK_SYNC_ENABLED turns sync off')
-    : new TidemarkError(
-        'not_connected',
-        'Not connected: no cloud is configured; give `endpoint` to createSyncManager or set TIDEMARK_ENDPOINT',
-      )

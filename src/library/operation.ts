@@ -61,7 +61,7 @@ export async function runOperation(
   options: OperationOptions,
   signal: AbortSignal,
 ): Promise<SyncResult> {
-  const { operation, clock, random, maxRetries, merge, onProgress, onConflict } = options
+  const { operation, clock, random, maxRetries, onProgress, onConflict } = options
   const { store, book } = replica
   const retries: Retries = { store, book, clock, random, maxRetries }
   const tables = options.tables === undefined ? undefined : [...new Set(options.tables)]
@@ -76,7 +76,7 @@ export async function runOperation(
   }
   try {
     await requireTables(replica, tables)
-    if (options.isFirst || merge === false) await requireOwnSpace(replica, counts, options, signal)
+    if (options.isFirst) await requireOwnSpace(replica, counts, options, signal)
     await using engine = await createEngine(replica, options, follower, { way: WAYS[operation], tables })
     await engine.runOnce({ signal })
   } catch (thrown) {

@@ -2,12 +2,14 @@ import { TidemarkError } from '../kernel/errors.ts'
 import type { IdentityGuard } from '../engine/identity.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { AsyncDisposableStack } from '../kernel/disposable-stack.ts'
-import { uuidV7, type Random } from '../kernel/random.ts'
+import type { Random } from '../kernel/random.ts'
+import { attachReplica } from '../machine/attach.ts'
 import { lockFile } from '../machine/file-lock.ts'
+import { placeOf } from '../machine/files.ts'
 import type { Folders } from '../machine/folders.ts'
 import { guardOf } from '../machine/guard.ts'
 import type { Driver, OpenOptions } from '../stores/sqlite/driver/driver.ts'
-import { attachFile, openSqliteStore } from '../stores/sqlite/store/open.ts'
+import { openSqliteStore } from '../stores/sqlite/store/open.ts'
 import type { SqliteStore } from '../stores/sqlite/store/store.ts'
 import { takeTurns, type Turn } from '../stores/sqlite/store/turn.ts'
 import { throwIfAborted, untilAborted } from './aborting.ts'
@@ -16,7 +18,6 @@ import type { AppDatabase } from './database/database.ts'
 import { requireUnopened } from './database/open.ts'
 import type { Live } from './live.ts'
 import { enterAll } from './enter-all.ts'
-import { isSamePlace, placeOf, type Place } from './place.ts'
 import { DEFAULT_SPACE, requireSpace, spaceOf } from './space.ts'
 
 /** How a file comes under sync, where it is not yet. */
@@ -62,15 +63,15 @@ export interface Asked {
 export interface OpenReplica {
   readonly file: string
   /** Which file it was when it was opened. */
-  readonly place: Place | null
+  readonly place: string | null
   readonly space: string
   readonly store: SqliteStore
   readonly guard: IdentityGuard
   readonly book: Book
 }
 
-/** Begins what goes on between operations. */
-export type StartLive = (open: OpenReplica) => Promise<Live>
+/** Begins what goes on between operations; null: not yet. */
+export type StartLive = (open: OpenReplica) => Promise<Live | null>
 
 /**
  * One file of this process, shared by all managers on it: opened with the first need, under the lock that
@@ -106,7 +107,7 @@ export class Replica {
   }
 
   /** Aborts when the last manager goes. */
-  get signal(): AbortSignal {
+  get #signal(): AbortSignal {
     return this.#closing.signal
   }
 
@@ -165,7 +166,7 @@ export class Replica {
     { user, space, endpoint, signal, begin }: Asked,
     work: (replica: OpenReplica, signal: AbortSignal) => Promise<T>,
   ): Promise<T> {
-    const either = AbortSignal.any(signal === undefined ? [this.signal] : [this.signal, signal])
+    const either = AbortSignal.any(signal === undefined ? [this.#signal] : [this.#signal, signal])
     const before = this.#last
     const mine = (async () => {
       await before
@@ -195,7 +196,7 @@ export class Replica {
 
   async #startLive(): Promise<void> {
     const [start] = this.#wanted.values()
-    if (start === undefined || this.#live !== null || this.signal.aborted) return
+    if (start === undefined || this.#live !== null || this.#signal.aborted) return
     const open = await this.#open?.catch(() => null)
     if (open !== undefined && open !== null) this.#live = await start(open).catch(() => null)
   }
@@ -212,7 +213,7 @@ export class Replica {
    * the file is not under sync.
    */
   async look<T>(user: object, work: (open: OpenReplica | null) => Promise<T> | T): Promise<T> {
-    throwIfAborted(this.signal)
+    throwIfAborted(this.#signal)
     const look = this.#look(user, work)
     this.#looks.add(look)
     try {
@@ -249,7 +250,7 @@ export class Replica {
 
   /** The file under its lock; puts it under sync where it is not yet. */
   open(user: object): Promise<OpenReplica> {
-    throwIfAborted(this.signal)
+    throwIfAborted(this.#signal)
     this.#open ??= this.#openNow(this.#memberOf(user)).catch((error: unknown) => {
       this.#open = null
       throw error
@@ -276,7 +277,9 @@ export class Replica {
   /** Lets go of a file that another one has taken the place of. */
   async #renew(): Promise<void> {
     const open = await this.#open?.catch(() => null)
-    if (open === undefined || open === null || isSamePlace(open.place, placeOf(this.file))) return
+    const place = placeOf(this.file)
+    // One that is gone for a moment is not another one yet.
+    if (open === undefined || open === null || place === null || place === open.place) return
     const owned = this.#owned
     this.#owned = new AsyncDisposableStack()
     this.#open = null
@@ -318,14 +321,11 @@ export class Replica {
 
   async #attach(member: Member): Promise<void> {
     await using stack = new AsyncDisposableStack()
-    const { folders, clock, random } = this.#options
+    const { folders } = this.#options
     const { space = DEFAULT_SPACE, tables, exclude } = member.attaching
-    const replica = uuidV7(clock.now(), random)
-    await guardOf(folders, this.file).record(replica, 0)
-    await attachFile({
+    await attachReplica(folders, {
       ...this.#access(stack, member),
       space,
-      replica,
       // Who names tables means those.
       ...(tables === undefined ? { tools: member.app.tools } : { tables }),
       ...(exclude === undefined ? {} : { exclude }),
@@ -344,7 +344,7 @@ export class Replica {
         clock,
         setup,
         waitMs,
-        signal: this.signal,
+        signal: this.#signal,
         enter: (attempt) => enterAll(this.#apps, attempt),
         isInside: () => this.#apps.some(({ isInside }) => isInside?.() === true),
       }),

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 
+import { makeOperation } from '../../test/library/operation.ts'
 import type { QuarantineEntry } from '../engine/inbox.ts'
 import { BACK_OFF_FIRST_MS, BACK_OFF_MAX_MS } from '../kernel/back-off.ts'
 import { seededRandom } from '../kernel/random.ts'
@@ -22,22 +23,7 @@ const random = { next: () => 0 }
 const rules = { maxRetries: 3, random }
 const NOW = 1_000_000
 
-const operation = (given: Partial<Operation> = {}): Operation => ({
-  sequence: 1,
-  table: 'notes',
-  key: '["a"]',
-  op: 'put',
-  status: 'pending',
-  failures: 1,
-  entry: 'e1',
-  code: 'unprocessable',
-  message: 'why',
-  firstAt: NOW,
-  lastAt: NOW,
-  nextAt: NOW + 15_000,
-  completedAt: null,
-  ...given,
-})
+const operation = (given: Partial<Operation> = {}): Operation => makeOperation(NOW, { sequence: 1, ...given })
 
 const entry = (given: Partial<QuarantineEntry> = {}): QuarantineEntry => ({
   id: 'e1',

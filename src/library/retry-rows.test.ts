@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
 
+import { makeOperation } from '../../test/library/operation.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import type { Connection } from '../stores/sqlite/driver/driver.ts'
 import { nodeSqlite } from '../stores/sqlite/driver/node-sqlite.ts'
@@ -9,22 +10,7 @@ import { readBook, readCompleted, removeCompleted, saveChanges } from './retry-r
 
 const NOW = 1_700_000_000_000
 
-const operation = (given: Partial<Operation> = {}): Operation => ({
-  sequence: 0,
-  table: 'notes',
-  key: '["a"]',
-  op: 'put',
-  status: 'pending',
-  failures: 1,
-  entry: 'e1',
-  code: 'unprocessable',
-  message: 'why',
-  firstAt: NOW,
-  lastAt: NOW + 1,
-  nextAt: NOW + 2,
-  completedAt: null,
-  ...given,
-})
+const operation = (given: Partial<Operation> = {}): Operation => makeOperation(NOW, given)
 
 const change = (given: Partial<BookChanges>): BookChanges => ({
   added: [],

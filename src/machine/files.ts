@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { realpathSync } from 'node:fs'
+import { realpathSync, statSync } from 'node:fs'
 import { resolve } from 'node:path'
 
 /** The path by which one file is one file. */
@@ -9,6 +9,12 @@ export function canonicalPath(file: string): string {
   } catch {
     return resolve(file)
   }
+}
+
+/** Which file stands at a path, whatever its name; null: none. */
+export function placeOf(file: string): string | null {
+  const found = statSync(file, { bigint: true, throwIfNoEntry: false })
+  return found === undefined ? null : `${found.dev}:${found.ino}`
 }
 
 /** A short name for a file's own lock, status and socket. */

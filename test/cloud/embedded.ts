@@ -9,7 +9,7 @@ import { silentLogger } from '../../src/kernel/logger.ts'
 import { systemRandom } from '../../src/kernel/random.ts'
 import { findFolders } from '../../src/machine/folders.ts'
 import type { Machine } from '../../src/machine/machine.ts'
-import { SCOPES } from '../../src/protocol/routes.ts'
+import { makeTestToken } from './test-cloud.ts'
 
 /** The cloud as it is shipped, on a folder of its own, which can be stopped and comes back at the same address. */
 export interface EmbeddedCloud extends AsyncDisposable {
@@ -35,17 +35,7 @@ export async function startEmbeddedCloud(): Promise<EmbeddedCloud> {
     get directory() {
       return cloud.directory
     },
-    async makeToken(input = {}) {
-      const { token, info } = await cloud.directory.createToken({
-        account: 'ours',
-        name: 'test',
-        scopes: SCOPES,
-        spaces: null,
-        defaultSpace: 'main',
-        ...input,
-      })
-      return { token, id: info.id }
-    },
+    makeToken: (input) => makeTestToken(cloud.directory, input),
     stop: () => cloud.close(),
     async start() {
       cloud = await startCloud({ ...options, port: Number(new URL(url).port) })

@@ -22,6 +22,22 @@ export interface TestCloud extends AsyncDisposable {
   makeToken(input?: Partial<TokenInput>): Promise<{ readonly token: string; readonly id: string }>
 }
 
+/** A token of the account `ours` with every scope and space, or what `input` says otherwise. */
+export async function makeTestToken(
+  directory: Directory,
+  input: Partial<TokenInput> = {},
+): Promise<{ readonly token: string; readonly id: string }> {
+  const { token, info } = await directory.createToken({
+    account: 'ours',
+    name: 'test',
+    scopes: SCOPES,
+    spaces: null,
+    defaultSpace: 'main',
+    ...input,
+  })
+  return { token, id: info.id }
+}
+
 /** The handler on the log and the directory in memory. */
 export async function openTestCloud(
   options: {
@@ -48,17 +64,7 @@ export async function openTestCloud(
     ...(options.open === undefined ? {} : { open: options.open }),
     logger: collectLogs(logged),
   })
-  const makeToken = async (input: Partial<TokenInput> = {}) => {
-    const { token, info } = await directory.createToken({
-      account: 'ours',
-      name: 'test',
-      scopes: SCOPES,
-      spaces: null,
-      defaultSpace: 'main',
-      ...input,
-    })
-    return { token, id: info.id }
-  }
+  const makeToken = (input?: Partial<TokenInput>) => makeTestToken(directory, input)
   return {
     handler,
     log,

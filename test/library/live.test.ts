@@ -78,3 +78,22 @@ it('tells when the cloud is away, and goes on when it is there', async () => {
   expect(await failed).toMatchObject({ error: { message: expect.stringContaining('Not connected') } })
   await manager.close()
 })
+
+it('joins nothing between operations that an operation was refused to join', async () => {
+  await using world = await createLibraryWorld()
+  const [a, b] = [world.better('a'), world.better('b')]
+  for (const [name, database] of Object.entries({ a, b }))
+    database.exec(`${NOTES}; INSERT INTO notes VALUES ('${name}', 'own')`)
+  await (await world.manager('a', a)).sync()
+  const refusing = await world.manager('b', b, { ...LIVE, merge: false })
+  expect(await next(refusing, 'sync_error')).toMatchObject({ error: { code: 'needs_merge' } })
+  const told = vi.fn()
+  refusing.addEventListener('sync_completed', told)
+  b.exec(`UPDATE notes SET title = 'still own'`)
+  // As long as many requests take: what was begun between would have asked by then.
+  for (let round = 0; round < 100; round++)
+    expect((await world.cloud.ask('GET', '/sync/status?space=default')).json).toMatchObject({ records: 1 })
+  await expect(refusing.sync()).rejects.toMatchObject({ code: 'needs_merge' })
+  expect(told).not.toHaveBeenCalled()
+  expect(b.prepare('SELECT id FROM notes').pluck().all()).toEqual(['b'])
+})

@@ -3,7 +3,7 @@ import { findAttachment, listAttachments, type Attachment } from '../../daemon/a
 import type { CliContext } from '../context.ts'
 import { openStoreOf } from '../../daemon/replica.ts'
 import { betterSqlite3 } from '../../stores/sqlite/driver/better-sqlite3.ts'
-import { isAttached } from '../../stores/sqlite/store/attach.ts'
+import { spaceOf } from '../../library/space.ts'
 import type { SqliteStore } from '../../stores/sqlite/store/store.ts'
 import { describeError } from '../output.ts'
 
@@ -26,12 +26,7 @@ function notListed(file: string): TidemarkError {
 /** By what lies in the file itself. */
 function holdsSync(file: string): boolean {
   try {
-    const connection = betterSqlite3.open(file, { readonly: true })
-    try {
-      return isAttached(connection)
-    } finally {
-      connection.close()
-    }
+    return spaceOf(file, betterSqlite3, undefined) !== null
   } catch {
     return false
   }
