@@ -17,6 +17,7 @@ export const TROUBLES: { readonly [Code in ErrorCode]: Trouble } = {
   not_connected: 'connection', sync_disabled: 'connection',
   // Nobody answered, or something in between did: a hotel's page, a proxy whose cloud is away.
   network: 'connection', bad_answer: 'connection', unavailable: 'connection',
+  database_refused: 'connection',
 
   unauthorized: 'credentials', token_revoked: 'credentials', forbidden: 'credentials',
   device_deregistered: 'credentials',

@@ -1,0 +1,5 @@
+import { LOG_FIRST } from '../log/postgres/schema.ts'
+import type { Migration } from './migrate.ts'
+
+/** Every step of the cloud's database: log and directory together, since nodes have both. */
+export const MIGRATIONS: readonly Migration[] = [{ number: 1, sql: LOG_FIRST, readableFrom: 1 }]

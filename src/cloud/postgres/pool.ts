@@ -1,0 +1,174 @@
+import pg from 'pg'
+
+import { TidemarkError } from '../../kernel/errors.ts'
+import { toDatabaseError } from './failure.ts'
+
+export interface DatabaseOptions {
+  /** `postgres://user:password@host:port/database?sslmode=…`; what it leaves out comes from the `PG…` variables. */
+  readonly url: string
+  readonly limits?: Partial<DatabaseLimits>
+}
+
+/** Counts, and milliseconds. */
+export interface DatabaseLimits {
+  /** Connections that one node holds at the same time, those for wake-ups apart. */
+  readonly connections: number
+  /** A connection that is not there after it is given up. */
+  readonly connectMs: number
+  /** A statement that takes longer is ended. */
+  readonly statementMs: number
+  /** So long a statement waits for a lock. */
+  readonly lockMs: number
+  /** A transaction whose node says nothing for so long is ended, and its locks let go. */
+  readonly idleInTransactionMs: number
+}
+
+export const DATABASE_LIMITS: DatabaseLimits = {
+  connections: 10,
+  connectMs: 5_000,
+  statementMs: 60_000,
+  lockMs: 30_000,
+  idleInTransactionMs: 10_000,
+}
+/** Beyond the statement's own time, the server is taken for gone. */
+const SILENCE_MS = 5_000
+
+/** With a name it is prepared once on each connection. */
+export interface Statement {
+  readonly text: string
+  readonly name?: string
+}
+
+export type Value = string | number | bigint | boolean | null | Uint8Array | readonly Value[]
+
+/** One connection, inside a transaction or lent for some statements. Rejects with `TidemarkError`s only. */
+export interface Connection {
+  query<Row extends object>(statement: Statement | string, values?: readonly Value[]): Promise<Row[]>
+}
+
+export interface Database extends Connection, AsyncDisposable {
+  /**
+   * Runs `work` in one transaction of READ COMMITTED; it is undone when `work` rejects. Each statement sees what was
+   * committed when it began.
+   */
+  transaction<T>(work: (connection: Connection) => Promise<T>): Promise<T>
+  /** A connection outside the pool, for what belongs to one: LISTEN, session locks. Its owner ends it. */
+  connect(name: string): Promise<pg.Client>
+  /** Connections now. */
+  usage(): { readonly total: number; readonly idle: number; readonly waiting: number }
+}
+
+/** int8 as a number: versions stay below 2^53 by a check of their own. JSON stays the text it is. */
+const TYPES = new pg.TypeOverrides()
+TYPES.setTypeParser(pg.types.builtins.INT8, Number)
+TYPES.setTypeParser(pg.types.builtins.JSON, String)
+
+/** Opens nothing yet: the first query connects. Throws `bad_usage` for what is no address of a database. */
+export function openDatabase(options: DatabaseOptions): Database {
+  const limits = { ...DATABASE_LIMITS, ...options.limits }
+  const config = {
+    connectionString: checkUrl(options.url),
+    connectionTimeoutMillis: limits.connectMs,
+    query_timeout: limits.statementMs + SILENCE_MS,
+    keepAlive: true,
+    types: TYPES,
+  }
+  const settings = sessionSettings(limits)
+  // The pool waits for it, whatever its types say.
+  const prepare: (client: pg.ClientBase) => unknown = (client) => client.query(settings)
+  const pool = new pg.Pool({
+    ...config,
+    application_name: 'tidemark',
+    max: limits.connections,
+    idleTimeoutMillis: 30_000,
+    onConnect: prepare,
+  })
+  // A connection that breaks while nobody uses it is no failure: the next query makes another.
+  pool.on('error', () => {})
+  return new PooledDatabase(pool, async (name) => {
+    const client = new pg.Client({ ...config, application_name: name })
+    client.on('error', () => {})
+    try {
+      await client.connect()
+      await prepare(client)
+      return client
+    } catch (error) {
+      void client.end().catch(() => {})
+      throw toDatabaseError(error)
+    }
+  })
+}
+
+/**
+ * What every session needs whatever the database's defaults: at any other level of isolation a statement that
+ * waited for the space's lock would not see what its last holder wrote (I4); compiling plans costs more than they do.
+ */
+const sessionSettings = (limits: DatabaseLimits): string => `
+  SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; SET jit = off;
+  SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET client_min_messages = warning;
+  SET statement_timeout = ${limits.statementMs}; SET lock_timeout = ${limits.lockMs};
+  SET idle_in_transaction_session_timeout = ${limits.idleInTransactionMs}`
+
+class PooledDatabase implements Database {
+  readonly #pool: pg.Pool
+  readonly #connect: (name: string) => Promise<pg.Client>
+
+  constructor(pool: pg.Pool, connect: (name: string) => Promise<pg.Client>) {
+    this.#pool = pool
+    this.#connect = connect
+  }
+
+  query<Row extends object>(statement: Statement | string, values: readonly Value[] = []): Promise<Row[]> {
+    return ask<Row>(this.#pool, statement, values)
+  }
+
+  async transaction<T>(work: (connection: Connection) => Promise<T>): Promise<T> {
+    const client = await this.#pool.connect().catch((error: unknown) => {
+      throw toDatabaseError(error)
+    })
+    let broken = false
+    try {
+      await ask(client, 'BEGIN', [])
+      const result = await work({ query: (statement, values = []) => ask(client, statement, values) })
+      await ask(client, 'COMMIT', [])
+      return result
+    } catch (error) {
+      // What cannot be undone is undone by the server when the connection goes.
+      await ask(client, 'ROLLBACK', []).catch(() => (broken = true))
+      throw toDatabaseError(error)
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  connect(name: string): Promise<pg.Client> {
+    return this.#connect(name)
+  }
+
+  usage() {
+    const { totalCount, idleCount, waitingCount } = this.#pool
+    return { total: totalCount, idle: idleCount, waiting: waitingCount }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (!this.#pool.ended && !this.#pool.ending) await this.#pool.end()
+  }
+}
+
+async function ask<Row extends object>(
+  on: pg.Pool | pg.PoolClient,
+  statement: Statement | string,
+  values: readonly Value[],
+): Promise<Row[]> {
+  const query = typeof statement === 'string' ? { text: statement } : statement
+  try {
+    return (await on.query<Row>({ ...query, values: [...values] })).rows
+  } catch (error) {
+    throw toDatabaseError(error)
+  }
+}
+
+function checkUrl(url: string): string {
+  if (/^postgres(?:ql)?:\/\//.test(url) && URL.canParse(url)) return url
+  throw new TidemarkError('bad_usage', 'a database is named as postgres://user@host:port/name')
+}
