@@ -2,13 +2,15 @@ import { createInterface } from 'node:readline/promises'
 import { resolve } from 'node:path'
 import { createRequire } from 'node:module'
 
-import { Command, CommanderError, InvalidArgumentError, Option } from 'commander'
+import { Command, CommanderError, Option } from 'commander'
 
 import { findFolders, homeFolders } from '../machine/folders.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import { systemRandom } from '../kernel/random.ts'
 import { createConfig, type CliContext } from './context.ts'
+import { DEFAULT_PORT, defineCloud } from './cloud-commands.ts'
+import { parsePort } from './option-values.ts'
 import { createOutput, EXIT, reportError, type Streams } from './output.ts'
 
 interface GlobalOptions {
@@ -22,9 +24,6 @@ export interface CliProcess extends Streams {
   readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean }
   readonly signal: AbortSignal
 }
-
-/** Port of the cloud where none is named. */
-export const DEFAULT_PORT = 7_600
 
 /** Folder of `tidemark up` where none is named. */
 const UP_HOME = 'tidemark-data'
@@ -89,40 +88,7 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
       run(async (context, home) => (await import('./commands/up.ts')).up(context, home, options), UP_HOME)(),
     )
 
-  const cloud = define(program, 'cloud', 'serve the cloud from this machine')
-    .option('--data <dir>', 'folder of the cloud')
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--port <n>', 'port to listen on; 0 takes any free one', parsePort, DEFAULT_PORT)
-    .option('--insecure-loopback', 'need no token; loopback addresses only')
-    .option('--tls-key <file>', 'private key, PEM: serves HTTPS with HTTP/2')
-    .option('--tls-cert <file>', 'certificate chain, PEM')
-    .action((options) =>
-      run(async (context) => (await import('./commands/cloud.ts')).runCloud(context, options))(),
-    )
-  const token = define(cloud, 'token', 'make, list and revoke tokens')
-  define(token, 'create', 'make a token and print it, once')
-    .addOption(new Option('--data <dir>').hideHelp())
-    .option('--account <name>', 'whose token it is', 'default')
-    .option('--name <text>', 'what it is for', 'cli')
-    .option('--scopes <list>', 'read, write, devices', 'read,write,devices')
-    .option('--spaces <list>', 'only these spaces; absent: all of the account')
-    .option('--default-space <name>', 'space of POST /sync/batch', 'default')
-    .option('--days <n>', 'expires after so many days', parseCount)
-    .action((_, command: Command) =>
-      run(async (context) =>
-        (await import('./commands/cloud.ts')).createToken(context, command.optsWithGlobals()),
-      )(),
-    )
-  define(token, 'list', 'list tokens').action((_, command: Command) =>
-    run(async (context) =>
-      (await import('./commands/cloud.ts')).listTokens(context, command.optsWithGlobals()),
-    )(),
-  )
-  define(token, 'revoke <id>', 'revoke a token').action((id: string, _, command: Command) =>
-    run(async (context) =>
-      (await import('./commands/cloud.ts')).revokeToken(context, id, command.optsWithGlobals()),
-    )(),
-  )
+  defineCloud({ program, define, run })
 
   define(program, 'attach <file>', 'put a SQLite file under sync')
     .option('--space <name>', 'space of the cloud; absent: the name of the file')
@@ -294,18 +260,6 @@ async function confirm(host: CliProcess, question: string): Promise<boolean> {
   } finally {
     prompt.close()
   }
-}
-
-function parsePort(text: string): number {
-  const port = Number(text)
-  if (/^\d+$/.test(text) && port <= 65_535) return port
-  throw new InvalidArgumentError('a port is a number from 0 to 65535')
-}
-
-function parseCount(text: string): number {
-  const count = Number(text)
-  if (/^\d+$/.test(text) && count > 0) return count
-  throw new InvalidArgumentError('a whole number above 0')
 }
 
 const readVersion = (): string =>

@@ -6,6 +6,10 @@ import { openSqliteDirectory } from '../../cloud/directory/sqlite.ts'
 import { CLOUD_FILE } from '../../cloud/server/storage.ts'
 import type { CliContext } from '../context.ts'
 
+/** Where the cloud keeps its file unless told otherwise. */
+export const cloudFolder = (context: CliContext, data: string | undefined): string =>
+  data ?? join(context.folders.data, 'cloud')
+
 /** The accounts and tokens of the cloud in a folder; a running server sees changes at once. */
 export function openDirectory(folder: string, context: CliContext): Promise<Directory> {
   mkdirSync(folder, { recursive: true, mode: 0o700 })

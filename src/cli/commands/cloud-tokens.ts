@@ -1,0 +1,72 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+
+import { CLOUD_FILE } from '../../cloud/server/storage.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
+import { SCOPES, type Scope } from '../../protocol/routes.ts'
+import type { CliContext } from '../context.ts'
+import { cloudFolder, openDirectory } from './directory.ts'
+
+export interface TokenOptions {
+  readonly data?: string
+  readonly account: string
+  readonly name: string
+  readonly scopes: string
+  readonly spaces?: string
+  readonly defaultSpace: string
+  readonly days?: number
+}
+
+/** tidemark cloud token create: prints the secret, once. */
+export async function createToken(context: CliContext, options: TokenOptions): Promise<void> {
+  await using directory = await openDirectory(cloudFolder(context, options.data), context)
+  const scopes = options.scopes.split(',').map((scope) => scope.trim())
+  const unknown = scopes.find((scope) => !(SCOPES as readonly string[]).includes(scope))
+  if (unknown !== undefined)
+    throw new TidemarkError('bad_usage', `there is no scope of that name; there are ${SCOPES.join(', ')}`)
+  const { token, info } = await directory.createToken({
+    account: options.account,
+    name: options.name,
+    scopes: scopes as Scope[],
+    spaces: options.spaces === undefined ? null : options.spaces.split(',').map((space) => space.trim()),
+    defaultSpace: options.defaultSpace,
+    ...(options.days === undefined ? {} : { expiresAt: context.clock.now() + options.days * 86_400_000 }),
+  })
+  context.output.result({ token, ...info }, [token])
+  context.output.warn('Keep it safe: it is shown this once. On a device: tidemark config set token TOKEN')
+}
+
+/** tidemark cloud token list */
+export async function listTokens(context: CliContext, options: { readonly data?: string }): Promise<void> {
+  const folder = cloudFolder(context, options.data)
+  // To look makes nothing: a folder that was misspelt is told, not made.
+  if (!existsSync(join(folder, CLOUD_FILE)))
+    return context.output.result({ tokens: [] }, [`There is no cloud in ${folder} yet, and no token.`])
+  await using directory = await openDirectory(folder, context)
+  const tokens = await directory.listTokens()
+  const lines = tokens.map((token) => {
+    const state =
+      token.revokedAt !== null
+        ? 'revoked'
+        : (token.expiresAt ?? Infinity) < context.clock.now()
+          ? 'expired'
+          : 'active'
+    return `${token.id}  ${state.padEnd(8)} ${token.account}  ${token.scopes.join(',')}  ${token.spaces?.join(',') ?? 'all spaces'}  ${token.name}`
+  })
+  context.output.result(
+    { tokens },
+    lines.length === 0 ? ['There are no tokens. Create one: tidemark cloud token create'] : lines,
+  )
+}
+
+/** tidemark cloud token revoke ID */
+export async function revokeToken(
+  context: CliContext,
+  id: string,
+  options: { readonly data?: string },
+): Promise<void> {
+  await using directory = await openDirectory(cloudFolder(context, options.data), context)
+  if (!(await directory.revokeToken(id)))
+    throw new TidemarkError('not_found', 'there is no token with this id; see tidemark cloud token list')
+  context.output.result({ revoked: id }, ['The token is revoked; requests with it are refused from now on.'])
+}
