@@ -13,6 +13,7 @@ export default defineConfig({
     exclude: ['**/*.real.test.ts', '**/node_modules/**'],
     testTimeout: 60_000,
     hookTimeout: 60_000,
+    globalSetup: 'test/postgres/setup.ts',
     pool: 'forks',
     maxWorkers: 2,
   },

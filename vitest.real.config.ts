@@ -6,6 +6,7 @@ export default defineConfig({
     include: ['{src,test,sim,bench}/**/*.real.test.ts'],
     testTimeout: 600_000,
     hookTimeout: 120_000,
+    globalSetup: 'test/postgres/setup.ts',
     pool: 'forks',
     maxWorkers: 2,
   },
