@@ -1,3 +1,4 @@
+import type { Bus } from '../../src/cloud/bus.ts'
 import type { Directory, Grant, TokenInput } from '../../src/cloud/directory.ts'
 import { MemoryDirectory } from '../../src/cloud/directory/memory.ts'
 import { createHandler, type CloudAnswer, type Handler } from '../../src/cloud/handler/handler.ts'
@@ -46,6 +47,8 @@ export async function openTestCloud(
     readonly log?: (log: Log) => Log
     /** Absent: in memory. Disposed of with the cloud. */
     readonly storage?: { readonly log: Log; readonly directory: Directory }
+    /** Absent: there are no other nodes. */
+    readonly bus?: Bus
     readonly open?: Grant
   } = {},
 ): Promise<TestCloud> {
@@ -61,6 +64,7 @@ export async function openTestCloud(
     clock,
     random,
     limits: options.limits ?? {},
+    ...(options.bus === undefined ? {} : { bus: options.bus }),
     ...(options.open === undefined ? {} : { open: options.open }),
     logger: collectLogs(logged),
   })

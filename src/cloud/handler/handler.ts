@@ -8,6 +8,8 @@ import { HydrateQuery, PullRequest, ReadRequest } from '../../protocol/pull.ts'
 import { Id } from '../../protocol/records.ts'
 import { SchemaRequest } from '../../protocol/schema.ts'
 import { DeviceInput, DeviceRename, SpaceQuery } from '../../protocol/status.ts'
+import type { Bus } from '../bus.ts'
+import { MemoryBus } from '../bus/memory.ts'
 import type { Directory, Grant } from '../directory.ts'
 import type { Log } from '../log/log.ts'
 import { admitRequest, requireSpace, type Admission, type Credentials } from './access.ts'
@@ -25,6 +27,8 @@ import { createSpaces } from './spaces.ts'
 
 export interface HandlerOptions {
   readonly log: Log
+  /** Brings the commits of other nodes. Absent: there are none. */
+  readonly bus?: Bus
   readonly directory: Directory
   readonly clock: Clock
   readonly random: Random
@@ -89,7 +93,10 @@ export function createHandler(options: HandlerOptions): Handler {
   const limits = { ...HANDLER_LIMITS, ...options.limits }
   const open = options.open ?? null
   const spaces = createSpaces(directory, log)
-  const polls = createPolls({ log, clock, random: options.random, limits })
+  const bus = options.bus ?? new MemoryBus().join()
+  // As long as the log lives: pushes that are answered during a stop are news to the other nodes too.
+  log.onCommit((space, head, writer) => bus.publish(space, head, writer))
+  const polls = createPolls({ log, bus, clock, random: options.random, limits })
   let stopped = false
 
   const recheck = (admission: Admission) => async (): Promise<void> => {

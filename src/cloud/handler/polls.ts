@@ -2,6 +2,7 @@ import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import type { Random } from '../../kernel/random.ts'
 import type { PullAnswer, PullRequest } from '../../protocol/pull.ts'
+import type { Bus } from '../bus.ts'
 import type { Log } from '../log/log.ts'
 import type { HandlerLimits } from './limits.ts'
 import { createWakeUps, type WakeUps } from './wake-ups.ts'
@@ -27,15 +28,16 @@ export interface Polls {
 const MAX_PAUSE_MS = 100
 const PAUSE_STEP_MS = 5
 
-/** Waiting polls: each costs a timer and a place in a map, no query until there is a commit. */
+/** Waiting polls: each costs a timer and a place in a map, no query until there is a hint of a commit. */
 export function createPolls(deps: {
   readonly log: Log
+  readonly bus: Bus
   readonly clock: Clock
   readonly random: Random
   readonly limits: HandlerLimits
 }): Polls {
   const { log, clock } = deps
-  const wakeUps = createWakeUps(log, clock)
+  const wakeUps = createWakeUps(deps.bus, clock)
   const openByToken = new Map<string, number>()
   let open = 0
 
@@ -82,7 +84,7 @@ async function pullWaiting(log: Log, clock: Clock, wakeUps: WakeUps, poll: Poll)
       if (answer.records.length > 0 || answer.has_more) return answer
       const left = deadline - clock.now()
       if (left <= 0 || wakeUps.stopped) return answer
-      const cause = await watch.wait(left)
+      const cause = await watch.wait(answer.head, left)
       if (cause === 'aborted') throw new TidemarkError('aborted')
       if (cause === 'stopped') return answer
       if (round > 0) await watch.pause(Math.min(MAX_PAUSE_MS, round * PAUSE_STEP_MS))

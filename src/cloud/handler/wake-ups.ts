@@ -1,9 +1,9 @@
 import type { Clock } from '../../kernel/clock.ts'
-import type { Log } from '../log/log.ts'
+import type { Bus } from '../bus.ts'
 
 export type WakeCause = 'commit' | 'time' | 'stopped' | 'aborted'
 
-/** One listener on the log for all who wait; commits that come while nobody looks are remembered once. */
+/** One listener on the bus for all who wait; hints that come while nobody looks are remembered as one. */
 export interface WakeUps {
   readonly stopped: boolean
   /** Commits of `replica` itself are no news to it. */
@@ -12,10 +12,13 @@ export interface WakeUps {
 }
 
 export interface Watch {
-  /** Forgets the commits so far: what follows reads them. */
+  /** Forgets the hints so far: what follows reads what they tell of. */
   reset(): void
-  /** Resolves with what came first; at once when a commit came since `reset`. */
-  wait(ms: number): Promise<WakeCause>
+  /**
+   * Resolves with what came first; `read` is the head that was read, of which no hint is news. At once when one of
+   * a later head came since `reset`.
+   */
+  wait(read: number, ms: number): Promise<WakeCause>
   /** Resolves after `ms`, or at once when stopped or aborted. */
   pause(ms: number): Promise<void>
   close(): void
@@ -23,15 +26,18 @@ export interface Watch {
 
 interface Sleeper {
   readonly replica: string
+  hear(head: number): void
   wake(cause: WakeCause): void
 }
 
-export function createWakeUps(log: Log, clock: Clock): WakeUps {
+export function createWakeUps(bus: Pick<Bus, 'subscribe'>, clock: Clock): WakeUps {
   const sleepers = new Map<string, Set<Sleeper>>()
   let stopped = false
-  const stopListening = log.onCommit((space, _head, writer) => {
-    for (const sleeper of sleepers.get(space) ?? [])
-      if (writer === null || writer !== sleeper.replica) sleeper.wake('commit')
+  const stopListening = bus.subscribe({
+    hear(space, head, writer) {
+      for (const sleeper of sleepers.get(space) ?? []) if (writer !== sleeper.replica) sleeper.hear(head)
+    },
+    watched: () => sleepers.keys(),
   })
 
   function add(space: string, sleeper: Sleeper): () => void {
@@ -66,7 +72,10 @@ class SleepingWatch implements Watch, Sleeper {
   readonly #isStopped: () => boolean
   readonly #signal: AbortSignal | undefined
   readonly #onAbort = (): void => this.wake('aborted')
-  #woken = false
+  /** The latest head that a hint told of since `reset`. */
+  #latest = 0
+  /** While it waits: the head that was read. */
+  #read: number | null = null
   #resolve: ((cause: WakeCause) => void) | null = null
   #remove = (): void => {}
 
@@ -83,17 +92,27 @@ class SleepingWatch implements Watch, Sleeper {
   }
 
   reset(): void {
-    this.#woken = false
+    this.#latest = 0
+  }
+
+  hear(head: number): void {
+    this.#latest = Math.max(this.#latest, head)
+    // A head below it may be that of a database that was put back: it is for the pull to tell.
+    if (head !== this.#read) this.wake('commit')
   }
 
   wake(cause: WakeCause): void {
-    if (cause === 'commit') this.#woken = true
     this.#resolve?.(cause)
     this.#resolve = null
   }
 
-  wait(ms: number): Promise<WakeCause> {
-    return this.#first(ms, this.#woken)
+  async wait(read: number, ms: number): Promise<WakeCause> {
+    this.#read = read
+    try {
+      return await this.#first(ms, this.#latest > read)
+    } finally {
+      this.#read = null
+    }
   }
 
   async pause(ms: number): Promise<void> {
