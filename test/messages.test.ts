@@ -301,6 +301,27 @@ test('an empty file that joins a space is filled, and said to be', async () => {
   expect(out).toContain('Downloading: 1 row')
 })
 
+test('the audit of a cloud says who did what, and a name steers no terminal', async () => {
+  await using machine = await openMachine()
+  const cloud = await machine.serve()
+  const data = join(machine.folder, 'cloud')
+  await cloud.directory.ensureSpace('default', 'evil\u001b[2J\n\u202espace', 'someone')
+  const { out } = await machine.tidemark('cloud', 'audit', '--data', data)
+  const lines = out.trimEnd().split('\n')
+  expect(lines).toHaveLength(2)
+  expect(lines[0]).toMatch(
+    /^\d{4}-[\dT:.-]+Z {2}token created {7}default {2}[\da-f-]{36} {2}by command line$/,
+  )
+  expect(lines[1]).toMatch(/ {2}space created {7}default {2}evil\?\[2J\?\?space {2}by someone$/)
+  const told = (await machine.ask('cloud', 'audit', '--data', data, '--limit', '1')) as {
+    readonly entries: readonly object[]
+  }
+  expect(told.entries).toMatchObject([{ action: 'space created', by: 'someone' }])
+  const nowhere = join(machine.folder, 'nowhere')
+  expect((await machine.tidemark('cloud', 'audit', '--data', nowhere)).out).toContain(nowhere)
+  expect(existsSync(nowhere)).toBe(false)
+})
+
 test('to list the tokens of a cloud makes none', async () => {
   await using machine = await openMachine()
   const folder = join(machine.folder, 'misspelt')

@@ -50,6 +50,15 @@ export function defineCloud({ program, define, run }: CommandTable): void {
       (await import('./commands/cloud-tokens.ts')).revokeToken(context, id, command.optsWithGlobals()),
     )(),
   )
+
+  define(cloud, 'audit', 'who changed tokens, spaces and devices')
+    .addOption(inFolder())
+    .option('--limit <n>', 'only the newest so many', parseCount, 100)
+    .action((_, command: Command) =>
+      run(async (context) =>
+        (await import('./commands/cloud-audit.ts')).showAudit(context, command.optsWithGlobals()),
+      )(),
+    )
 }
 
 /** An option of `cloud` that its subcommands take too, as people write it there. */

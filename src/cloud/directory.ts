@@ -7,21 +7,24 @@ import type { Device } from '../protocol/status.ts'
  *
  * Tokens are secrets of 32 random bytes; only their SHA-256 is kept. `authenticate` is called once per request,
  * before any work (I12).
+ *
+ * Whatever is changed stands in the audit, written with the change or not at all. `by` says who did it: the id of
+ * the token that asked, or another short name such as `command line`; absent: the program that holds the directory.
  */
 export interface Directory extends AsyncDisposable {
   /** The grant of a token, or why there is none. Unknown tokens and hashes take the same time. */
   authenticate(token: string): Promise<Grant | 'unknown' | 'revoked' | 'expired'>
 
-  createToken(input: TokenInput): Promise<{ readonly token: string; readonly info: TokenInfo }>
+  createToken(input: TokenInput, by?: string): Promise<{ readonly token: string; readonly info: TokenInfo }>
   /** The oldest first, those that no longer work included. */
   listTokens(account?: string): Promise<readonly TokenInfo[]>
   /** False when there is no such token. Takes effect at once, in every process; what was revoked stays so. */
-  revokeToken(id: string): Promise<boolean>
+  revokeToken(id: string, by?: string): Promise<boolean>
 
   /** The id of the account's space of this name, null when there is none. */
   findSpace(account: string, name: string): Promise<string | null>
   /** Makes the account's space when it is not there. */
-  ensureSpace(account: string, name: string): Promise<string>
+  ensureSpace(account: string, name: string, by?: string): Promise<string>
   listSpaces(
     account?: string,
   ): Promise<readonly { readonly account: string; readonly name: string; readonly id: string }[]>
@@ -30,11 +33,12 @@ export interface Directory extends AsyncDisposable {
   registerDevice(
     account: string,
     device: { readonly id: string; readonly name: string; readonly platform: string },
+    by?: string,
   ): Promise<Device>
   listDevices(account: string): Promise<readonly Device[]>
-  renameDevice(account: string, id: string, name: string): Promise<Device | null>
+  renameDevice(account: string, id: string, name: string, by?: string): Promise<Device | null>
   /** Its tokens are revoked at once. False when there is no such device. */
-  deregisterDevice(account: string, id: string): Promise<boolean>
+  deregisterDevice(account: string, id: string, by?: string): Promise<boolean>
   /** `unknown`, `active` or `deregistered`; notes the visit. */
   seeDevice(account: string, id: string): Promise<'unknown' | 'active' | 'deregistered'>
 
@@ -74,5 +78,7 @@ export interface AuditEntry {
   readonly at: number
   readonly action: string
   readonly account: string
+  /** The id of a token or device, the name of a space. */
   readonly subject: string
+  readonly by: string | null
 }

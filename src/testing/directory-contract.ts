@@ -210,29 +210,59 @@ export function directoryContract(name: string, open: () => Promise<DirectoryHar
     )
 
     run('what changes who may do what is written down, the newest first', async ({ directory, time }) => {
-      const { info } = await directory.createToken(input({ device: 'd1' }))
+      const device = { id: 'd1', name: 'n', platform: 'p' }
+      const { info } = await directory.createToken(input({ device: 'd1' }), 'one')
       time.advance(1)
-      await directory.ensureSpace('acme', 'main')
-      await directory.ensureSpace('acme', 'main')
-      await directory.registerDevice('acme', { id: 'd1', name: 'n', platform: 'p' })
-      await directory.registerDevice('acme', { id: 'd1', name: 'n', platform: 'p' })
-      await directory.seeDevice('acme', 'd1')
-      await directory.renameDevice('acme', 'd1', 'm')
-      await directory.deregisterDevice('acme', 'd1')
-      await directory.deregisterDevice('acme', 'd1')
+      await directory.ensureSpace('acme', 'main', 'two')
+      await directory.registerDevice('acme', device, 'three')
+      await directory.registerDevice('acme', { ...device, name: 'o' }, 'four')
+      await directory.registerDevice('acme', { ...device, name: 'o', platform: 'q' }, 'five')
+      await directory.renameDevice('acme', 'd1', 'm', 'six')
+      await directory.deregisterDevice('acme', 'd1', 'seven')
+      await directory.registerDevice('acme', device, 'eight')
+      const other = await directory.createToken(input())
+      await directory.revokeToken(other.info.id, 'nine')
       const entries = await directory.audit(100)
-      expect(entries.map(({ action, subject }) => [action, subject])).toEqual([
-        ['device deregistered', 'd1'],
-        ['token revoked', info.id],
-        ['device renamed', 'd1'],
-        ['device registered', 'd1'],
-        ['space created', 'main'],
-        ['token created', info.id],
+      expect(entries.map(({ action, subject, by }) => [action, subject, by])).toEqual([
+        ['token revoked', other.info.id, 'nine'],
+        ['token created', other.info.id, null],
+        ['device registered', 'd1', 'eight'],
+        ['device deregistered', 'd1', 'seven'],
+        ['token revoked', info.id, 'seven'],
+        ['device renamed', 'd1', 'six'],
+        ['device changed', 'd1', 'five'],
+        ['device changed', 'd1', 'four'],
+        ['device registered', 'd1', 'three'],
+        ['space created', 'main', 'two'],
+        ['token created', info.id, 'one'],
       ])
       expect(entries.every(({ account }) => account === 'acme')).toBe(true)
       expect(entries.at(-1)?.at).toBe(time.now() - 1)
       expect(await directory.audit(2)).toEqual(entries.slice(0, 2))
       expect(await directory.audit(0)).toEqual([])
+    })
+
+    run('what changes nothing is not written down', async ({ directory }) => {
+      const device = { id: 'd1', name: 'n', platform: 'p' }
+      const { token, info } = await directory.createToken(input({ device: 'd1' }))
+      await directory.ensureSpace('acme', 'main')
+      await directory.registerDevice('acme', device)
+      await directory.deregisterDevice('acme', 'd1')
+      const before = await directory.audit(100)
+      await directory.ensureSpace('acme', 'main', 'x')
+      await directory.deregisterDevice('acme', 'd1', 'x')
+      await directory.deregisterDevice('acme', 'd9', 'x')
+      await directory.renameDevice('acme', 'd9', 'n', 'x')
+      await directory.revokeToken(info.id, 'x')
+      await directory.revokeToken('never', 'x')
+      await directory.authenticate(token)
+      await directory.seeDevice('acme', 'd1')
+      expect(await directory.audit(100)).toEqual(before)
+      await directory.registerDevice('acme', device)
+      const registered = await directory.audit(100)
+      await directory.registerDevice('acme', device, 'x')
+      await directory.seeDevice('acme', 'd1')
+      expect(await directory.audit(100)).toEqual(registered)
     })
 
     run('names may hold any text', async ({ directory }) => {

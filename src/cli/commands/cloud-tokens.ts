@@ -1,11 +1,7 @@
-import { existsSync } from 'node:fs'
-import { join } from 'node:path'
-
-import { CLOUD_FILE } from '../../cloud/server/storage.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES, type Scope } from '../../protocol/routes.ts'
 import type { CliContext } from '../context.ts'
-import { cloudFolder, openDirectory } from './directory.ts'
+import { cloudFolder, COMMAND_LINE, hasDirectory, openDirectory } from './directory.ts'
 
 export interface TokenOptions {
   readonly data?: string
@@ -24,14 +20,15 @@ export async function createToken(context: CliContext, options: TokenOptions): P
   const unknown = scopes.find((scope) => !(SCOPES as readonly string[]).includes(scope))
   if (unknown !== undefined)
     throw new TidemarkError('bad_usage', `there is no scope of that name; there are ${SCOPES.join(', ')}`)
-  const { token, info } = await directory.createToken({
+  const input = {
     account: options.account,
     name: options.name,
     scopes: scopes as Scope[],
     spaces: options.spaces === undefined ? null : options.spaces.split(',').map((space) => space.trim()),
     defaultSpace: options.defaultSpace,
     ...(options.days === undefined ? {} : { expiresAt: context.clock.now() + options.days * 86_400_000 }),
-  })
+  }
+  const { token, info } = await directory.createToken(input, COMMAND_LINE)
   context.output.result({ token, ...info }, [token])
   context.output.warn('Keep it safe: it is shown this once. On a device: tidemark config set token TOKEN')
 }
@@ -39,8 +36,7 @@ export async function createToken(context: CliContext, options: TokenOptions): P
 /** tidemark cloud token list */
 export async function listTokens(context: CliContext, options: { readonly data?: string }): Promise<void> {
   const folder = cloudFolder(context, options.data)
-  // To look makes nothing: a folder that was misspelt is told, not made.
-  if (!existsSync(join(folder, CLOUD_FILE)))
+  if (!hasDirectory(folder))
     return context.output.result({ tokens: [] }, [`There is no cloud in ${folder} yet, and no token.`])
   await using directory = await openDirectory(folder, context)
   const tokens = await directory.listTokens()
@@ -66,7 +62,7 @@ export async function revokeToken(
   options: { readonly data?: string },
 ): Promise<void> {
   await using directory = await openDirectory(cloudFolder(context, options.data), context)
-  if (!(await directory.revokeToken(id)))
+  if (!(await directory.revokeToken(id, COMMAND_LINE)))
     throw new TidemarkError('not_found', 'there is no token with this id; see tidemark cloud token list')
   context.output.result({ revoked: id }, ['The token is revoked; requests with it are refused from now on.'])
 }

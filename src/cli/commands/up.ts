@@ -16,6 +16,7 @@ import { makeSample } from '../sample.ts'
 import { STOP_MS, untilStopped } from '../stopping.ts'
 import { createWaits } from '../waits.ts'
 import { describePlan, spaceOfFile, syncWithProgress } from './attach.ts'
+import { COMMAND_LINE } from './directory.ts'
 
 export interface UpOptions {
   readonly sample?: boolean
@@ -113,13 +114,10 @@ async function connect(context: CliContext, cloud: Cloud): Promise<Connection> {
   // A folder of the cloud that was thrown away took its tokens along.
   if (typeof known === 'string' && typeof (await directory.authenticate(known)) === 'object')
     return { endpoint, token: known }
-  const { token } = await directory.createToken({
-    account: 'local',
-    name: 'tidemark up',
-    scopes: SCOPES,
-    spaces: null,
-    defaultSpace: 'default',
-  })
+  const { token } = await directory.createToken(
+    { account: 'local', name: 'tidemark up', scopes: SCOPES, spaces: null, defaultSpace: 'default' },
+    COMMAND_LINE,
+  )
   config.set('token', token)
   return { endpoint, token }
 }

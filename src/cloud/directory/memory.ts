@@ -42,12 +42,15 @@ export class MemoryDirectory implements Directory {
     return { tokenId: id, account, scopes, spaces, defaultSpace, device: device ?? null }
   }
 
-  async createToken(input: TokenInput): Promise<{ readonly token: string; readonly info: TokenInfo }> {
+  async createToken(
+    input: TokenInput,
+    by?: string,
+  ): Promise<{ readonly token: string; readonly info: TokenInfo }> {
     const token = newToken()
     const id = this.#newId()
     const info = { ...input, id, createdAt: this.#clock.now(), lastUsedAt: null, revokedAt: null }
     this.#tokens.set(hashToken(token), info)
-    this.#note('token created', input.account, id)
+    this.#note('token created', input.account, id, by)
     return { token, info }
   }
 
@@ -55,20 +58,20 @@ export class MemoryDirectory implements Directory {
     return [...this.#tokens.values()].filter((info) => account === undefined || info.account === account)
   }
 
-  async revokeToken(id: string): Promise<boolean> {
-    return this.#revoke((info) => info.id === id) > 0
+  async revokeToken(id: string, by?: string): Promise<boolean> {
+    return this.#revoke((info) => info.id === id, by) > 0
   }
 
   async findSpace(account: string, name: string): Promise<string | null> {
     return this.#spaces.get(placeOf(account, name))?.id ?? null
   }
 
-  async ensureSpace(account: string, name: string): Promise<string> {
+  async ensureSpace(account: string, name: string, by?: string): Promise<string> {
     const known = this.#spaces.get(placeOf(account, name))
     if (known !== undefined) return known.id
     const space = { account, name, id: this.#newId() }
     this.#spaces.set(placeOf(account, name), space)
-    this.#note('space created', account, name)
+    this.#note('space created', account, name, by)
     return space.id
   }
 
@@ -81,13 +84,15 @@ export class MemoryDirectory implements Directory {
   async registerDevice(
     account: string,
     { id, name, platform }: { readonly id: string; readonly name: string; readonly platform: string },
+    by?: string,
   ): Promise<Device> {
     const known = this.#devices.get(placeOf(account, id))?.device
     const now = this.#clock.now()
     const device = { id, name, platform, created_at: known?.created_at ?? now, last_seen_at: now }
     this.#devices.set(placeOf(account, id), { account, device })
     if (known === undefined || known.deregistered_at !== undefined)
-      this.#note('device registered', account, id)
+      this.#note('device registered', account, id, by)
+    else if (known.name !== name || known.platform !== platform) this.#note('device changed', account, id, by)
     return device
   }
 
@@ -97,17 +102,20 @@ export class MemoryDirectory implements Directory {
       .map(({ device }) => device)
   }
 
-  async renameDevice(account: string, id: string, name: string): Promise<Device | null> {
-    return this.#change(account, id, (device) => ({ ...device, name }), 'device renamed')
+  async renameDevice(account: string, id: string, name: string, by?: string): Promise<Device | null> {
+    const device = this.#change(account, id, (known) => ({ ...known, name }))
+    if (device !== null) this.#note('device renamed', account, id, by)
+    return device
   }
 
-  async deregisterDevice(account: string, id: string): Promise<boolean> {
+  async deregisterDevice(account: string, id: string, by?: string): Promise<boolean> {
     const known = this.#devices.get(placeOf(account, id))?.device
     if (known === undefined) return false
-    this.#revoke((info) => info.account === account && info.device === id)
+    this.#revoke((info) => info.account === account && info.device === id, by)
     if (known.deregistered_at !== undefined) return true
     const deregistered_at = this.#clock.now()
-    this.#change(account, id, (device) => ({ ...device, deregistered_at }), 'device deregistered')
+    this.#change(account, id, (device) => ({ ...device, deregistered_at }))
+    this.#note('device deregistered', account, id, by)
     return true
   }
 
@@ -126,29 +134,28 @@ export class MemoryDirectory implements Directory {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   /** Answers how many tokens there are, revoked before or now. */
-  #revoke(isMeant: (info: TokenInfo) => boolean): number {
+  #revoke(isMeant: (info: TokenInfo) => boolean, by: string | undefined): number {
     let count = 0
     for (const [hash, info] of this.#tokens) {
       if (!isMeant(info)) continue
       count++
       if (info.revokedAt !== null) continue
       this.#tokens.set(hash, { ...info, revokedAt: this.#clock.now() })
-      this.#note('token revoked', info.account, info.id)
+      this.#note('token revoked', info.account, info.id, by)
     }
     return count
   }
 
-  #change(account: string, id: string, change: (device: Device) => Device, action?: string): Device | null {
+  #change(account: string, id: string, change: (device: Device) => Device): Device | null {
     const known = this.#devices.get(placeOf(account, id))
     if (known === undefined) return null
     const device = change(known.device)
     this.#devices.set(placeOf(account, id), { account, device })
-    if (action !== undefined) this.#note(action, account, id)
     return device
   }
 
-  #note(action: string, account: string, subject: string): void {
-    this.#audit.push({ at: this.#clock.now(), action, account, subject })
+  #note(action: string, account: string, subject: string, by: string | undefined): void {
+    this.#audit.push({ at: this.#clock.now(), action, account, subject, by: by ?? null })
   }
 
   #newId(): string {

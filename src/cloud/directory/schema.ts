@@ -43,5 +43,11 @@ CREATE TABLE audit (
 ) STRICT;
 `
 
+// An older program leaves it null, and reads nothing of it.
+const AUDIT_ACTOR = `ALTER TABLE audit ADD COLUMN actor TEXT; -- who did it: a token's id, or "command line"`
+
 /** The directory's tables, beside the log's in the same file. */
-export const DIRECTORY_MIGRATIONS: readonly Migration[] = [{ number: 1, sql: FIRST, readableFrom: 1 }]
+export const DIRECTORY_MIGRATIONS: readonly Migration[] = [
+  { number: 1, sql: FIRST, readableFrom: 1 },
+  { number: 2, sql: AUDIT_ACTOR, readableFrom: 1 },
+]

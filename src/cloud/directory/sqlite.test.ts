@@ -9,6 +9,8 @@ import type { Clock } from '../../kernel/clock.ts'
 import { directoryContract } from '../../testing/directory-contract.ts'
 import { put, Reader } from '../../testing/log-contract/harness.ts'
 import { openSqliteLog } from '../log/sqlite.ts'
+import { openCloudFile } from '../log/sqlite/file.ts'
+import { DIRECTORY_MIGRATIONS } from './schema.ts'
 import { openSqliteDirectory } from './sqlite.ts'
 
 const still: Clock = { now: () => 1_700_000_000_000, after: () => () => {} }
@@ -91,6 +93,26 @@ describe('directory and log in one file', () => {
     breaker.close()
     expect(await directory.authenticate(token)).toMatchObject({ account: 'a' })
     await directory[Symbol.asyncDispose]()
+    rmSync(folder, { recursive: true })
+  })
+
+  test('the audit of an older program is read on, and that program goes on beside this one', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'tidemark-directory-'))
+    const file = join(folder, 'cloud.db')
+    const first = { name: 'directory', migrations: DIRECTORY_MIGRATIONS.slice(0, 1) }
+    const old = openCloudFile(file, first)
+    const add = `INSERT INTO audit (at, action, account, subject) VALUES (?, 'space created', 'a', ?)`
+    old.prepare(add).run(1, 'before')
+    await using directory = await openSqliteDirectory({ file, clock: still })
+    old.prepare(add).run(2, 'beside')
+    old.close()
+    openCloudFile(file, first).close()
+    await directory.ensureSpace('a', 'after', 'someone')
+    expect(await directory.audit(9)).toEqual([
+      { at: still.now(), action: 'space created', account: 'a', subject: 'after', by: 'someone' },
+      { at: 2, action: 'space created', account: 'a', subject: 'beside', by: null },
+      { at: 1, action: 'space created', account: 'a', subject: 'before', by: null },
+    ])
     rmSync(folder, { recursive: true })
   })
 })

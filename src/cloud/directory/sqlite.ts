@@ -95,12 +95,12 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
     'UPDATE devices SET deregistered_at = ? WHERE account = ? AND id = ? AND deregistered_at IS NULL',
   )
   const touchDevice = run('UPDATE devices SET last_seen_at = ? WHERE account = ? AND id = ?')
-  const addAudit = run('INSERT INTO audit (at, action, account, subject) VALUES (?, ?, ?, ?)')
+  const addAudit = run('INSERT INTO audit (at, action, account, subject, actor) VALUES (?, ?, ?, ?, ?)')
   const auditEntries = all<AuditEntry>(
-    'SELECT at, action, account, subject FROM audit ORDER BY no DESC LIMIT ?',
+    'SELECT at, action, account, subject, actor AS "by" FROM audit ORDER BY no DESC LIMIT ?',
   )
-  const note = (action: string, account: string, subject: string) =>
-    addAudit(clock.now(), action, account, subject)
+  const note = (action: string, account: string, subject: string, by: string | undefined) =>
+    addAudit(clock.now(), action, account, subject, by ?? null)
 
   return {
     async authenticate(token) {
@@ -113,7 +113,7 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
       return grantOf(row)
     },
 
-    async createToken(input) {
+    async createToken(input, by) {
       const token = newToken()
       const id = randomUUID()
       const row = write(() => {
@@ -129,7 +129,7 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
           clock.now(),
           input.expiresAt ?? null,
         )
-        note('token created', input.account, id)
+        note('token created', input.account, id, by)
         return tokenById(id) as TokenRow
       })
       return { token, info: infoOf(row) }
@@ -137,55 +137,57 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
 
     listTokens: async (account) => tokens(account ?? null, account ?? null).map(infoOf),
 
-    revokeToken: async (id) =>
+    revokeToken: async (id, by) =>
       write(() => {
         if (revoke(clock.now(), id) === 0) return tokenById(id) !== undefined
-        note('token revoked', tokenById(id)?.account ?? '', id)
+        note('token revoked', tokenById(id)?.account ?? '', id, by)
         return true
       }),
 
     findSpace: async (account, name) => spaceByName(account, name)?.id ?? null,
 
-    async ensureSpace(account, name) {
+    async ensureSpace(account, name, by) {
       const known = spaceByName(account, name)
       if (known !== undefined) return known.id
       return write(() => {
-        if (addSpace(account, name, randomUUID()) > 0) note('space created', account, name)
+        if (addSpace(account, name, randomUUID()) > 0) note('space created', account, name, by)
         return (spaceByName(account, name) as { readonly id: string }).id
       })
     },
 
     listSpaces: async (account) => spaces(account ?? null, account ?? null),
 
-    registerDevice: async (account, device) =>
+    registerDevice: async (account, device, by) =>
       write(() => {
         const known = deviceById(account, device.id)
         const now = clock.now()
         putDevice(account, device.id, device.name, device.platform, now, now)
         // A device says who it is at every start: only what is new belongs in the audit.
         if (known === undefined || known.deregistered_at !== null)
-          note('device registered', account, device.id)
+          note('device registered', account, device.id, by)
+        else if (known.name !== device.name || known.platform !== device.platform)
+          note('device changed', account, device.id, by)
         return deviceOf(deviceById(account, device.id) as DeviceRow)
       }),
 
     listDevices: async (account) => devices(account).map(deviceOf),
 
-    renameDevice: async (account, id, name) =>
+    renameDevice: async (account, id, name, by) =>
       write(() => {
         if (renameDevice(name, account, id) === 0) return null
-        note('device renamed', account, id)
+        note('device renamed', account, id, by)
         return deviceOf(deviceById(account, id) as DeviceRow)
       }),
 
-    deregisterDevice: async (account, id) =>
+    deregisterDevice: async (account, id, by) =>
       write(() => {
         if (deviceById(account, id) === undefined) return false
         const now = clock.now()
         for (const token of tokensOfDevice(account, id)) {
           revoke(now, token.id)
-          note('token revoked', account, token.id)
+          note('token revoked', account, token.id, by)
         }
-        if (endDevice(now, account, id) > 0) note('device deregistered', account, id)
+        if (endDevice(now, account, id) > 0) note('device deregistered', account, id, by)
         return true
       }),
 

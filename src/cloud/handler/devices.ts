@@ -14,10 +14,10 @@ export async function registerDevice(
   if (grant.device !== null && grant.device !== input.id) {
     throw new TidemarkError('forbidden', 'The token is bound to another device')
   }
-  const device = await directory.registerDevice(grant.account, input)
+  const device = await directory.registerDevice(grant.account, input, grant.tokenId)
   if (grant.device !== null) return { device }
   const expiresAt = await readExpiry(directory, grant)
-  const { token } = await directory.createToken({
+  const bound = {
     account: grant.account,
     name: input.name,
     scopes: grant.scopes,
@@ -25,7 +25,8 @@ export async function registerDevice(
     defaultSpace: grant.defaultSpace,
     device: input.id,
     ...(expiresAt === undefined ? {} : { expiresAt }),
-  })
+  }
+  const { token } = await directory.createToken(bound, grant.tokenId)
   return { device, token }
 }
 
@@ -42,14 +43,14 @@ export async function renameDevice(
   id: string,
   name: string,
 ): Promise<Device> {
-  const device = await directory.renameDevice(grant.account, id, name)
+  const device = await directory.renameDevice(grant.account, id, name, grant.tokenId)
   if (device === null) throw new TidemarkError('not_found', 'There is no such device')
   return device
 }
 
 /** The device as it is afterwards. Throws `not_found`. */
 export async function deregisterDevice(directory: Directory, grant: Grant, id: string): Promise<Device> {
-  const found = await directory.deregisterDevice(grant.account, id)
+  const found = await directory.deregisterDevice(grant.account, id, grant.tokenId)
   const devices = found ? await directory.listDevices(grant.account) : []
   const device = devices.find((device) => device.id === id)
   if (device === undefined) throw new TidemarkError('not_found', 'There is no such device')

@@ -36,7 +36,8 @@ export function createSpaces(directory: Directory, log: Log): Spaces {
       if (!grant.scopes.includes('write')) return find(grant, name)
       requireSpace(grant, name)
       const id =
-        (await directory.findSpace(grant.account, name)) ?? (await directory.ensureSpace(grant.account, name))
+        (await directory.findSpace(grant.account, name)) ??
+        (await directory.ensureSpace(grant.account, name, grant.tokenId))
       return makeReady(id)
     },
   }

@@ -1,0 +1,28 @@
+import type { AuditEntry } from '../../cloud/directory.ts'
+import type { CliContext } from '../context.ts'
+import { cloudFolder, hasDirectory, openDirectory } from './directory.ts'
+
+/** tidemark cloud audit: who changed tokens, spaces and devices, the newest last as in any log. */
+export async function showAudit(
+  context: CliContext,
+  options: { readonly data?: string; readonly limit: number },
+): Promise<void> {
+  const folder = cloudFolder(context, options.data)
+  if (!hasDirectory(folder))
+    return context.output.result({ entries: [] }, [`There is no cloud in ${folder} yet.`])
+  await using directory = await openDirectory(folder, context)
+  const entries = (await directory.audit(options.limit)).toReversed()
+  context.output.result(
+    { entries },
+    entries.length === 0 ? ['No token, space or device was ever made.'] : entries.map(describeEntry),
+  )
+}
+
+function describeEntry({ at, action, account, subject, by }: AuditEntry): string {
+  const time = new Date(at).toISOString()
+  const who = by === null ? '' : `  by ${printable(by)}`
+  return `${time}  ${action.padEnd(19)} ${printable(account)}  ${printable(subject)}${who}`
+}
+
+/** Names come from clients: what would steer a terminal is shown as a question mark. */
+const printable = (text: string): string => text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, '?')
