@@ -14,19 +14,22 @@ const fault = (message: string, code: ErrorCode = 'unprocessable'): Fault => ({ 
 
 /** What is wrong with a change, whatever the cloud holds; null when nothing is. */
 export function changeFault(change: Change): Fault | null {
-  const table = tableFault(change.table)
-  if (table !== null) return table
-  const key = keyFault(change.key)
-  if (key !== null) return key
-  if (change.claims !== undefined) {
-    for (const [index, value] of Object.entries(change.claims)) {
-      if (!isPlain(index) || (value !== null && !isPlain(value)))
-        return fault('a claim is no well-formed text within the bounds of claims')
-    }
-  }
+  const place = placeFault(change)
+  if (place !== null) return place
   if (change.op === 'delete') return null
   if (change.fields === undefined) return fault('a put without fields')
   return fieldsFault(change.fields)
+}
+
+/** What is wrong with the texts by which rows and holders of unique values are looked up; null when nothing is. */
+export function placeFault({ table, key, claims }: Pick<Change, 'table' | 'key' | 'claims'>): Fault | null {
+  const found = tableFault(table) ?? keyFault(key)
+  if (found !== null || claims === undefined) return found
+  for (const [index, value] of Object.entries(claims)) {
+    if (!isPlain(index) || (value !== null && !isPlain(value)))
+      return fault('a claim is no well-formed text within the bounds of claims')
+  }
+  return null
 }
 
 /** What is wrong with the name of a table; null when nothing is. */
