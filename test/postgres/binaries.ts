@@ -10,6 +10,9 @@ import { basename, dirname, join } from 'node:path'
 export const POSTGRES_IDS: { readonly uid?: number; readonly gid?: number } =
   process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 
+/** Other binaries for all tests: a folder with `initdb` and `postgres`, such as those of the oldest version. */
+const OTHER_BINARIES = process.env['TIDEMARK_TEST_POSTGRES_BIN']
+
 /** The folder of the package with this machine's binaries; null where there is none. */
 function findPackage(): string | null {
   try {
@@ -23,7 +26,7 @@ function findPackage(): string | null {
 
 /** Why no server of our own can be started here; null when one can. */
 export function whyNoPostgres(): string | null {
-  return findPackage() === null
+  return OTHER_BINARIES === undefined && findPackage() === null
     ? `there are no PostgreSQL binaries for ${process.platform}-${process.arch} in node_modules`
     : null
 }
@@ -34,6 +37,7 @@ export function whyNoPostgres(): string | null {
  * Where that is not allowed, or the id of the server cannot get there, `spare` becomes a copy.
  */
 export function prepareBinaries(spare: string): string {
+  if (OTHER_BINARIES !== undefined) return OTHER_BINARIES
   const found = findPackage()
   if (found === null) throw new Error(`${whyNoPostgres()}: set TIDEMARK_TEST_DATABASE_URL`)
   if (isOpenToAll(join(found, 'native/bin/postgres')) && makeLinks(found)) return join(found, 'native/bin')
@@ -53,7 +57,6 @@ export function makeLinks(folder: string): boolean {
     readonly target: string
   }[]
   for (const { source, target } of links) {
-    if (existsSync(join(folder, target))) continue
     try {
       symlinkSync(basename(source), join(folder, target))
     } catch (error) {

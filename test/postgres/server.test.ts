@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import pg from 'pg'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 
 import { makeLinks } from './binaries.ts'
 import { openTestDatabase } from './database.ts'
 import { describeOwnPostgres } from './own.ts'
-import { startPostgres } from './server.ts'
+import { startPostgres, type OwnPostgres } from './server.ts'
 
 const SERVER = new URL('server.ts', import.meta.url).href
 /** Says which server it has, and lives until it is killed. */
@@ -46,8 +46,13 @@ function isAlive(pid: number): boolean {
 }
 
 describeOwnPostgres('a PostgreSQL of our own', () => {
+  let server: OwnPostgres
+  beforeAll(async () => {
+    server = await startPostgres({ flags: ['fsync=off'] })
+  })
+  afterAll(() => server[Symbol.asyncDispose]())
+
   test('killed with -9 it keeps its rows, and copies of its files go back', async () => {
-    await using server = await startPostgres()
     const { url, pid } = server
     await ask(url, 'CREATE TABLE t (n int)')
     await ask(url, 'INSERT INTO t VALUES (1)')
@@ -66,6 +71,8 @@ describeOwnPostgres('a PostgreSQL of our own', () => {
     await server.restoreFiles(early)
     await server.start()
     expect(server.url).toBe(url)
+    // It was put back as a base backup, not as files that happen to fit together.
+    expect(existsSync(join(server.folder, 'data/backup_label.old'))).toBe(true)
     expect(await ask(url, 'SELECT n FROM t ORDER BY n')).toEqual([1])
     await server.kill()
     await server.restoreFiles(late)
@@ -74,19 +81,18 @@ describeOwnPostgres('a PostgreSQL of our own', () => {
   })
 
   test.skipIf(process.platform !== 'linux')('paused it answers nobody, and goes on afterwards', async () => {
-    await using server = await startPostgres({ flags: ['fsync=off'] })
     const client = new pg.Client({ connectionString: server.url })
     await client.connect()
     const { rows } = await client.query<{ readonly n: number }>('SELECT pg_backend_pid() AS n')
     const stateOf = async (pid: number | undefined): Promise<string | undefined> =>
       (await readFile(`/proc/${pid}/stat`, 'utf8')).split(') ')[1]?.[0]
-    server.pause()
+    await server.pause()
     const answer = client.query('SELECT 2 AS n')
     expect([await stateOf(server.pid), await stateOf(rows[0]?.n)]).toEqual(['T', 'T'])
     server.resume()
     expect((await answer).rows).toEqual([{ n: 2 }])
     await client.end()
-    server.pause()
+    await server.pause()
     await server.kill()
     await server.start()
     expect(await ask(server.url, 'SELECT 1 AS n')).toEqual([1])
@@ -113,7 +119,6 @@ describeOwnPostgres('a PostgreSQL of our own', () => {
   })
 
   test('the port of a server that was stopped is waited for', async () => {
-    await using server = await startPostgres({ flags: ['fsync=off'] })
     await server.stop()
     const other = createServer()
     const { port } = new URL(server.url)

@@ -40,7 +40,7 @@ export interface OwnPostgres extends AsyncDisposable {
   stop(): Promise<void>
   start(): Promise<void>
   /** It and all of its children stand still until `resume`: connections stay open, nobody answers. Linux only. */
-  pause(): void
+  pause(): Promise<void>
   resume(): void
   /** A base backup of the running server, or the files of one that is not; a folder for `restoreFiles`. */
   copyFiles(): Promise<string>
@@ -119,10 +119,11 @@ async function serve(folder: string, programs: string, flags: readonly string[])
     async start() {
       if (!running) await start(false)
     },
-    pause() {
-      signalAll([guard.pid], 'SIGSTOP')
+    async pause() {
+      // The parent first: it makes no more children then.
+      await standStill([guard.pid])
       paused = childrenOf(guard.pid)
-      signalAll(paused, 'SIGSTOP')
+      await standStill(paused)
     },
     resume() {
       signalAll([...paused, guard.pid], 'SIGCONT')
@@ -164,6 +165,23 @@ function signalAll(pids: readonly number[], signal: NodeJS.Signals): void {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
     }
+  }
+}
+
+/** A signal comes a moment after it is sent: fulfilled when all of them have stopped, or are gone. */
+async function standStill(pids: readonly number[]): Promise<void> {
+  signalAll(pids, 'SIGSTOP')
+  for (let tries = 0; pids.some(goesOn); tries++) {
+    if (tries > MAX_STARTS) throw new Error('PostgreSQL does not stand still')
+    await sleep(1)
+  }
+}
+
+function goesOn(pid: number): boolean {
+  try {
+    return !/^State:\s+[TZ]/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'))
+  } catch {
+    return false
   }
 }
 
