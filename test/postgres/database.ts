@@ -14,10 +14,34 @@ export interface TestDatabase extends AsyncDisposable {
  * one that all test files of a run share. For tests that stop or kill their server: `startPostgres`.
  */
 export async function openTestDatabase(): Promise<TestDatabase> {
-  const server = process.env['TIDEMARK_TEST_DATABASE_URL'] ?? (await askForShared())
-  const name = `tidemark_test_${randomBytes(8).toString('hex')}`
   // template0 takes any encoding; the locale stays the server's, whatever it is.
-  await runOn(server, `CREATE DATABASE ${name} TEMPLATE template0 ENCODING 'UTF8'`)
+  return makeDatabase(
+    process.env['TIDEMARK_TEST_DATABASE_URL'] ?? (await askForShared()),
+    `TEMPLATE template0 ENCODING 'UTF8'`,
+  )
+}
+
+/** A copy of it as it is now. Whoever is connected is thrown out first: else there can be none. */
+export async function copyTestDatabase({ url }: TestDatabase): Promise<TestDatabase> {
+  const name = new URL(url).pathname.slice(1)
+  const server = maintenanceUrl(url)
+  await runOn(
+    server,
+    `SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '${name}'`,
+  )
+  return makeDatabase(server, `TEMPLATE ${name}`)
+}
+
+/** Of the same server, where a database is copied from outside. */
+function maintenanceUrl(url: string): string {
+  const other = new URL(url)
+  other.pathname = '/postgres'
+  return other.href
+}
+
+async function makeDatabase(server: string, how: string): Promise<TestDatabase> {
+  const name = `tidemark_test_${randomBytes(8).toString('hex')}`
+  await runOn(server, `CREATE DATABASE ${name} ${how}`)
   const url = new URL(server)
   url.pathname = `/${name}`
   return {

@@ -15,6 +15,8 @@ import type {
 import type { PushAnswer } from '../../protocol/push.ts'
 import { joinSchemas, type SchemaAnswer, type SchemaTable } from '../../protocol/schema.ts'
 import type { SpaceStatus } from '../../protocol/status.ts'
+import { Acks, type Ack } from './acks.ts'
+import { CommitTeller } from './commit-teller.ts'
 import {
   acknowledgeHydrate,
   acknowledgePull,
@@ -24,7 +26,6 @@ import {
 } from './history.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import { checkSchemaSize } from './schema-size.ts'
-import { Acks, type Ack } from './sqlite/acks.ts'
 import { collectChunk } from './sqlite/collect.ts'
 import { onStorage } from './sqlite/failure.ts'
 import { limitSize, openCloudFile } from './sqlite/file.ts'
@@ -72,13 +73,6 @@ export async function openSqliteLog(options: SqliteLogOptions): Promise<Log> {
 /** Weight of a change in a group commit, in characters: a guess, weighing each would cost as much as writing it. */
 const CHANGE_WEIGHT = 256
 
-/** The newest head of a space of which listeners were told, or are about to be. */
-interface Raised {
-  readonly head: number
-  readonly writer: string | null
-  told: boolean
-}
-
 class SqliteLog implements Log {
   readonly #database: Database.Database
   readonly #storage: Storage
@@ -87,8 +81,7 @@ class SqliteLog implements Log {
   readonly #acks = new Acks()
   /** Spaces whose generation of this start has begun, or is about to. */
   readonly #begun = new Map<string, Promise<void>>()
-  readonly #listeners = new Set<CommitListener>()
-  readonly #raised = new Map<string, Raised>()
+  readonly #teller = new CommitTeller()
   #closed = false
 
   constructor(database: Database.Database, clock: Clock, unlock: () => void) {
@@ -115,7 +108,7 @@ class SqliteLog implements Log {
       changes.length * CHANGE_WEIGHT,
     )
     if (cursor !== null) this.#acks.drop(id, replica)
-    this.#tell(id, answer.head, replica)
+    this.#teller.tell(id, answer.head, replica)
     return answer
   }
 
@@ -232,7 +225,7 @@ class SqliteLog implements Log {
       () => pushBatch(this.#storage, id, rows),
       rows.length * CHANGE_WEIGHT,
     )
-    this.#tell(id, head, null)
+    this.#teller.tell(id, head, null)
     return count
   }
 
@@ -265,15 +258,13 @@ class SqliteLog implements Log {
   }
 
   onCommit(listener: CommitListener): () => void {
-    const own: CommitListener = (space, head, writer) => listener(space, head, writer)
-    this.#listeners.add(own)
-    return () => this.#listeners.delete(own)
+    return this.#teller.add(listener)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#listeners.clear()
+    this.#teller.close()
     try {
       await this.#queue.add(() =>
         this.#acks.spaces().forEach((space) => this.#writeAcks(space, this.#acks.list(space))),
@@ -340,23 +331,6 @@ class SqliteLog implements Log {
     const { no } = readSpace(this.#storage, id)
     for (const [replica, { acked, seen }] of acks)
       this.#storage.statements.seeReplica.run(no, replica, acked, seen)
-  }
-
-  /** Once for all the pushes of one commit. */
-  #tell(id: string, head: number, by: string | null): void {
-    const before = this.#raised.get(id)
-    if (before !== undefined && head <= before.head) return
-    const raised: Raised = {
-      head,
-      writer: before?.told === false && before.writer !== by ? null : by,
-      told: false,
-    }
-    this.#raised.set(id, raised)
-    queueMicrotask(() => {
-      if (this.#raised.get(id) !== raised) return
-      raised.told = true
-      for (const listener of this.#listeners) listener(id, head, raised.writer)
-    })
   }
 }
 

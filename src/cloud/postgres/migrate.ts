@@ -75,7 +75,7 @@ async function takeStep(
 const FIRST = `
 DO $$ BEGIN
   -- Where an operator made the schema, our role need not be allowed to.
-  IF to_regnamespace('tidemark') IS NULL THEN CREATE SCHEMA tidemark; END IF;
+  IF NOT EXISTS (SELECT FROM pg_namespace WHERE nspname = 'tidemark') THEN CREATE SCHEMA tidemark; END IF;
 END $$;
 CREATE TABLE tidemark.level (number int NOT NULL, readable_from int NOT NULL);
 INSERT INTO tidemark.level VALUES (0, 0);
@@ -89,10 +89,12 @@ export interface Level {
 
 /** What the database is at. */
 export async function readLevel(connection: Connection): Promise<Level> {
-  const [found] = await connection.query<{ there: boolean }>(
-    `SELECT to_regclass('tidemark.level') IS NOT NULL AS there`,
+  // Asked of the catalogue itself: `to_regclass` may remember that it was not there before we waited for the lock.
+  const found = await connection.query(
+    `SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+     WHERE n.nspname = 'tidemark' AND c.relname = 'level'`,
   )
-  if (found?.there !== true) return { number: 0, readableFrom: 0 }
+  if (found.length === 0) return { number: 0, readableFrom: 0 }
   const [level] = await connection.query<Level>(
     'SELECT number, readable_from AS "readableFrom" FROM tidemark.level',
   )

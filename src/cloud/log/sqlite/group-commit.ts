@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3'
 
 import type { TidemarkError } from '../../../kernel/errors.ts'
 import { toStorageError } from './failure.ts'
-import { nextTurn } from './turn.ts'
+import { nextTurn } from '../next-turn.ts'
 
 /** Jobs of one transaction: bounds how long everything else waits for it. */
 const MAX_JOBS = 64

@@ -1,4 +1,4 @@
-import type { Reader } from '../history.ts'
+import type { Reader } from './history.ts'
 
 /** An acknowledgement that is not yet in the file. */
 export interface Ack extends Reader {

@@ -1,0 +1,37 @@
+import { ABOUT, FIXED_PLANS } from './common.ts'
+
+/**
+ * All that a decision can depend on, read without a lock and in one snapshot (STABLE): the space, each replica's last
+ * mutation (with its kept answer where that is asked for again), the rows, the holders of unique values. `tn` names
+ * the tables that rows and values refer to by their place in it. Rows that are not there are left out; `at` is a
+ * row's place in the asked ones.
+ */
+export const VIEW = `
+CREATE FUNCTION tidemark.view_1(sid text, reps text[], numbers bigint[], tn text[], rt int[], rk text[],
+  ht int[], hn text[], hv text[], OUT about text, OUT replicas text, OUT rows text, OUT holders text)
+STABLE LANGUAGE plpgsql ${FIXED_PLANS} AS $$
+DECLARE sp int; nos int[];
+BEGIN
+  SELECT s.no, json_build_object(${ABOUT}, 'schema_tables', CASE WHEN reps IS NULL THEN s.schema_tables END)::text
+    INTO sp, about FROM tidemark.spaces s WHERE s.id = sid;
+  IF sp IS NULL THEN RETURN; END IF;
+  SELECT json_agg(json_build_array(a.o, r.mutation, r.hashes, r.base, CASE WHEN r.mutation = a.number THEN r.answer END))::text
+    INTO replicas FROM unnest(reps, numbers) WITH ORDINALITY AS a(id, number, o)
+    JOIN tidemark.replicas r ON r.space = sp AND r.id = a.id;
+  IF rt IS NULL THEN RETURN; END IF;
+  SELECT array_agg(t.no ORDER BY n.o) INTO nos FROM unnest(tn) WITH ORDINALITY AS n(name, o)
+    LEFT JOIN tidemark.tables t ON t.space = sp AND t.name = n.name;
+  SELECT string_agg('[' || x.o || ',' || r.version || ',' || r.hlc || ',' || to_json(r.by)::text
+      || ',' || coalesce(r.buried_at::text, 'null') || ',' || coalesce(r.was::text, 'null')
+      || ',' || coalesce(to_json(r.sealed)::text, 'null') || ',' || coalesce(r.claims, 'null')
+      || ',' || coalesce('{' || r.ages || '}', 'null') || ',' || coalesce(r.fields, 'null') || ']', ',')
+    INTO rows FROM unnest(rt, rk) WITH ORDINALITY AS x(t, k, o)
+    CROSS JOIN LATERAL (SELECT r.*, w.id AS by FROM tidemark.records r
+      JOIN tidemark.writers w ON w.space = sp AND w.no = r.writer
+      WHERE r.space = sp AND r.tbl = nos[x.t] AND r.key = x.k OFFSET 0) r;
+  IF ht IS NULL THEN RETURN; END IF;
+  SELECT json_agg(c.key ORDER BY h.o)::text INTO holders FROM unnest(ht, hn, hv) WITH ORDINALITY AS h(t, n, v, o)
+    LEFT JOIN LATERAL (SELECT c.key FROM tidemark.claims c
+      WHERE c.space = sp AND c.tbl = nos[h.t] AND c.claim = tidemark.claim_1(h.n, h.v) OFFSET 0) c ON true;
+END $$;
+`
