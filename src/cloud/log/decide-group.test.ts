@@ -7,7 +7,7 @@ import type { Change } from '../../protocol/records.ts'
 import { decideBatch } from './batch.ts'
 import type { Mutation } from './decide.ts'
 import { decideGroup, foldWrites, mustStandAlone, type Folded } from './decide-group.ts'
-import { readsOf, spaceView, type GroupView } from './group-view.ts'
+import { readsOf, spaceView, toGroupView, type GroupView } from './group-view.ts'
 import { claimValue, listClaims } from './standing.ts'
 
 /** The same cases each time, so that what they come to can be counted; others by hand. */
@@ -236,6 +236,16 @@ describe('decideGroup', () => {
       push('a', put('[3]', 0, { claims: { i: 'x' } })),
     ]
     expect(() => decideGroup(group, view, 10)).toThrow(/a unique value that was not read/)
+  })
+
+  test('I4: a row and a head of different moments are no view', () => {
+    const space = smallSpace()
+    const reads = readsOf([put('[2]', 10)])
+    const standings = [space.standing('t', '[2]')]
+    expect(toGroupView({ head: 10, floor: 0, now: 1 }, reads, standings, []).rows.size).toBe(1)
+    expect(() => toGroupView({ head: 9, floor: 0, now: 1 }, reads, standings, [])).toThrow(
+      /newer than the head/,
+    )
   })
 
   test('reads each row and value once, and none that a database would not take', () => {

@@ -47,20 +47,25 @@ export function readsOf(
   return { rows: [...rows.values()], claims: [...claims.values()] }
 }
 
-/** A view of what `reads` named: `standings` and `holders` are in the order of its lists. */
+/**
+ * A view of what `reads` named: `standings` and `holders` are in the order of its lists. Throws `invariant` where a row
+ * is newer than the head: it was read at another moment, and its version would be taken for one still to be given.
+ */
 export function toGroupView(
   { head, floor, now }: Pick<GroupView, 'head' | 'floor' | 'now'>,
   reads: Reads,
   standings: readonly (Standing | null)[],
   holders: readonly (string | null)[],
 ): GroupView {
-  return {
-    head,
-    floor,
-    now,
-    rows: new Map(reads.rows.map(({ table, key }, at) => [rowId(table, key), standings[at] ?? null])),
-    holders: new Map(reads.claims.map((place, at) => [claimId(place.table, place), holders[at] ?? null])),
+  const rows = new Map<string, Standing | null>()
+  for (const [at, { table, key }] of reads.rows.entries()) {
+    const standing = standings[at] ?? null
+    if (standing !== null && standing.record.version > head)
+      throw new TidemarkError('invariant', 'a row was read that is newer than the head it was read at')
+    rows.set(rowId(table, key), standing)
   }
+  const held = new Map(reads.claims.map((place, at) => [claimId(place.table, place), holders[at] ?? null]))
+  return { head, floor, now, rows, holders: held }
 }
 
 /** The view as a decision at `head` looks at it. Throws `invariant` when it asks for what was not read. */
