@@ -109,7 +109,8 @@ export function createHandler(options: HandlerOptions): Handler {
       if (body !== undefined && body.length > HARMLESS_BYTES) checkValueDepth(request)
       requireSpace(grant, request.space)
       const space = await spaces.open(grant, request.space)
-      return json(await log.push(space, { request, hash: hash('sha256', body ?? '', 'hex') }))
+      const input = { request, hash: hash('sha256', body ?? '', 'hex'), bytes: body?.length ?? 0 }
+      return json(await log.push(space, input))
     },
 
     async pull(admission, { body, signal }) {

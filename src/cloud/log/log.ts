@@ -108,6 +108,8 @@ export type CommitListener = (space: string, head: number, writer: string | null
 export interface PushInput {
   readonly request: PushRequest
   readonly hash: string
+  /** Length of the body: how much may share a transaction with it. Absent: guessed. */
+  readonly bytes?: number
 }
 
 export interface HydratePage {

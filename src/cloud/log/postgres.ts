@@ -20,7 +20,7 @@ import { acknowledgePull, tellGeneration } from './history.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import { pushPart } from './postgres/parts.ts'
 import { PushQueue } from './postgres/push-queue.ts'
-import { pushBatch } from './postgres/push.ts'
+import { pushBatch, type PushItem } from './postgres/push.ts'
 import { readHydratePage, readPage, type Page } from './postgres/reads.ts'
 import { Histories, inThisLife, newestOf, type About, type Storage } from './postgres/space.ts'
 import {
@@ -58,6 +58,9 @@ export function openPostgresLog({ database, clock }: PostgresLogOptions): Log {
   return new PostgresLog({ database, clock, newId: randomUUID, histories: new Histories() })
 }
 
+const weigh = ({ bytes, staged, request }: PushItem): number =>
+  staged.reduce((sum, part) => sum + part.bytes, bytes ?? request.changes.length * CHANGE_WEIGHT)
+
 class PostgresLog implements Log {
   readonly #storage: Storage
   readonly #queue: PushQueue
@@ -84,7 +87,7 @@ class PostgresLog implements Log {
       request.part === undefined || request.part.of === 1 ? null : await pushPart(this.#storage, id, input)
     if (part !== null && 'answer' in part) return part.answer
     const item = part?.item ?? { ...input, staged: [], changes: request.changes }
-    const answer = await this.#queue.push(id, item, item.changes.length * CHANGE_WEIGHT)
+    const answer = await this.#queue.push(id, item, weigh(item))
     if (request.cursor !== null) this.#acks.drop(id, request.replica)
     this.#teller.tell(id, answer.head, request.replica)
     return answer

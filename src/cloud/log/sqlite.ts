@@ -105,7 +105,7 @@ class SqliteLog implements Log {
     const { changes, replica, cursor } = input.request
     const answer = await this.#write(
       () => pushRequest(this.#storage, id, input),
-      changes.length * CHANGE_WEIGHT,
+      input.bytes ?? changes.length * CHANGE_WEIGHT,
     )
     if (cursor !== null) this.#acks.drop(id, replica)
     this.#teller.tell(id, answer.head, replica)

@@ -41,7 +41,7 @@ const DROP = {
   name: 'tidemark drop tombstones',
   text: `WITH gone AS (SELECT version FROM tidemark.records
       WHERE space = $1 AND buried_at IS NOT NULL AND (version <= $2 OR buried_at < $3) ORDER BY version LIMIT $4),
-    dropped AS (DELETE FROM tidemark.records r USING gone WHERE r.space = $1 AND r.version = gone.version
+    dropped AS (DELETE FROM tidemark.records r WHERE r.space = $1 AND r.version = ANY(ARRAY(SELECT version FROM gone))
       RETURNING r.version, r.tbl),
     counted AS (UPDATE tidemark.tables t SET buried = t.buried - d.count
       FROM (SELECT tbl, count(*) FROM dropped GROUP BY tbl) d WHERE t.space = $1 AND t.no = d.tbl)
