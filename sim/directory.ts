@@ -1,5 +1,5 @@
 import { TidemarkError } from '../src/kernel/errors.ts'
-import type { Directory, Grant } from '../src/cloud/directory.ts'
+import type { Directory, Visitor } from '../src/cloud/directory.ts'
 
 /** The accounts of the simulated cloud: one account, one space, a token per replica that can be taken away. */
 export interface SimDirectory extends Directory {
@@ -24,15 +24,16 @@ export function createDirectory(): SimDirectory {
       if (!token.startsWith('token-')) return 'unknown'
       if (revoked.has(token)) return 'revoked'
       const device = token.slice('token-'.length)
-      const grant: Grant = {
+      const visitor: Visitor = {
         tokenId: token,
         account: 'account-1',
         scopes: ['read', 'write'],
         spaces: [SPACE],
         defaultSpace: SPACE,
         device,
+        deviceState: deregistered.has(device) ? 'deregistered' : 'active',
       }
-      return grant
+      return visitor
     },
     findSpace: async (_account, name) => (name === SPACE ? SPACE_ID : null),
     ensureSpace: async () => SPACE_ID,

@@ -12,8 +12,11 @@ import type { Device } from '../protocol/status.ts'
  * the token that asked, or another short name such as `command line`; absent: the program that holds the directory.
  */
 export interface Directory extends AsyncDisposable {
-  /** The grant of a token, or why there is none. Unknown tokens and hashes take the same time. */
-  authenticate(token: string): Promise<Grant | 'unknown' | 'revoked' | 'expired'>
+  /**
+   * The grant of a token, or why there is none. Unknown tokens and hashes take the same time. `shown` is the id of the
+   * device that the request names; the device that asks is the token's own, else that one. Notes the visits of both.
+   */
+  authenticate(token: string, shown?: string): Promise<Visitor | 'unknown' | 'revoked' | 'expired'>
 
   createToken(input: TokenInput, by?: string): Promise<{ readonly token: string; readonly info: TokenInfo }>
   /** The oldest first, those that no longer work included. */
@@ -39,8 +42,8 @@ export interface Directory extends AsyncDisposable {
   renameDevice(account: string, id: string, name: string, by?: string): Promise<Device | null>
   /** Its tokens are revoked at once. False when there is no such device. */
   deregisterDevice(account: string, id: string, by?: string): Promise<boolean>
-  /** `unknown`, `active` or `deregistered`; notes the visit. */
-  seeDevice(account: string, id: string): Promise<'unknown' | 'active' | 'deregistered'>
+  /** Notes the visit. */
+  seeDevice(account: string, id: string): Promise<DeviceState>
 
   /** The newest entries first: tokens, spaces and devices made, changed or ended. Visits are none. */
   audit(limit: number): Promise<readonly AuditEntry[]>
@@ -72,6 +75,13 @@ export interface Grant {
   readonly spaces: readonly string[] | null
   readonly defaultSpace: string
   readonly device: string | null
+}
+
+export type DeviceState = 'unknown' | 'active' | 'deregistered'
+
+/** Who asks: what the token grants, and what is known of the device; null when there is none. */
+export interface Visitor extends Grant {
+  readonly deviceState: DeviceState | null
 }
 
 export interface AuditEntry {

@@ -46,6 +46,7 @@ export function directoryContract(name: string, open: () => Promise<DirectoryHar
         spaces: ['one', 'two'],
         defaultSpace: 'main',
         device: 'd1',
+        deviceState: 'unknown',
       })
       for (const wrong of [
         '',
@@ -62,7 +63,12 @@ export function directoryContract(name: string, open: () => Promise<DirectoryHar
 
     run('I12: narrow grants stay narrow', async ({ directory }) => {
       const none = await directory.createToken(input({ scopes: [], spaces: [] }))
-      expect(await directory.authenticate(none.token)).toMatchObject({ scopes: [], spaces: [], device: null })
+      expect(await directory.authenticate(none.token)).toMatchObject({
+        scopes: [],
+        spaces: [],
+        device: null,
+        deviceState: null,
+      })
       const all = await directory.createToken(input())
       expect(await directory.authenticate(all.token)).toMatchObject({
         scopes: ['read', 'write'],
@@ -172,6 +178,38 @@ export function directoryContract(name: string, open: () => Promise<DirectoryHar
       expect(await directory.registerDevice('acme', first)).toEqual({ ...first, created_at, last_seen_at })
     })
 
+    run('who asks is the device of the token, else the one shown; both visits are noted', async (harness) => {
+      const { directory, time } = harness
+      const bound = await directory.createToken(input({ device: 'd1' }))
+      const free = await directory.createToken(input())
+      for (const id of ['d1', 'd2']) await directory.registerDevice('acme', { id, name: 'n', platform: 'p' })
+      await directory.registerDevice('other', { id: 'd3', name: 'n', platform: 'p' })
+      await directory.deregisterDevice('acme', 'd2')
+      const ask = async (token: string, shown?: string) => {
+        const answer = await directory.authenticate(token, shown)
+        return typeof answer === 'string' ? answer : [answer.device, answer.deviceState]
+      }
+      time.advance(VISIT_MS)
+      expect(await ask(bound.token)).toEqual(['d1', 'active'])
+      expect(await ask(bound.token, 'd2')).toEqual(['d1', 'active'])
+      expect(await ask(free.token)).toEqual([null, null])
+      expect(await ask(free.token, 'd2')).toEqual([null, 'deregistered'])
+      // I12: another account's device is nobody's.
+      expect(await ask(free.token, 'd3')).toEqual([null, 'unknown'])
+      const seen = (await directory.listDevices('acme')).map(({ id, last_seen_at }) => [id, last_seen_at])
+      expect(seen).toEqual([
+        ['d1', time.now()],
+        ['d2', time.now() - VISIT_MS],
+      ])
+      expect((await directory.listTokens()).map(({ lastUsedAt }) => lastUsedAt)).toEqual([
+        time.now(),
+        time.now(),
+      ])
+      time.advance(VISIT_MS)
+      expect(await ask(free.token, 'd1')).toEqual([null, 'active'])
+      expect((await directory.listDevices('acme'))[0]).toMatchObject({ last_seen_at: time.now() })
+    })
+
     run(
       'I12: the tokens of a deregistered device stop at once, and no others',
       async ({ directory, time }) => {
@@ -273,6 +311,57 @@ export function directoryContract(name: string, open: () => Promise<DirectoryHar
       expect(await directory.authenticate(made.token)).toMatchObject({ account: odd, spaces: [odd] })
       const id = await directory.ensureSpace(odd, odd)
       expect(await directory.listSpaces(odd)).toEqual([{ account: odd, name: odd, id }])
+    })
+
+    run(
+      'names that no storage holds whole are refused, and nothing is found by them',
+      async ({ directory }) => {
+        const device = { id: 'd', name: 'n', platform: 'p' }
+        for (const bad of ['a\0', '\ud800', 'x'.repeat(513)]) {
+          const refused = [
+            directory.createToken(input({ account: bad })),
+            directory.createToken(input({ name: bad })),
+            directory.createToken(input({ defaultSpace: bad })),
+            directory.createToken(input({ spaces: ['s', bad] })),
+            directory.createToken(input({ device: bad })),
+            directory.ensureSpace(bad, 's'),
+            directory.ensureSpace('acme', bad),
+            directory.registerDevice(bad, device),
+            directory.registerDevice('acme', { ...device, id: bad }),
+            directory.registerDevice('acme', { ...device, name: bad }),
+            directory.registerDevice('acme', { ...device, platform: bad }),
+            directory.renameDevice('acme', 'd', bad),
+          ]
+          for (const one of refused) await expect(one).rejects.toMatchObject({ code: 'bad_usage' })
+          expect(await directory.findSpace(bad, bad)).toBeNull()
+          expect(await directory.listTokens(bad)).toEqual([])
+          expect(await directory.listSpaces(bad)).toEqual([])
+          expect(await directory.listDevices(bad)).toEqual([])
+          expect(await directory.revokeToken(bad)).toBe(false)
+          expect(await directory.seeDevice(bad, bad)).toBe('unknown')
+          expect(await directory.deregisterDevice(bad, bad)).toBe(false)
+          expect(await directory.authenticate(bad, bad)).toBe('unknown')
+        }
+        expect([
+          await directory.listTokens(),
+          await directory.listSpaces(),
+          await directory.audit(9),
+        ]).toEqual([[], [], []])
+      },
+    )
+
+    run('names may be as long as they may, in any script', async ({ directory }) => {
+      const account = '\uffee'.repeat(512)
+      const [space, id] = ['\uffee'.repeat(128), '\uffee'.repeat(64)]
+      const { token } = await directory.createToken(
+        input({ account, name: account, spaces: [space], defaultSpace: space, device: id }),
+      )
+      const made = await directory.ensureSpace(account, space)
+      expect(await directory.findSpace(account, space)).toBe(made)
+      await directory.registerDevice(account, { id, name: account, platform: account })
+      expect(await directory.authenticate(token)).toMatchObject({ account, deviceState: 'active' })
+      expect(await directory.deregisterDevice(account, id)).toBe(true)
+      expect((await directory.audit(9)).map(({ subject }) => subject)).toContain(space)
     })
 
     run('what another process does takes effect at once', async ({ directory, other }) => {

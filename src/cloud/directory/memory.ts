@@ -1,7 +1,8 @@
 import type { Clock } from '../../kernel/clock.ts'
 import { uuidV7, type Random } from '../../kernel/random.ts'
 import type { Device } from '../../protocol/status.ts'
-import type { AuditEntry, Directory, Grant, TokenInfo, TokenInput } from '../directory.ts'
+import type { AuditEntry, DeviceState, Directory, TokenInfo, TokenInput, Visitor } from '../directory.ts'
+import { requireDeviceNames, requireSpaceName, requireTokenNames } from './names.ts'
 import { hashToken, newToken } from './token.ts'
 
 export interface MemoryDirectoryOptions {
@@ -30,7 +31,7 @@ export class MemoryDirectory implements Directory {
     this.#random = options.random
   }
 
-  async authenticate(token: string): Promise<Grant | 'unknown' | 'revoked' | 'expired'> {
+  async authenticate(token: string, shown?: string): Promise<Visitor | 'unknown' | 'revoked' | 'expired'> {
     const hash = hashToken(token)
     const info = this.#tokens.get(hash)
     if (info === undefined) return 'unknown'
@@ -38,14 +39,17 @@ export class MemoryDirectory implements Directory {
     const now = this.#clock.now()
     if (info.expiresAt !== undefined && info.expiresAt <= now) return 'expired'
     this.#tokens.set(hash, { ...info, lastUsedAt: now })
-    const { id, account, scopes, spaces, defaultSpace, device } = info
-    return { tokenId: id, account, scopes, spaces, defaultSpace, device: device ?? null }
+    const { id, account, scopes, spaces, defaultSpace, device = null } = info
+    const asking = device ?? shown
+    const deviceState = asking === undefined ? null : await this.seeDevice(account, asking)
+    return { tokenId: id, account, scopes, spaces, defaultSpace, device, deviceState }
   }
 
   async createToken(
     input: TokenInput,
     by?: string,
   ): Promise<{ readonly token: string; readonly info: TokenInfo }> {
+    requireTokenNames(input)
     const token = newToken()
     const id = this.#newId()
     const info = { ...input, id, createdAt: this.#clock.now(), lastUsedAt: null, revokedAt: null }
@@ -67,6 +71,7 @@ export class MemoryDirectory implements Directory {
   }
 
   async ensureSpace(account: string, name: string, by?: string): Promise<string> {
+    requireSpaceName(account, name)
     const known = this.#spaces.get(placeOf(account, name))
     if (known !== undefined) return known.id
     const space = { account, name, id: this.#newId() }
@@ -86,6 +91,7 @@ export class MemoryDirectory implements Directory {
     { id, name, platform }: { readonly id: string; readonly name: string; readonly platform: string },
     by?: string,
   ): Promise<Device> {
+    requireDeviceNames(account, { id, name, platform })
     const known = this.#devices.get(placeOf(account, id))?.device
     const now = this.#clock.now()
     const device = { id, name, platform, created_at: known?.created_at ?? now, last_seen_at: now }
@@ -103,6 +109,7 @@ export class MemoryDirectory implements Directory {
   }
 
   async renameDevice(account: string, id: string, name: string, by?: string): Promise<Device | null> {
+    requireDeviceNames(account, { id, name })
     const device = this.#change(account, id, (known) => ({ ...known, name }))
     if (device !== null) this.#note('device renamed', account, id, by)
     return device
@@ -119,7 +126,7 @@ export class MemoryDirectory implements Directory {
     return true
   }
 
-  async seeDevice(account: string, id: string): Promise<'unknown' | 'active' | 'deregistered'> {
+  async seeDevice(account: string, id: string): Promise<DeviceState> {
     const known = this.#devices.get(placeOf(account, id))?.device
     if (known === undefined) return 'unknown'
     if (known.deregistered_at !== undefined) return 'deregistered'

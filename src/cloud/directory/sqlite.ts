@@ -3,11 +3,11 @@ import { randomUUID } from 'node:crypto'
 import type Database from 'better-sqlite3'
 
 import type { Clock } from '../../kernel/clock.ts'
-import type { Scope } from '../../protocol/routes.ts'
-import type { Device } from '../../protocol/status.ts'
-import type { AuditEntry, Directory, Grant, TokenInfo, TokenInput } from '../directory.ts'
+import type { AuditEntry, DeviceState, Directory } from '../directory.ts'
 import { onStorage } from '../log/sqlite/failure.ts'
 import { openCloudFile } from '../log/sqlite/file.ts'
+import { requireDeviceNames, requireSpaceName, requireTokenNames } from './names.ts'
+import { deviceOf, grantOf, infoOf, spacesText, type DeviceRow, type TokenRow } from './rows.ts'
 import { DIRECTORY_MIGRATIONS } from './schema.ts'
 import { hashToken, newToken } from './token.ts'
 
@@ -23,29 +23,6 @@ const SEEN_EVERY_MS = 60_000
 /** Opens the directory of a cloud's file. Rejects with `not_a_database`, `needs_upgrade`, `disk_full`. */
 export async function openSqliteDirectory({ file, clock }: SqliteDirectoryOptions): Promise<Directory> {
   return createDirectory(openCloudFile(file, { name: 'directory', migrations: DIRECTORY_MIGRATIONS }), clock)
-}
-
-interface TokenRow {
-  readonly id: string
-  readonly account: string
-  readonly name: string
-  readonly scopes: string
-  readonly spaces: string | null
-  readonly default_space: string
-  readonly device: string | null
-  readonly created_at: number
-  readonly expires_at: number | null
-  readonly last_used_at: number | null
-  readonly revoked_at: number | null
-}
-
-interface DeviceRow {
-  readonly id: string
-  readonly name: string
-  readonly platform: string
-  readonly created_at: number
-  readonly last_seen_at: number
-  readonly deregistered_at: number | null
 }
 
 function createDirectory(database: Database.Database, clock: Clock): Directory {
@@ -102,18 +79,30 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
   const note = (action: string, account: string, subject: string, by: string | undefined) =>
     addAudit(clock.now(), action, account, subject, by ?? null)
 
+  const see = (account: string, id: string): DeviceState => {
+    const row = deviceById(account, id)
+    if (row === undefined) return 'unknown'
+    if (row.deregistered_at !== null) return 'deregistered'
+    const now = clock.now()
+    if (now - row.last_seen_at > SEEN_EVERY_MS) noteVisit(() => touchDevice(now, account, id))
+    return 'active'
+  }
+
   return {
-    async authenticate(token) {
+    async authenticate(token, shown) {
       const row = tokenByHash(hashToken(token))
       if (row === undefined) return 'unknown'
       const now = clock.now()
       if (row.revoked_at !== null) return 'revoked'
       if (row.expires_at !== null && row.expires_at <= now) return 'expired'
       if (now - (row.last_used_at ?? 0) > SEEN_EVERY_MS) noteVisit(() => useToken(now, row.id))
-      return grantOf(row)
+      const grant = grantOf(row)
+      const device = grant.device ?? shown
+      return { ...grant, deviceState: device === undefined ? null : see(grant.account, device) }
     },
 
     async createToken(input, by) {
+      requireTokenNames(input)
       const token = newToken()
       const id = randomUUID()
       const row = write(() => {
@@ -147,6 +136,7 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
     findSpace: async (account, name) => spaceByName(account, name)?.id ?? null,
 
     async ensureSpace(account, name, by) {
+      requireSpaceName(account, name)
       const known = spaceByName(account, name)
       if (known !== undefined) return known.id
       return write(() => {
@@ -157,8 +147,9 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
 
     listSpaces: async (account) => spaces(account ?? null, account ?? null),
 
-    registerDevice: async (account, device, by) =>
-      write(() => {
+    async registerDevice(account, device, by) {
+      requireDeviceNames(account, device)
+      return write(() => {
         const known = deviceById(account, device.id)
         const now = clock.now()
         putDevice(account, device.id, device.name, device.platform, now, now)
@@ -168,16 +159,19 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
         else if (known.name !== device.name || known.platform !== device.platform)
           note('device changed', account, device.id, by)
         return deviceOf(deviceById(account, device.id) as DeviceRow)
-      }),
+      })
+    },
 
     listDevices: async (account) => devices(account).map(deviceOf),
 
-    renameDevice: async (account, id, name, by) =>
-      write(() => {
+    async renameDevice(account, id, name, by) {
+      requireDeviceNames(account, { id, name })
+      return write(() => {
         if (renameDevice(name, account, id) === 0) return null
         note('device renamed', account, id, by)
         return deviceOf(deviceById(account, id) as DeviceRow)
-      }),
+      })
+    },
 
     deregisterDevice: async (account, id, by) =>
       write(() => {
@@ -191,14 +185,7 @@ function createDirectory(database: Database.Database, clock: Clock): Directory {
         return true
       }),
 
-    async seeDevice(account, id) {
-      const row = deviceById(account, id)
-      if (row === undefined) return 'unknown'
-      if (row.deregistered_at !== null) return 'deregistered'
-      const now = clock.now()
-      if (now - row.last_seen_at > SEEN_EVERY_MS) noteVisit(() => touchDevice(now, account, id))
-      return 'active'
-    },
+    seeDevice: async (account, id) => see(account, id),
 
     audit: async (limit) => auditEntries(limit),
 
@@ -216,43 +203,3 @@ function noteVisit(write: () => unknown): void {
     // The next visit tries again.
   }
 }
-
-const spacesText = ({ spaces }: TokenInput): string | null =>
-  spaces === null ? null : JSON.stringify(spaces)
-
-const readSpaces = (text: string | null): readonly string[] | null =>
-  text === null ? null : (JSON.parse(text) as readonly string[])
-
-const readScopes = (text: string): readonly Scope[] => (text === '' ? [] : (text.split(',') as Scope[]))
-
-const grantOf = (row: TokenRow): Grant => ({
-  tokenId: row.id,
-  account: row.account,
-  scopes: readScopes(row.scopes),
-  spaces: readSpaces(row.spaces),
-  defaultSpace: row.default_space,
-  device: row.device,
-})
-
-const infoOf = (row: TokenRow): TokenInfo => ({
-  id: row.id,
-  account: row.account,
-  name: row.name,
-  scopes: readScopes(row.scopes),
-  spaces: readSpaces(row.spaces),
-  defaultSpace: row.default_space,
-  createdAt: row.created_at,
-  lastUsedAt: row.last_used_at,
-  revokedAt: row.revoked_at,
-  ...(row.device === null ? {} : { device: row.device }),
-  ...(row.expires_at === null ? {} : { expiresAt: row.expires_at }),
-})
-
-const deviceOf = (row: DeviceRow): Device => ({
-  id: row.id,
-  name: row.name,
-  platform: row.platform,
-  created_at: row.created_at,
-  last_seen_at: row.last_seen_at,
-  ...(row.deregistered_at === null ? {} : { deregistered_at: row.deregistered_at }),
-})

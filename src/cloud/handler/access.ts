@@ -1,7 +1,7 @@
 import { TidemarkError } from '../../kernel/errors.ts'
 import { ROUTES } from '../../protocol/routes.ts'
 import { PROTOCOL_VERSION } from '../../protocol/version.ts'
-import type { Directory, Grant } from '../directory.ts'
+import type { DeviceState, Directory, Grant, Visitor } from '../directory.ts'
 import type { ApiRoute } from './contract.ts'
 import { MAX_TOKEN_CHARS } from './limits.ts'
 
@@ -36,12 +36,12 @@ export async function admitRequest(
   credentials: Credentials,
 ): Promise<Admission> {
   checkProtocol(credentials.protocol)
-  const grant = await readGrant(directory, open, credentials.token)
+  const { deviceState, ...grant } = await readVisitor(directory, open, credentials)
   const { scope } = ROUTES[route]
   if (!grant.scopes.includes(scope)) {
     throw new TidemarkError('forbidden', `The token lacks the scope ${scope}`, { details: { scope } })
   }
-  await checkDevice(directory, grant, route, credentials.device)
+  checkDevice(grant, deviceState, route, credentials.device)
   return { route, credentials, grant }
 }
 
@@ -52,33 +52,38 @@ function checkProtocol(version: string | undefined): void {
   })
 }
 
-async function readGrant(directory: Directory, open: Grant | null, token: string | null): Promise<Grant> {
+async function readVisitor(
+  directory: Directory,
+  open: Grant | null,
+  { token, device }: Credentials,
+): Promise<Visitor> {
+  const shown = device !== undefined && DEVICE_ID.test(device) ? device : undefined
   if (token === null) {
-    if (open !== null) return open
-    throw new TidemarkError('unauthorized', 'The request has no token')
+    if (open === null) throw new TidemarkError('unauthorized', 'The request has no token')
+    return {
+      ...open,
+      deviceState: shown === undefined ? null : await directory.seeDevice(open.account, shown),
+    }
   }
   if (token.length === 0 || token.length > MAX_TOKEN_CHARS) throw new TidemarkError('unauthorized')
-  const grant = await directory.authenticate(token)
-  if (grant === 'unknown') throw new TidemarkError('unauthorized')
-  if (grant === 'revoked' || grant === 'expired')
-    throw new TidemarkError('token_revoked', undefined, { details: { reason: grant } })
-  return grant
+  const visitor = await directory.authenticate(token, shown)
+  if (visitor === 'unknown') throw new TidemarkError('unauthorized')
+  if (visitor === 'revoked' || visitor === 'expired')
+    throw new TidemarkError('token_revoked', undefined, { details: { reason: visitor } })
+  return visitor
 }
 
-async function checkDevice(
-  directory: Directory,
+function checkDevice(
   grant: Grant,
+  state: DeviceState | null,
   route: ApiRoute,
   shown: string | undefined,
-): Promise<void> {
+): void {
   if (shown !== undefined && !DEVICE_ID.test(shown))
     throw new TidemarkError('bad_request', 'The device header holds no device id')
   if (shown !== undefined && grant.device !== null && grant.device !== shown) {
     throw new TidemarkError('forbidden', 'The token is bound to another device')
   }
-  const device = grant.device ?? shown
-  if (device === undefined) return
-  const state = await directory.seeDevice(grant.account, device)
   // A token that is not bound may register the device anew: that is the way back.
   const comesBack = route === 'registerDevice' && grant.device === null
   if (state === 'deregistered' && !comesBack) throw new TidemarkError('device_deregistered')
