@@ -138,8 +138,10 @@ class PooledDatabase implements Database {
       return result
     } catch (error) {
       // What cannot be undone is undone by the server when the connection goes.
-      await ask(client, 'ROLLBACK', []).catch(() => (broken = true))
-      throw toDatabaseError(error)
+      const failure = toDatabaseError(error)
+      if (failure.code === 'unavailable' && failure.details['sqlstate'] === undefined) broken = true
+      else await ask(client, 'ROLLBACK', []).catch(() => (broken = true))
+      throw failure
     } finally {
       client.release(broken)
     }

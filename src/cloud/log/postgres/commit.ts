@@ -36,7 +36,7 @@ export async function commit(
   mutations: readonly AppliedMutation[],
   now: number,
 ): Promise<number | null> {
-  const { head, floor, generation } = view.about
+  const { head, floor, generation, wrote } = view.about
   if (head + folded.total > Number.MAX_SAFE_INTEGER)
     throw new TidemarkError('invariant', 'a space has no more versions to give')
   const tables = new TableList()
@@ -83,7 +83,7 @@ export async function commit(
     mutations.map(({ acked }) => acked),
     now,
   ]
-  const about: Value[] = [id, generation, head, floor, tables.names, written, writers.names]
+  const about: Value[] = [id, generation, wrote, floor, tables.names, written, writers.names]
   const [row] = await connection.query<{ head: number | null }>(COMMIT, [...about, ...values])
   return row?.head ?? null
 }

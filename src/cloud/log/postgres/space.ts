@@ -20,6 +20,8 @@ export interface About {
   readonly head: number
   readonly floor: number
   readonly schema: number
+  /** The transaction that last wrote the space: while it is the same, nothing has moved. */
+  readonly wrote: string
   /** Whether this life of the database has its generation in the space. */
   readonly fresh: boolean
 }
@@ -93,7 +95,7 @@ export async function lockSpace(
 
 const LOCKED = {
   name: 'tidemark locked',
-  text: `SELECT no, epoch, generation, head, floor, schema, schema_tables AS tables, true AS fresh
+  text: `SELECT no, epoch, generation, head, floor, schema, schema_tables AS tables, wrote::text, true AS fresh
     FROM tidemark.spaces WHERE id = $1`,
 }
 

@@ -49,7 +49,7 @@ const DROP = {
 }
 const RAISE_FLOOR = {
   name: 'tidemark raise floor',
-  text: `UPDATE tidemark.spaces SET floor = $2, ${MARKS} WHERE no = $1 AND floor < $2`,
+  text: `UPDATE tidemark.spaces SET floor = greatest(floor, $2), ${MARKS} WHERE no = $1`,
 }
 const DROP_ABANDONED = {
   name: 'tidemark drop abandoned',
@@ -133,7 +133,8 @@ export function collectChunk(
       CHUNK,
     ])
     const { dropped, last } = gone ?? { dropped: 0, last: 0 }
-    if (last > space.floor) await connection.query(RAISE_FLOOR, [space.no, last])
+    // Where the floor stays too: what was read of a tombstone before has moved.
+    if (dropped > 0) await connection.query(RAISE_FLOOR, [space.no, last])
     await connection.query(DROP_ABANDONED, [space.no, options.liveSince])
     return { dropped, more: dropped === CHUNK }
   })

@@ -10,7 +10,7 @@ import { FIXED_PLANS } from './common.ts'
  * tombstones grow. No EXCEPTION block may stand around these statements: the row of `spaces` would get another xmin.
  */
 export const COMMIT = `
-CREATE FUNCTION tidemark.commit_1(sid text, gen text, head0 bigint, floor0 bigint,
+CREATE FUNCTION tidemark.commit_1(sid text, gen text, wrote0 xid8, floor0 bigint,
   tn text[], written int, wn text[],
   rt int[], rk text[], rv bigint[],
   ht int[], hn text[], hv text[], hk text[],
@@ -20,16 +20,16 @@ CREATE FUNCTION tidemark.commit_1(sid text, gen text, head0 bigint, floor0 bigin
   tt int[], tc text[], tv text[], tk text[],
   mr text[], mlast bigint[], mnum bigint[], mhash text[], mans text[], macked bigint[], mseen bigint)
 RETURNS bigint LANGUAGE plpgsql ${FIXED_PLANS} AS $$
-DECLARE sp int; hd bigint; fl bigint; g text; fresh boolean; nos int[]; wnos int[];
+DECLARE sp int; hd bigint; fl bigint; g text; w xid8; fresh boolean; nos int[]; wnos int[];
 BEGIN
-  SELECT s.no, s.head, s.floor, s.generation, s.boot = tidemark.boot_1() AND s.xmin = s.wrote::xid
-    INTO sp, hd, fl, g, fresh FROM tidemark.spaces s WHERE s.id = sid FOR UPDATE;
+  SELECT s.no, s.head, s.floor, s.generation, s.wrote, s.boot = tidemark.boot_1() AND s.xmin = s.wrote::xid
+    INTO sp, hd, fl, g, w, fresh FROM tidemark.spaces s WHERE s.id = sid FOR UPDATE;
   IF sp IS NULL OR NOT fresh OR g <> gen OR fl <> floor0 THEN RETURN NULL; END IF;
   PERFORM FROM unnest(mr, mlast) AS m(id, last) LEFT JOIN tidemark.replicas r ON r.space = sp AND r.id = m.id
     WHERE coalesce(r.mutation, 0) <> m.last LIMIT 1;
   IF FOUND THEN RETURN NULL; END IF;
 
-  IF hd <> head0 THEN
+  IF w <> wrote0 THEN
     SELECT array_agg(t.no ORDER BY n.o) INTO nos FROM unnest(tn) WITH ORDINALITY AS n(name, o)
       LEFT JOIN tidemark.tables t ON t.space = sp AND t.name = n.name;
     PERFORM FROM unnest(rt, rk, rv) AS x(t, k, v) LEFT JOIN LATERAL (SELECT r.version FROM tidemark.records r

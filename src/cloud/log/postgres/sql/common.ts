@@ -28,10 +28,10 @@ CREATE FUNCTION tidemark.absolute_1(marked text, own bigint) RETURNS text IMMUTA
 
 /**
  * What every answer says of the space, as members of a JSON object; `s` is its row. `fresh`: the last write was of
- * this life of the database, by this very row.
+ * this life of the database, by this very row; `wrote` tells one write of anything in the space from the next.
  */
 export const ABOUT = `'epoch', s.epoch, 'generation', s.generation, 'head', s.head, 'floor', s.floor, 'schema', s.schema,
-  'fresh', s.boot = tidemark.boot_1() AND s.xmin = s.wrote::xid`
+  'wrote', s.wrote::text, 'fresh', s.boot = tidemark.boot_1() AND s.xmin = s.wrote::xid`
 
 /** The JSON text of a record `r` by writer `w`, put together from the pieces it is kept in; `tj`: its table's name as JSON. */
 export const RECORD_TEXT = `'{"table":' || tj || ',"key":' || to_json(r.key)::text || ',"version":' || r.version
