@@ -11,6 +11,7 @@ const CODES: readonly (readonly [prefix: string, code: ErrorCode, message: strin
   ['57014', 'unavailable', 'The database took too long'],
   ['55P03', 'unavailable', 'The database was busy for too long'],
   ['40', 'unavailable', 'The database asks to try again'],
+  ['25P', 'unavailable', 'The database ended a transaction'],
   ['25006', 'unavailable', 'The database takes no writes: it is a standby, or set to read only'],
   // What a function is called carries its level: it was dropped when a newer level made it unsafe.
   ['42883', 'needs_upgrade', 'A newer version of Tidemark has changed this database'],

@@ -89,6 +89,9 @@ export function openDatabase(options: DatabaseOptions): Database {
   })
   // A connection that breaks while nobody uses it is no failure: the next query makes another.
   pool.on('error', () => {})
+  // The pool hears of those that nobody uses only. One that breaks inside a transaction says so to its next statement;
+  // without a listener the whole program would end.
+  pool.on('connect', (client) => client.on('error', () => {}))
   return new PooledDatabase(pool, async (name) => {
     const client = new pg.Client({ ...config, application_name: name })
     client.on('error', () => {})
@@ -134,7 +137,9 @@ class PooledDatabase implements Database {
     try {
       await ask(client, 'BEGIN', [])
       const result = await work({ query: (statement, values = []) => ask(client, statement, values) })
-      await ask(client, 'COMMIT', [])
+      const { command } = await client.query('COMMIT')
+      // A transaction in which anything failed is undone, and COMMIT says so only here.
+      if (command !== 'COMMIT') throw new TidemarkError('unavailable', 'The database undid a transaction')
       return result
     } catch (error) {
       // What cannot be undone is undone by the server when the connection goes.
