@@ -1,16 +1,20 @@
 import { readFileSync } from 'node:fs'
 
 import { systemClock, type Clock } from '../kernel/clock.ts'
+import { AsyncDisposableStack } from '../kernel/disposable-stack.ts'
 import type { Logger } from '../kernel/logger.ts'
 import { systemRandom, type Random } from '../kernel/random.ts'
 import { SCOPES } from '../protocol/routes.ts'
 import type { Directory, Grant } from './directory.ts'
 import { createHandler } from './handler/handler.ts'
 import type { HandlerLimits } from './handler/limits.ts'
+import { silentMetrics } from './metrics.ts'
+import { createPrometheusMetrics } from './metrics/prometheus.ts'
 import { requireLoopback } from './server/addresses.ts'
 import { RETENTION, startCollector, type Retention } from './server/collector.ts'
 import type { ServerLimits } from './server/limits.ts'
 import { createLogLines, type LogLevel } from './server/log-lines.ts'
+import { serveMetrics } from './server/metrics-listener.ts'
 import { startServer } from './server/server.ts'
 import { openStorage, readTls } from './server/storage.ts'
 
@@ -28,6 +32,11 @@ export interface CloudOptions {
   /** Take addresses from `x-forwarded-for`: only behind a proxy that sets it. */
   readonly trustProxy?: boolean
   readonly limits?: Partial<HandlerLimits & ServerLimits>
+  /**
+   * Where `GET /metrics` is answered, in the text format of Prometheus and without a token: an address of its own, so
+   * that it is never on the port that everybody reaches. Absent: nowhere.
+   */
+  readonly metrics?: { readonly host: string; readonly port: number }
   readonly retention?: Partial<Retention>
   /** Absent: lines of JSON on standard error, from `logLevel` on. */
   readonly logger?: Logger
@@ -39,6 +48,8 @@ export interface CloudOptions {
 
 export interface Cloud {
   readonly url: string
+  /** Null where no metrics are served. */
+  readonly metricsUrl: string | null
   /** Accounts, tokens and devices. */
   readonly directory: Directory
   /** Stops accepting, answers waiting pulls, lets requests finish for a bounded time, closes the file. Once. */
@@ -69,50 +80,55 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const open = options.insecureLoopback === true
   if (open) requireLoopback(host)
   const tls = options.tls === undefined ? {} : { tls: readTls(options.tls) }
-  const storage = await openStorage(options.data, clock)
-  try {
-    const { log, directory } = storage
-    const limits = options.limits ?? {}
-    const handler = createHandler({
-      log,
-      directory,
-      clock,
-      random,
-      logger,
-      limits,
-      ...(open ? { open: LOOPBACK_GRANT } : {}),
-    })
-    const server = await startServer({
-      handler,
-      clock,
-      logger,
-      limits,
-      host,
-      port,
-      ...tls,
-      insecureLoopback: open,
-      trustProxy: options.trustProxy ?? false,
-      version: readVersion(),
-      checkStorage: () => storage.check(),
-    })
-    const stopCollector = startCollector({
+  await using undo = new AsyncDisposableStack()
+  const metrics = options.metrics === undefined ? null : undo.use(createPrometheusMetrics())
+  const reports = { logger, ...(metrics === null ? {} : { metrics }) }
+  const storage = undo.use(await openStorage(options.data, clock, metrics ?? silentMetrics))
+  const { log, directory } = storage
+  const limits = options.limits ?? {}
+  const handler = createHandler({
+    log,
+    directory,
+    clock,
+    random,
+    ...reports,
+    limits,
+    ...(open ? { open: LOOPBACK_GRANT } : {}),
+  })
+  const listener =
+    metrics === null || options.metrics === undefined ? null : await serveMetrics(metrics, options.metrics)
+  undo.defer(() => listener?.close())
+  const server = await startServer({
+    handler,
+    clock,
+    ...reports,
+    limits,
+    host,
+    port,
+    ...tls,
+    insecureLoopback: open,
+    trustProxy: options.trustProxy ?? false,
+    version: readVersion(),
+    checkStorage: () => storage.check(),
+  })
+  undo.defer(
+    startCollector({
       log,
       directory,
       clock,
       random,
       logger,
       retention: { ...RETENTION, ...options.retention },
-    })
-    const stop = async (): Promise<void> => {
-      await server.close()
-      await stopCollector()
-      await storage[Symbol.asyncDispose]()
-    }
-    let stopping: Promise<void> | null = null
-    return { url: server.url, directory, close: () => (stopping ??= stop()) }
-  } catch (error) {
-    await storage[Symbol.asyncDispose]()
-    throw error
+    }),
+  )
+  undo.defer(() => server.close())
+  const started = undo.move()
+  let stopping: Promise<void> | null = null
+  return {
+    url: server.url,
+    metricsUrl: listener?.url ?? null,
+    directory,
+    close: () => (stopping ??= started.disposeAsync()),
   }
 }
 

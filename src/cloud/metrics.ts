@@ -13,6 +13,11 @@ export interface Metrics {
   count<N extends CounterName>(name: N, labels: LabelsOf<(typeof COUNTERS)[N]>, by?: number): void
   /** One measurement, in the unit that the name says. */
   observe<N extends HistogramName>(name: N, labels: LabelsOf<(typeof HISTOGRAMS)[N]>, value: number): void
+  /**
+   * Starts a stopwatch; the returned function observes what it shows, in seconds, without the `less` seconds that are
+   * named. Time is the implementation's: where nobody looks, nobody looks at a clock.
+   */
+  time<N extends HistogramName>(name: N, labels: LabelsOf<(typeof HISTOGRAMS)[N]>): (less?: number) => void
   /** Reads a level at each look. Several of one name and labels are added up. */
   watch<N extends GaugeName>(name: N, labels: LabelsOf<(typeof GAUGES)[N]>, read: () => number): void
 }
@@ -29,15 +34,17 @@ type LabelsOf<Row extends MetricRow> = { readonly [L in keyof Row['labels']]: Ro
 
 export type RouteLabel = keyof typeof ROUTES | 'none'
 const route = [...(Object.keys(ROUTES) as (keyof typeof ROUTES)[]), 'none'] as readonly RouteLabel[]
-const method = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'other'] as const
+export const METHODS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'other'] as const
 /** `gone`: whoever asked did not wait for the answer, or the connection broke. */
-const status = ['2xx', '3xx', '4xx', '5xx', 'gone'] as const
+const STATUSES = ['2xx', '3xx', '4xx', '5xx', 'gone'] as const
+export type MethodLabel = (typeof METHODS)[number]
+export type StatusLabel = (typeof STATUSES)[number]
 const code = Object.keys(ERRORS) as readonly ErrorCode[]
 
 // One line a row: they are read as tables.
 // oxfmt-ignore
 export const COUNTERS = {
-  requests: { name: 'tidemark_requests_total', help: 'Requests that have ended', labels: { route, method, status } },
+  requests: { name: 'tidemark_requests_total', help: 'Requests that have ended', labels: { route, method: METHODS, status: STATUSES } },
   errors: { name: 'tidemark_errors_total', help: 'Errors answered, by code', labels: { code } },
   receivedBytes: { name: 'tidemark_received_bytes_total', help: 'Bytes of request bodies, decompressed', labels: { route } },
   sentBytes: { name: 'tidemark_sent_bytes_total', help: 'Bytes of answers, before compression', labels: { route } },
@@ -76,4 +83,4 @@ export type HistogramName = keyof typeof HISTOGRAMS
 export type GaugeName = keyof typeof GAUGES
 
 /** Where nobody looks. */
-export const silentMetrics: Metrics = { count() {}, observe() {}, watch() {} }
+export const silentMetrics: Metrics = { count() {}, observe() {}, time: () => () => {}, watch() {} }

@@ -5,10 +5,11 @@ import { createHandler, type CloudAnswer, type Handler } from '../../src/cloud/h
 import type { HandlerLimits } from '../../src/cloud/handler/limits.ts'
 import type { Log } from '../../src/cloud/log/log.ts'
 import { MemoryLog } from '../../src/cloud/log/memory.ts'
+import type { Metrics } from '../../src/cloud/metrics.ts'
 import type { ServerLimits } from '../../src/cloud/server/limits.ts'
 import { startServer, type ServerOptions } from '../../src/cloud/server/server.ts'
 import { systemClock, type Clock } from '../../src/kernel/clock.ts'
-import type { Logger } from '../../src/kernel/logger.ts'
+import { silentLogger, type Logger } from '../../src/kernel/logger.ts'
 import { seededRandom } from '../../src/kernel/random.ts'
 import { SCOPES } from '../../src/protocol/routes.ts'
 
@@ -18,7 +19,7 @@ export interface TestCloud extends AsyncDisposable {
   readonly directory: Directory
   /** A token of the account `ours` with every scope and space. */
   readonly token: string
-  /** What the cloud logged, as one text. */
+  /** What the cloud warned of and failed at. */
   readonly logged: readonly string[]
   makeToken(input?: Partial<TokenInput>): Promise<{ readonly token: string; readonly id: string }>
 }
@@ -50,6 +51,7 @@ export async function openTestCloud(
     /** Absent: there are no other nodes. */
     readonly bus?: Bus
     readonly open?: Grant
+    readonly metrics?: Metrics
   } = {},
 ): Promise<TestCloud> {
   const clock = options.clock ?? systemClock
@@ -66,6 +68,7 @@ export async function openTestCloud(
     limits: options.limits ?? {},
     ...(options.bus === undefined ? {} : { bus: options.bus }),
     ...(options.open === undefined ? {} : { open: options.open }),
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
     logger: collectLogs(logged),
   })
   const makeToken = (input?: Partial<TokenInput>) => makeTestToken(directory, input)
@@ -125,6 +128,7 @@ export async function serveTestCloud(
     port: 0,
     version: '0.0.0',
     checkStorage: async () => {},
+    ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
     ...options.server,
     // The machine that runs the tests may be busy; that is a test of its own.
     limits: { loopDelayMs: 0, ...options.serverLimits },
@@ -195,5 +199,5 @@ function collectLogs(lines: string[]): Logger {
     (message: string, details: object = {}) => {
       lines.push(`${level} ${message} ${JSON.stringify(details)}`)
     }
-  return { debug: write('debug'), info: write('info'), warn: write('warn'), error: write('error') }
+  return { ...silentLogger, warn: write('warn'), error: write('error') }
 }

@@ -13,6 +13,8 @@ export interface Credentials {
   readonly device?: string | undefined
   /** The header `tidemark-protocol`. A plain HTTP program may leave it out. */
   readonly protocol?: string | undefined
+  /** The name of the request in the log. */
+  readonly request?: string | undefined
 }
 
 /** A request that may go on: its route, and whose it is. */

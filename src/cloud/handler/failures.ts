@@ -5,12 +5,16 @@ import type { Logger } from '../../kernel/logger.ts'
  * Runs `work`; what it throws is a `TidemarkError` afterwards. Anything unexpected is logged by its kind and the
  * places it came through, never by its message, which may quote a row.
  */
-export async function reportFailure<T>(logger: Logger, route: string, work: () => Promise<T>): Promise<T> {
+export async function reportFailure<T>(
+  logger: Logger,
+  about: { readonly route: string; readonly request?: string | undefined },
+  work: () => Promise<T>,
+): Promise<T> {
   try {
     return await work()
   } catch (thrown) {
     if (isExpected(thrown)) throw thrown
-    logger.error('A request failed for an unexpected reason', { route, ...describeFailure(thrown) })
+    logger.error('A request failed for an unexpected reason', { ...about, ...describeFailure(thrown) })
     throw thrown instanceof TidemarkError
       ? thrown
       : new TidemarkError('internal', undefined, { cause: thrown })

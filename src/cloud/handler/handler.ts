@@ -5,6 +5,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { silentLogger, type Logger } from '../../kernel/logger.ts'
 import type { Random } from '../../kernel/random.ts'
 import { HydrateQuery, PullRequest, ReadRequest } from '../../protocol/pull.ts'
+import type { PushResult } from '../../protocol/push.ts'
 import { Id } from '../../protocol/records.ts'
 import { SchemaRequest } from '../../protocol/schema.ts'
 import { DeviceInput, DeviceRename, SpaceQuery } from '../../protocol/status.ts'
@@ -12,6 +13,7 @@ import type { Bus } from '../bus.ts'
 import { MemoryBus } from '../bus/memory.ts'
 import type { Directory, Grant } from '../directory.ts'
 import type { Log } from '../log/log.ts'
+import { silentMetrics, type Metrics } from '../metrics.ts'
 import { admitRequest, requireSpace, type Admission, type Credentials } from './access.ts'
 import { readBatch, writeBatch } from './batch.ts'
 import { checkTexts, compileCheck } from './check.ts'
@@ -33,6 +35,7 @@ export interface HandlerOptions {
   readonly clock: Clock
   readonly random: Random
   readonly logger?: Logger
+  readonly metrics?: Metrics
   readonly limits?: Partial<HandlerLimits>
   /** The grant of requests without a token. Only for a cloud that nothing but its own machine can reach. */
   readonly open?: Grant
@@ -49,6 +52,8 @@ export interface RequestInput {
   readonly body?: Uint8Array | string | undefined
   /** Aborts when nobody waits for the answer any more. */
   readonly signal?: AbortSignal | undefined
+  /** Told what a pull waited for a change, in milliseconds, each time it did. */
+  readonly onWaited?: ((ms: number) => void) | undefined
 }
 
 export interface CloudRequest extends Credentials, RequestInput {
@@ -90,13 +95,17 @@ type Answers = {
 export function createHandler(options: HandlerOptions): Handler {
   const { log, directory, clock } = options
   const logger = options.logger ?? silentLogger
+  const metrics = options.metrics ?? silentMetrics
   const limits = { ...HANDLER_LIMITS, ...options.limits }
   const open = options.open ?? null
   const spaces = createSpaces(directory, log)
   const bus = options.bus ?? new MemoryBus().join()
   // As long as the log lives: pushes that are answered during a stop are news to the other nodes too.
-  log.onCommit((space, head, writer) => bus.publish(space, head, writer))
-  const polls = createPolls({ log, bus, clock, random: options.random, limits })
+  log.onCommit((space, head, writer) => {
+    metrics.count('commits', {})
+    bus.publish(space, head, writer)
+  })
+  const polls = createPolls({ log, bus, clock, random: options.random, limits, metrics })
   let stopped = false
 
   const recheck = (admission: Admission) => async (): Promise<void> => {
@@ -110,16 +119,20 @@ export function createHandler(options: HandlerOptions): Handler {
       requireSpace(grant, request.space)
       const space = await spaces.open(grant, request.space)
       const input = { request, hash: hash('sha256', body ?? '', 'hex'), bytes: body?.length ?? 0 }
-      return json(await log.push(space, input))
+      const answer = await log.push(space, input)
+      countChanges(metrics, answer.results)
+      return json(answer)
     },
 
-    async pull(admission, { body, signal }) {
+    async pull(admission, { body, signal, onWaited }) {
       const request = checkPull(parseJson(bodyText(body)))
       checkTexts(request.tables)
       // I11: a cursor into a space that is not there is a cloud that lost it; a new history tells the replica so.
       const space = await spaces.open(admission.grant, request.space)
       const { tokenId } = admission.grant
-      return json(await polls.pull({ space, request, tokenId, signal, recheck: recheck(admission) }))
+      return json(
+        await polls.pull({ space, request, tokenId, signal, onWaited, recheck: recheck(admission) }),
+      )
     },
 
     async read({ grant }, { body }) {
@@ -191,9 +204,13 @@ export function createHandler(options: HandlerOptions): Handler {
   }
 
   const admit: Handler['admit'] = (route, credentials) =>
-    reportFailure(logger, route, () => admitRequest(directory, open, route, credentials))
+    reportFailure(logger, { route, request: credentials.request }, () =>
+      admitRequest(directory, open, route, credentials),
+    )
   const answer: Handler['answer'] = (admission, input) =>
-    reportFailure(logger, admission.route, () => answers[admission.route](admission, input))
+    reportFailure(logger, { route: admission.route, request: admission.credentials.request }, () =>
+      answers[admission.route](admission, input),
+    )
 
   return {
     admit,
@@ -204,6 +221,14 @@ export function createHandler(options: HandlerOptions): Handler {
       polls.stop()
     },
   }
+}
+
+/** How fast heads rise, and what becomes of what is pushed; a repeat counts again, since it is answered again. */
+function countChanges(metrics: Metrics, results: readonly PushResult[]): void {
+  const counts = { ok: 0, conflict: 0, taken: 0, rejected: 0 }
+  for (const { status } of results) counts[status]++
+  for (const result of ['ok', 'conflict', 'taken', 'rejected'] as const)
+    if (counts[result] > 0) metrics.count('changes', { result }, counts[result])
 }
 
 const json = (value: object): CloudAnswer => ({ kind: 'json', value })

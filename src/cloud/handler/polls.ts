@@ -4,6 +4,7 @@ import type { Random } from '../../kernel/random.ts'
 import type { PullAnswer, PullRequest } from '../../protocol/pull.ts'
 import type { Bus } from '../bus.ts'
 import type { Log } from '../log/log.ts'
+import type { Metrics } from '../metrics.ts'
 import type { HandlerLimits } from './limits.ts'
 import { createWakeUps, type WakeUps } from './wake-ups.ts'
 
@@ -13,6 +14,8 @@ export interface Poll {
   /** Whose poll it is, for the bound on open ones. */
   readonly tokenId: string
   readonly signal: AbortSignal | undefined
+  /** Told each time what was slept, in milliseconds: waiting for a change is no latency. */
+  readonly onWaited: ((ms: number) => void) | undefined
   /** Throws when the credentials no longer hold: a token revoked while the poll waited stops at once (I12). */
   recheck(): Promise<void>
 }
@@ -35,11 +38,13 @@ export function createPolls(deps: {
   readonly clock: Clock
   readonly random: Random
   readonly limits: HandlerLimits
+  readonly metrics: Metrics
 }): Polls {
-  const { log, clock } = deps
+  const { log, clock, metrics } = deps
   const wakeUps = createWakeUps(deps.bus, clock)
   const openByToken = new Map<string, number>()
   let open = 0
+  metrics.watch('waitingPolls', {}, () => open)
 
   function enter(tokenId: string): () => void {
     const own = openByToken.get(tokenId) ?? 0
@@ -63,10 +68,16 @@ export function createPolls(deps: {
       const { request } = poll
       if ((request.wait ?? 0) === 0 || wakeUps.stopped) return log.pull(poll.space, request)
       const leave = enter(poll.tokenId)
+      let waited = 0
+      const onWaited = (ms: number): void => {
+        waited += ms
+        poll.onWaited?.(ms)
+      }
       try {
-        return await pullWaiting(log, clock, wakeUps, poll)
+        return await pullWaiting(log, clock, wakeUps, { ...poll, onWaited })
       } finally {
         leave()
+        if (waited > 0) metrics.observe('waitSeconds', {}, waited / 1_000)
       }
     },
     stop: () => wakeUps.stop(),
@@ -84,10 +95,13 @@ async function pullWaiting(log: Log, clock: Clock, wakeUps: WakeUps, poll: Poll)
       if (answer.records.length > 0 || answer.has_more) return answer
       const left = deadline - clock.now()
       if (left <= 0 || wakeUps.stopped) return answer
+      const since = clock.now()
       const cause = await watch.wait(answer.head, left)
+      if (round > 0 && cause !== 'aborted' && cause !== 'stopped')
+        await watch.pause(Math.min(MAX_PAUSE_MS, round * PAUSE_STEP_MS))
+      poll.onWaited?.(clock.now() - since)
       if (cause === 'aborted') throw new TidemarkError('aborted')
       if (cause === 'stopped') return answer
-      if (round > 0) await watch.pause(Math.min(MAX_PAUSE_MS, round * PAUSE_STEP_MS))
       await poll.recheck()
     }
   } finally {

@@ -25,6 +25,7 @@ import {
   tellGeneration,
 } from './history.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
+import type { Metrics } from '../metrics.ts'
 import { checkSchemaSize } from './schema-size.ts'
 import { collectChunk } from './sqlite/collect.ts'
 import { onStorage } from './sqlite/failure.ts'
@@ -52,6 +53,7 @@ export interface SqliteLogOptions {
   readonly clock: Clock
   /** The file grows no larger; past it pushes are answered `disk_full`. Absent: as large as the disk. */
   readonly maxBytes?: number
+  readonly metrics?: Metrics
 }
 
 /**
@@ -63,7 +65,7 @@ export async function openSqliteLog(options: SqliteLogOptions): Promise<Log> {
   try {
     const database = openCloudFile(options.file, { name: 'log', migrations: LOG_MIGRATIONS })
     if (options.maxBytes !== undefined) limitSize(database, options.maxBytes)
-    return new SqliteLog(database, options.clock, unlock)
+    return new SqliteLog(database, options.clock, unlock, options.metrics)
   } catch (error) {
     unlock()
     throw error
@@ -84,13 +86,13 @@ class SqliteLog implements Log {
   readonly #teller = new CommitTeller()
   #closed = false
 
-  constructor(database: Database.Database, clock: Clock, unlock: () => void) {
+  constructor(database: Database.Database, clock: Clock, unlock: () => void, metrics?: Metrics) {
     this.#database = database
     this.#unlock = unlock
     const statements = prepareStatements(database)
     const names = new Names(statements)
     this.#storage = { statements, names, now: () => clock.now() }
-    this.#queue = new GroupCommit(database, () => names.forget())
+    this.#queue = new GroupCommit(database, () => names.forget(), metrics)
   }
 
   async ensureSpace(id: string): Promise<void> {

@@ -28,6 +28,13 @@ export function createPrometheusMetrics(): PrometheusMetrics {
     text: () => registry.metrics(),
     count: (name, labels, by = 1) => counters[name].inc(labels as Words, by),
     observe: (name, labels, value) => histograms[name].observe(labels as Words, value),
+    time(name, labels) {
+      const [seconds, nanoseconds] = process.hrtime()
+      return (less = 0) => {
+        const [s, ns] = process.hrtime([seconds, nanoseconds])
+        histograms[name].observe(labels as Words, Math.max(0, s + ns / 1e9 - less))
+      }
+    },
     watch: (name, labels, read) => levels[name].push({ labels: labels as Words, read }),
     [Symbol.dispose]() {
       endProcess()

@@ -11,19 +11,21 @@ import { sendAnswer } from './answers.ts'
 import type { BodyReader, ReceivedBody } from './body.ts'
 import { readCredentials, readHeader } from './headers.ts'
 import type { Rates } from './rates.ts'
+import type { RequestNotes, Requests } from './requests.ts'
 
 export interface ApiRoutes {
   readonly handler: Handler
   readonly logger: Logger
   readonly rates: Rates
   readonly bodies: BodyReader
+  readonly requests: Requests
   /** How hard to compress answers. */
   readonly level: number
 }
 
 /** Every route that needs a token, from the one table of routes. */
 export function addApiRoutes(app: FastifyInstance, routes: ApiRoutes): void {
-  const { handler, logger, rates, level } = routes
+  const { handler, rates, requests } = routes
   const admissions = new WeakMap<FastifyRequest, Admission>()
   readJsonBodies(app, routes.bodies)
 
@@ -35,16 +37,19 @@ export function addApiRoutes(app: FastifyInstance, routes: ApiRoutes): void {
       onRequest: async (request) => {
         await rates.countAddress(request)
         const admission = await handler.admit(route, readCredentials(request))
+        requests.notesOf(request).token = admission.grant.tokenId
         await rates.countToken(request, admission.grant.tokenId)
         admissions.set(request, admission)
       },
       handler: async (request, reply) => {
         const body = request.body as ReceivedBody | undefined
+        const notes = requests.notesOf(request)
+        notes.received = body?.bytes.length ?? 0
         try {
           const admission = admissions.get(request)
           if (admission === undefined) throw new TidemarkError('unauthorized')
-          const answer = await handler.answer(admission, readInput(route, request, reply, body))
-          return await sendAnswer(answer, request, reply, level, logger)
+          const answer = await handler.answer(admission, readInput(route, request, reply, body, notes))
+          return await sendAnswer(answer, request, reply, { ...routes, notes })
         } finally {
           body?.release()
         }
@@ -69,6 +74,7 @@ function readInput(
   request: FastifyRequest,
   reply: FastifyReply,
   body: ReceivedBody | undefined,
+  notes: RequestNotes,
 ): RequestInput {
   const { id } = request.params as { readonly id?: string }
   return {
@@ -78,6 +84,9 @@ function readInput(
     body: body?.bytes,
     // The two routes that may take long.
     signal: route === 'pull' || route === 'hydrate' ? closeSignal(reply) : undefined,
+    onWaited: (ms) => {
+      notes.waitedMs += ms
+    },
   }
 }
 

@@ -3,6 +3,7 @@ import type { Readable } from 'node:stream'
 
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
+import { silentMetrics, type Metrics } from '../metrics.ts'
 import { decompress, isQuick, readEncoding } from './decompress.ts'
 import type { ServerLimits } from './limits.ts'
 import { createTurns } from './turns.ts'
@@ -32,9 +33,15 @@ export interface ReceivedBody {
 }
 
 /** Reads bodies whole, within a bound each and a bound together, and never waits for ever. */
-export function createBodyReader(clock: Clock, limits: ServerLimits): BodyReader {
+export function createBodyReader(
+  clock: Clock,
+  limits: ServerLimits,
+  metrics: Metrics = silentMetrics,
+): BodyReader {
   const budget: BodyBudget = { used: 0 }
   const turns = createTurns(DECOMPRESSED_AT_ONCE, MAX_WAITING, TOO_MANY)
+  metrics.watch('bodyBytes', {}, () => budget.used)
+  metrics.watch('waitingBodies', {}, () => turns.waiting)
 
   return {
     async read(source, headers) {

@@ -4,15 +4,20 @@ import { TidemarkError, type ErrorCode } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { ErrorAnswer } from '../../protocol/status.ts'
 import { describeFailure } from '../handler/failures.ts'
+import type { Requests } from './requests.ts'
 
 const RETRY_AFTER_MS = 1_000
 
 /** What Fastify and Node throw by themselves, as errors of ours. Anything else is a fault and is logged. */
-export function toHttpError(thrown: unknown, logger: Logger, route: string): TidemarkError {
+function toHttpError(
+  thrown: unknown,
+  logger: Logger,
+  about: { readonly route: string; readonly request: string },
+): TidemarkError {
   if (thrown instanceof TidemarkError) return toRemoteError(thrown)
   const status: unknown = thrown instanceof Error ? Reflect.get(thrown, 'statusCode') : undefined
   if (typeof status === 'number' && status >= 400 && status < 500) return new TidemarkError(codeOf(status))
-  logger.error('A request failed for an unexpected reason', { route, ...describeFailure(thrown) })
+  logger.error('A request failed for an unexpected reason', { ...about, ...describeFailure(thrown) })
   return new TidemarkError('internal')
 }
 
@@ -34,12 +39,14 @@ export const errorBody = (error: TidemarkError): ErrorAnswer => ({ error: error.
 
 /** Every error leaves in one shape, whatever threw it. */
 export async function sendError(
-  logger: Logger,
+  { logger, requests }: { readonly logger: Logger; readonly requests: Requests },
   thrown: unknown,
   request: FastifyRequest,
   reply: FastifyReply,
 ): Promise<void> {
-  const error = toHttpError(thrown, logger, request.routeOptions.url ?? '')
+  const about = { route: request.routeOptions.url ?? '', request: request.id }
+  const error = toHttpError(thrown, logger, about)
+  requests.notesOf(request).code = error.code
   if (error.status === 401) void reply.header('www-authenticate', 'Bearer')
   if (error.status === 429 || error.status === 503 || error.status === 507) {
     void reply.header('retry-after', Math.ceil((error.retryAfterMs ?? RETRY_AFTER_MS) / 1_000))

@@ -6,6 +6,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import { errorBody, sendError } from './errors.ts'
 import { SECURITY_HEADERS } from './headers.ts'
 import { CONNECTION_IDLE_MS, REQUEST_MS } from './limits.ts'
+import { readRequestId, type Requests } from './requests.ts'
 
 /** Requests at the same time over one HTTP/2 connection; each may be a waiting pull. */
 const MAX_STREAMS = 512
@@ -19,7 +20,7 @@ export interface Tls {
 /** Fastify as this server wants it: no logging, no schemas and no answers of its own. */
 export function openFastify(
   options: { readonly tls?: Tls; readonly trustProxy?: boolean },
-  logger: Logger,
+  reports: { readonly logger: Logger; readonly requests: Requests },
 ): FastifyInstance {
   const common = {
     logger: false,
@@ -28,10 +29,13 @@ export function openFastify(
     connectionTimeout: CONNECTION_IDLE_MS,
     requestTimeout: REQUEST_MS,
     trustProxy: options.trustProxy ?? false,
+    genReqId: readRequestId,
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply): void => {
-      void sendError(logger, error, request, reply.headers(SECURITY_HEADERS))
+      reports.requests.begin(request, reply)
+      void sendError(reports, error, request, reply.headers(SECURITY_HEADERS))
     },
-    clientErrorHandler: answerBrokenRequest,
+    clientErrorHandler: (error: Error & { readonly code?: string }, socket: Socket): void =>
+      answerBrokenRequest(error, socket, reports.requests),
   }
   if (options.tls === undefined) return answerExpectations(Fastify(common))
   const { key, cert } = options.tls
@@ -48,12 +52,17 @@ function answerExpectations(app: FastifyInstance): FastifyInstance {
 }
 
 /** A request that is not even HTTP, or that takes too long: there is no reply object yet. */
-function answerBrokenRequest(error: Error & { readonly code?: string }, socket: Socket): void {
+function answerBrokenRequest(
+  error: Error & { readonly code?: string },
+  socket: Socket,
+  requests: Requests,
+): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return
   }
   const [status, failure] = describeBroken(error.code)
+  requests.countBroken(failure)
   const body = JSON.stringify(errorBody(failure))
   const head = [
     `HTTP/1.1 ${status}`,

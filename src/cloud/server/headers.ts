@@ -24,6 +24,7 @@ export function readCredentials(request: FastifyRequest): Credentials {
     token: readBearer(request.headers.authorization),
     device: readHeader(request, HEADERS.device),
     protocol: readHeader(request, HEADERS.protocol),
+    request: request.id,
   }
 }
 

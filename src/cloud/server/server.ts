@@ -4,6 +4,7 @@ import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { silentLogger, type Logger } from '../../kernel/logger.ts'
 import type { Handler } from '../handler/handler.ts'
+import { silentMetrics, type Metrics } from '../metrics.ts'
 import { checkLoopbackRequest, isLoopback, requireLoopback, urlHost } from './addresses.ts'
 import { addApiRoutes } from './api-routes.ts'
 import { createBodyReader } from './body.ts'
@@ -15,6 +16,7 @@ import { SERVER_LIMITS, type ServerLimits } from './limits.ts'
 import { watchPressure } from './pressure.ts'
 import { addPublicRoutes } from './public-routes.ts'
 import { createRates } from './rates.ts'
+import { createRequests } from './requests.ts'
 import { trackSockets } from './sockets.ts'
 import { refuseUnknown } from './unknown-address.ts'
 
@@ -25,6 +27,7 @@ export interface ServerOptions {
   readonly handler: Handler
   readonly clock: Clock
   readonly logger?: Logger
+  readonly metrics?: Metrics
   readonly limits?: Partial<ServerLimits>
   readonly host: string
   /** 0: one the system chooses. */
@@ -53,12 +56,16 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   if (open) requireLoopback(options.host)
   const limits = { ...SERVER_LIMITS, ...options.limits }
   const logger = options.logger ?? silentLogger
+  const metrics = options.metrics ?? silentMetrics
   const state = { closing: false }
 
-  const app = openFastify(options, logger)
+  const requests = createRequests({ logger, metrics, clock: options.clock })
+  const app = openFastify(options, { logger, requests })
   const sockets = trackSockets(app.server)
-  app.setErrorHandler((error, request, reply) => sendError(logger, error, request, reply))
+  metrics.watch('connections', {}, () => sockets.count)
+  app.setErrorHandler((error, request, reply) => sendError({ logger, requests }, error, request, reply))
   app.addHook('onRequest', async (request, reply) => {
+    requests.begin(request, reply)
     void reply.headers(SECURITY_HEADERS)
     if (state.closing) throw new TidemarkError('unavailable', 'The server is stopping')
     if (open) checkLoopbackRequest(request.raw.headers)
@@ -73,12 +80,13 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     checkStorage: () => options.checkStorage(),
     count: (request) => rates.countAddress(request),
   })
-  const bodies = createBodyReader(options.clock, limits)
+  const bodies = createBodyReader(options.clock, limits, metrics)
   addApiRoutes(app, {
     handler: options.handler,
     logger,
     rates,
     bodies,
+    requests,
     level: levelFor(isLoopback(options.host)),
   })
 

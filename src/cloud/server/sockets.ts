@@ -2,6 +2,8 @@ import type { Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 
 export interface Sockets {
+  /** How many are open. */
+  readonly count: number
   /** Closes every connection as soon as it has no request under way. */
   closeWhenIdle(): void
   /** Calls `quiet` once, as soon as no request is under way on any of them. */
@@ -34,6 +36,9 @@ export function trackSockets(server: Server): Sockets {
   })
 
   return {
+    get count() {
+      return open.size
+    },
     closeWhenIdle() {
       // HTTP/1.1 only: a kept connection would otherwise hold the stop up until it times out.
       for (const response of answering) {

@@ -8,6 +8,7 @@ import type { Directory } from '../directory.ts'
 import { openSqliteDirectory } from '../directory/sqlite.ts'
 import type { Log } from '../log/log.ts'
 import { openSqliteLog } from '../log/sqlite.ts'
+import { silentMetrics, type Metrics } from '../metrics.ts'
 import type { Tls } from './fastify.ts'
 
 /** The one file of a cloud, inside its data folder. */
@@ -23,10 +24,14 @@ export interface Storage extends AsyncDisposable {
 }
 
 /** Opens log and directory in the data folder, which is made when it is not there. Rejects with `in_use`, `not_a_database`. */
-export async function openStorage(data: string, clock: Clock): Promise<Storage> {
+export async function openStorage(
+  data: string,
+  clock: Clock,
+  metrics: Metrics = silentMetrics,
+): Promise<Storage> {
   mkdirSync(data, { recursive: true, mode: FOLDER_MODE })
   const file = join(data, CLOUD_FILE)
-  const log = await openSqliteLog({ file, clock })
+  const log = await openSqliteLog({ file, clock, metrics })
   try {
     const directory = await openSqliteDirectory({ file, clock })
     return {

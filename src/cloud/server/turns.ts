@@ -2,6 +2,8 @@ import { TidemarkError } from '../../kernel/errors.ts'
 
 /** Lets few work at the same time, lets some wait for their turn, and turns the others away. */
 export interface Turns {
+  /** How many wait. */
+  readonly waiting: number
   /** Runs `work` when it is its turn. Rejects with `unavailable`, to be tried again, when too many wait already. */
   take<T>(work: () => Promise<T>): Promise<T>
 }
@@ -13,6 +15,9 @@ export function createTurns(atOnce: number, maxWaiting: number, refusal: string)
   const waiting: (() => void)[] = []
   let working = 0
   return {
+    get waiting() {
+      return waiting.length
+    },
     async take(work) {
       if (working >= atOnce) {
         if (waiting.length >= maxWaiting)

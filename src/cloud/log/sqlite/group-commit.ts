@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 
 import type { TidemarkError } from '../../../kernel/errors.ts'
+import { silentMetrics, type Metrics } from '../../metrics.ts'
 import { toStorageError } from './failure.ts'
 import { nextTurn } from '../next-turn.ts'
 
@@ -25,12 +26,15 @@ export class GroupCommit {
   readonly #database: Database.Database
   /** Forgets what was read or noted inside a transaction that was undone. */
   readonly #forget: () => void
+  readonly #metrics: Metrics
   #queue: Job[] = []
   #due = false
   #idle: (() => void)[] = []
 
-  constructor(database: Database.Database, forget: () => void) {
+  constructor(database: Database.Database, forget: () => void, metrics: Metrics = silentMetrics) {
     this.#database = database
+    this.#metrics = metrics
+    metrics.watch('commitQueue', {}, () => this.#queue.length)
     this.#forget = forget
   }
 
@@ -72,6 +76,7 @@ export class GroupCommit {
 
   #commit(jobs: readonly Job[]): void {
     const answers: (() => void)[] = []
+    const endTime = this.#metrics.time('commitSeconds', {})
     try {
       this.#database.exec('BEGIN IMMEDIATE')
       for (const job of jobs) answers.push(this.#runApart(job))
@@ -88,6 +93,8 @@ export class GroupCommit {
       else for (const job of jobs) job.failed(error)
       return
     }
+    endTime()
+    this.#metrics.observe('commitJobs', {}, jobs.length)
     for (const answer of answers) answer()
   }
 
