@@ -4,14 +4,17 @@ import { createRequire } from 'node:module'
 import { basename, dirname, join } from 'node:path'
 
 /**
- * Who a server runs as. PostgreSQL refuses root, and takes any other id, even one that has no entry in passwd:
- * no user need be made.
+ * Who a server runs as. PostgreSQL refuses root, and anybody of whom passwd does not know: this is `nobody` nearly
+ * everywhere, so that no user need be made.
  */
 export const POSTGRES_IDS: { readonly uid?: number; readonly gid?: number } =
   process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 
 /** Other binaries for all tests: a folder with `initdb` and `postgres`, such as those of the oldest version. */
 const OTHER_BINARIES = process.env['TIDEMARK_TEST_POSTGRES_BIN']
+
+/** It belongs to the server's id afterwards, which is who takes it away. */
+const COPY = 'mkdir "$2" && cp -RP "$1/native" "$2" && { [ -z "$3" ] || chown -R "$3" "$2"; }'
 
 /** The folder of the package with this machine's binaries; null where there is none. */
 function findPackage(): string | null {
@@ -41,8 +44,9 @@ export function prepareBinaries(spare: string): string {
   const found = findPackage()
   if (found === null) throw new Error(`${whyNoPostgres()}: set TIDEMARK_TEST_DATABASE_URL`)
   if (isOpenToAll(join(found, 'native/bin/postgres')) && makeLinks(found)) return join(found, 'native/bin')
-  const copy = 'mkdir "$2" && cp -RP "$1/native" "$2" && chmod -R a+rX "$2"'
-  const copied = spawnSync('sh', ['-c', copy, 'sh', found, spare], { encoding: 'utf8' })
+  const copied = spawnSync('sh', ['-c', COPY, 'sh', found, spare, String(POSTGRES_IDS.uid ?? '')], {
+    encoding: 'utf8',
+  })
   if (copied.status !== 0 || !makeLinks(spare))
     throw new Error(`PostgreSQL's files cannot be copied: ${copied.stderr}`)
   return join(spare, 'native/bin')

@@ -65,7 +65,10 @@ async function serve(folder: string, programs: string, flags: readonly string[])
   // Whatever holds the folder: the next one is there before the last one leaves.
   let guard = await runGuarded(folder, join(programs, 'initdb'), ['-D', data, ...NEW_CLUSTER])
   await guard.ended
-  if (!existsSync(join(data, 'PG_VERSION'))) throw new Error(`no PostgreSQL can be made: ${guard.said()}`)
+  if (!existsSync(join(data, 'PG_VERSION'))) {
+    await guard.leave('remove')
+    throw new Error(`no PostgreSQL can be made: ${guard.said()}`)
+  }
   let running = false
   let paused: readonly number[] = []
   let port = await findPort()
