@@ -192,7 +192,7 @@ describeOwnPostgres('nodes whose PostgreSQL goes away', () => {
 
     await Promise.all([a.untilHears(), b.untilHears()])
     await nodes.raise(new Map([['s1', 3]]))
-    server.pause()
+    await server.pause()
     a.publish('s1', 3, 'x')
     nodes.passTime()
     server.resume()
@@ -216,7 +216,7 @@ describeOwnPostgres('nodes whose PostgreSQL goes away', () => {
       return early.logged.length > 1
     })
     await early.untilHears()
-    server.pause()
+    await server.pause()
     early.publish('s1', 2, null)
     let stopped = false
     const stopping = early[Symbol.asyncDispose]().then(() => (stopped = true))
