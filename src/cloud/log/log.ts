@@ -32,7 +32,7 @@ export interface Log extends AsyncDisposable {
   /**
    * Applies one push request whole (I5), rows that are answered otherwise by name excepted.
    * `hash` is of the exact bytes received. Rejects with `replica_forked`, `lost_history`, `payload_too_large`
-   * (staged parts), `unprocessable` (parts out of order).
+   * (staged parts, or rows that are touched: `touched.ts`), `unprocessable` (parts out of order).
    *
    * A repeat of the last mutation is answered with the same statuses and versions (I3), whatever happened since;
    * `current` then shows the record as it is by now, and is absent or null when it is gone. A repeated part is

@@ -46,7 +46,7 @@ const ACK_EVERY_MS = 5_000
 
 const STATUS = {
   name: 'tidemark status',
-  text: `SELECT (tidemark.view_1(s.id, '{}', NULL, NULL, NULL, NULL, NULL, NULL, NULL)).about,
+  text: `SELECT (tidemark.view_1(s.id, '{}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0)).about,
       (SELECT count(*) FROM tidemark.replicas r WHERE r.space = s.no) AS replicas,
       (SELECT coalesce(sum(live), 0)::bigint FROM tidemark.tables t WHERE t.space = s.no) AS records,
       (SELECT coalesce(sum(buried), 0)::bigint FROM tidemark.tables t WHERE t.space = s.no) AS tombstones

@@ -45,6 +45,7 @@ import {
   type Space,
   type Storage,
 } from './sqlite/space.ts'
+import { meterTouched } from './touched.ts'
 import { prepareStatements, type ReplicaRow } from './sqlite/statements.ts'
 
 export interface SqliteLogOptions {
@@ -178,7 +179,9 @@ class SqliteLog implements Log {
     await this.#use(id)
     return this.#read(() => {
       const { no } = readSpace(this.#storage, id)
-      const find = (table: string, key: string) => findStanding(this.#storage, no, table, key)?.record ?? null
+      const meter = meterTouched()
+      const find = (table: string, key: string) =>
+        findStanding(this.#storage, no, table, key, meter)?.record ?? null
       return { records: request.records.map(({ table, key }) => find(table, key)) }
     })
   }

@@ -4,6 +4,7 @@ import type { SchemaTable } from '../../../protocol/schema.ts'
 import type { Connection, Value } from '../../postgres/pool.ts'
 import type { Reads } from '../group-view.ts'
 import { NO_CLAIMS, type Standing, type StandingClaims } from '../standing.ts'
+import { checkTouched, MAX_TOUCHED_BYTES } from '../touched.ts'
 import type { LastMutation } from '../turns.ts'
 import type { About } from './space.ts'
 
@@ -43,6 +44,7 @@ interface ViewRow {
   readonly about: string | null
   readonly replicas: string | null
   readonly rows: string | null
+  readonly touched: number | null
   readonly holders: string | null
 }
 type ReplicaRow = readonly [
@@ -67,10 +69,11 @@ type StandingRow = readonly [
 
 const VIEW = {
   name: 'tidemark view',
-  text: 'SELECT about, replicas, rows, holders FROM tidemark.view_1($1, $2, $3, $4, $5, $6, $7, $8, $9)',
+  text: `SELECT about, replicas, rows, touched, holders
+    FROM tidemark.view_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
 }
 
-/** Null where there is no such space. */
+/** Null where there is no such space. Rejects with `payload_too_large` where the rows hold too much. */
 export async function readView(
   connection: Connection,
   id: string,
@@ -91,8 +94,10 @@ export async function readView(
     none(claimed),
     claims.map(({ index }) => index),
     claims.map(({ value }) => value),
+    MAX_TOUCHED_BYTES,
   ])
   if (row?.about == null) return null
+  checkTouched(row.touched ?? 0)
   const { schema_tables: schema, ...about } = JSON.parse(row.about) as About & {
     schema_tables: string | null
   }

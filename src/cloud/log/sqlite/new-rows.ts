@@ -24,7 +24,7 @@ export function pushNewRows(
   // Where another replica has sent the rows before, one of these tells as a rule.
   const samples = [changes[0], changes[changes.length >> 1], changes.at(-1)]
   const isThere = (change: Change | undefined): boolean =>
-    change !== undefined && findStanding(storage, space.no, change.table, change.key) !== null
+    change !== undefined && findStanding(storage, space.no, change.table, change.key, () => {}) !== null
   if (samples.some(isThere)) return null
   const { statements, names } = storage
   statements.beginNewRows.run()

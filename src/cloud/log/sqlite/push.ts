@@ -6,6 +6,7 @@ import { tellGeneration } from '../history.ts'
 import { keepAnswer, repeatAnswer } from '../kept-answer.ts'
 import type { BatchRow, PushInput } from '../log.ts'
 import type { SchemaTable } from '../../../protocol/schema.ts'
+import { meterTouched } from '../touched.ts'
 import { admitTurn, judgeTurn, type LastMutation } from '../turns.ts'
 import { pushNewRows } from './new-rows.ts'
 import { writeRecords } from './records.ts'
@@ -35,7 +36,9 @@ export function pushRequest(storage: Storage, id: string, input: PushInput): Pus
   const about = { epoch: space.epoch, generation: tellGeneration(space, request.cursor) }
   switch (turn.kind) {
     case 'replay': {
-      const read = (table: string, key: string) => findStanding(storage, space.no, table, key)?.record ?? null
+      const meter = meterTouched()
+      const read = (table: string, key: string) =>
+        findStanding(storage, space.no, table, key, meter)?.record ?? null
       return { ...about, head: space.head, results: [...repeatAnswer(row?.[2] ?? '[]', read)] }
     }
     case 'staged':
@@ -92,11 +95,12 @@ export function pushBatch(
 }
 
 function viewOf(storage: Storage, { no, head, floor }: Space): SpaceView {
+  const meter = meterTouched()
   return {
     head,
     floor,
     now: storage.now(),
-    standing: (table, key) => findStanding(storage, no, table, key),
+    standing: (table, key) => findStanding(storage, no, table, key, meter),
     holder(table, index, value) {
       const number = storage.names.tables(no).byName.get(table)
       return number === undefined ? null : (storage.statements.findClaim.get(number, index, value) ?? null)

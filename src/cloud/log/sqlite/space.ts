@@ -47,16 +47,19 @@ export function moveHead({ statements }: Storage, space: Space, head: number): v
   if (head !== space.head) statements.moveHead.run(head, space.no)
 }
 
-/** The row as it stands, a tombstone too. */
+/** The row as it stands, a tombstone too; `meter` is told what it holds, before it is read into values. */
 export function findStanding(
   { statements, names }: Storage,
   space: number,
   table: string,
   key: string,
+  meter: (bytes: number) => void,
 ): Standing | null {
   const { byName, byNumber } = names.tables(space)
   const no = byName.get(table)
   if (no === undefined) return null
   const row = statements.findRecord.get(no, key)
-  return row === undefined ? null : rowToStanding(row, { tables: byNumber, writers: names.writersByNumber() })
+  if (row === undefined) return null
+  meter((row[8]?.length ?? 0) + (row[7]?.length ?? 0) + (row[10]?.length ?? 0))
+  return rowToStanding(row, { tables: byNumber, writers: names.writersByNumber() })
 }

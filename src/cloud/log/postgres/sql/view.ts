@@ -3,12 +3,14 @@ import { ABOUT, FIXED_PLANS } from './common.ts'
 /**
  * All that a decision can depend on, read without a lock and in one snapshot (STABLE): the space, each replica's last
  * mutation (with its kept answer where that is asked for again), the rows, the holders of unique values. `tn` names
- * the tables that rows and values refer to by their place in it. Rows that are not there are left out; `at` is a
- * row's place in the asked ones.
+ * the tables that rows and values refer to by their place in it. Rows that are not there are left out; each begins
+ * with its place in the asked ones. Where they hold more than `room` bytes, only how many is told: no node could hold
+ * them.
  */
 export const VIEW = `
 CREATE FUNCTION tidemark.view_1(sid text, reps text[], numbers bigint[], tn text[], rt int[], rk text[],
-  ht int[], hn text[], hv text[], OUT about text, OUT replicas text, OUT rows text, OUT holders text)
+  ht int[], hn text[], hv text[], room bigint,
+  OUT about text, OUT replicas text, OUT rows text, OUT touched bigint, OUT holders text)
 STABLE LANGUAGE plpgsql ${FIXED_PLANS} AS $$
 DECLARE sp int; nos int[];
 BEGIN
@@ -21,14 +23,16 @@ BEGIN
   IF rt IS NULL THEN RETURN; END IF;
   SELECT array_agg(t.no ORDER BY n.o) INTO nos FROM unnest(tn) WITH ORDINALITY AS n(name, o)
     LEFT JOIN tidemark.tables t ON t.space = sp AND t.name = n.name;
-  SELECT string_agg('[' || x.o || ',' || r.version || ',' || r.hlc || ',' || to_json(r.by)::text
+  SELECT string_agg(CASE WHEN r.weight <= room THEN '[' || r.o || ',' || r.version || ',' || r.hlc || ',' || to_json(r.by)::text
       || ',' || coalesce(r.buried_at::text, 'null') || ',' || coalesce(r.was::text, 'null')
       || ',' || coalesce(to_json(r.sealed)::text, 'null') || ',' || coalesce(r.claims, 'null')
-      || ',' || coalesce('{' || r.ages || '}', 'null') || ',' || coalesce(r.fields, 'null') || ']', ',')
-    INTO rows FROM unnest(rt, rk) WITH ORDINALITY AS x(t, k, o)
-    CROSS JOIN LATERAL (SELECT r.*, w.id AS by FROM tidemark.records r
-      JOIN tidemark.writers w ON w.space = sp AND w.no = r.writer
-      WHERE r.space = sp AND r.tbl = nos[x.t] AND r.key = x.k OFFSET 0) r;
+      || ',' || coalesce('{' || r.ages || '}', 'null') || ',' || coalesce(r.fields, 'null') || ']' END, ','), max(r.weight)
+    INTO rows, touched FROM (SELECT x.o, r.*, sum(coalesce(octet_length(r.fields), 0) + coalesce(octet_length(r.ages), 0)
+        + coalesce(octet_length(r.claims), 0)) OVER () AS weight
+      FROM unnest(rt, rk) WITH ORDINALITY AS x(t, k, o)
+      CROSS JOIN LATERAL (SELECT r.*, w.id AS by FROM tidemark.records r
+        JOIN tidemark.writers w ON w.space = sp AND w.no = r.writer
+        WHERE r.space = sp AND r.tbl = nos[x.t] AND r.key = x.k OFFSET 0) r) r;
   IF ht IS NULL THEN RETURN; END IF;
   SELECT json_agg(c.key ORDER BY h.o)::text INTO holders FROM unnest(ht, hn, hv) WITH ORDINALITY AS h(t, n, v, o)
     LEFT JOIN LATERAL (SELECT c.key FROM tidemark.claims c
