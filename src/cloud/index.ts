@@ -29,8 +29,11 @@ export interface CloudOptions {
   readonly tls?: { readonly keyFile: string; readonly certFile: string }
   /** Serves requests without a token as the account `local`; refuses any address but loopback. */
   readonly insecureLoopback?: boolean
-  /** Take addresses from `x-forwarded-for`: only behind a proxy that sets it. */
-  readonly trustProxy?: boolean
+  /**
+   * How many proxies in front add to `x-forwarded-for`; true: one. Only what they added is believed: what stands
+   * before it came from whoever asks. Absent: none, and addresses are those of the connections.
+   */
+  readonly trustProxy?: boolean | number
   readonly limits?: Partial<HandlerLimits & ServerLimits>
   /**
    * Where `GET /metrics` is answered, in the text format of Prometheus and without a token: an address of its own, so

@@ -34,11 +34,11 @@ export function addApiRoutes(app: FastifyInstance, routes: ApiRoutes): void {
       method: ROUTES[route].method,
       url: ROUTES[route].path,
       // I12: who asks is settled before a byte of the body is read.
-      onRequest: async (request) => {
-        await rates.countAddress(request)
+      onRequest: async (request, reply) => {
+        await rates.countAddress(request, reply)
         const admission = await handler.admit(route, readCredentials(request))
         requests.notesOf(request).token = admission.grant.tokenId
-        await rates.countToken(request, admission.grant.tokenId)
+        await rates.countToken(request, reply, admission.grant.tokenId)
         admissions.set(request, admission)
       },
       handler: async (request, reply) => {

@@ -5,7 +5,8 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { errorBody, sendError } from './errors.ts'
 import { SECURITY_HEADERS } from './headers.ts'
-import { CONNECTION_IDLE_MS, REQUEST_MS } from './limits.ts'
+import { checkingMs } from './connections.ts'
+import { CONNECTION_IDLE_MS, REQUEST_MS, type ServerLimits } from './limits.ts'
 import { readRequestId, type Requests } from './requests.ts'
 
 /** Requests at the same time over one HTTP/2 connection; each may be a waiting pull. */
@@ -19,16 +20,24 @@ export interface Tls {
 
 /** Fastify as this server wants it: no logging, no schemas and no answers of its own. */
 export function openFastify(
-  options: { readonly tls?: Tls; readonly trustProxy?: boolean },
+  options: {
+    readonly tls?: Tls
+    readonly trustProxy?: boolean | number
+    readonly limits: ServerLimits
+  },
   reports: { readonly logger: Logger; readonly requests: Requests },
 ): FastifyInstance {
+  const proxies = Number(options.trustProxy ?? 0)
+  const checking = { connectionsCheckingInterval: checkingMs(options.limits) }
   const common = {
     logger: false,
     exposeHeadRoutes: false,
     return503OnClosing: false,
     connectionTimeout: CONNECTION_IDLE_MS,
     requestTimeout: REQUEST_MS,
-    trustProxy: options.trustProxy ?? false,
+    http: checking,
+    // Not `true`, which believes the first address of the header: whoever asks has written that one.
+    trustProxy: proxies > 0 && ((_address: string, hop: number): boolean => hop < proxies),
     genReqId: readRequestId,
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply): void => {
       reports.requests.begin(request, reply)
@@ -41,7 +50,9 @@ export function openFastify(
   const { key, cert } = options.tls
   // As an object of no type: a server over HTTP/2 has another one, which differs only where nothing here looks.
   const settings = { maxConcurrentStreams: MAX_STREAMS }
-  const http2: object = { http2: true, https: { key, cert, allowHTTP1: true, settings } }
+  const handshakeTimeout = options.limits.headersMs
+  const https = { key, cert, allowHTTP1: true, settings, handshakeTimeout, ...checking }
+  const http2: object = { http2: true, https }
   return answerExpectations(Fastify({ ...common, ...http2 }))
 }
 
@@ -57,7 +68,9 @@ function answerBrokenRequest(
   socket: Socket,
   requests: Requests,
 ): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
+  // A TLS handshake that failed, or never ended, comes here too: to such a socket nothing can be said.
+  const isHttp = /^(HPE_|ERR_HTTP_)/.test(error.code ?? '')
+  if (!isHttp || !socket.writable) {
     socket.destroy()
     return
   }

@@ -16,6 +16,10 @@ export interface ServerLimits {
   readonly addressPerMinute: number
   /** Mean delay of the event loop in a second past which requests are turned away. Zero: never. */
   readonly loopDelayMs: number
+  /** Open connections; one that comes past it is closed at once. Each waiting pull over HTTP/1.1 has its own. */
+  readonly connections: number
+  /** A connection on which no request with all its headers has arrived is closed after it; a TLS handshake too. */
+  readonly headersMs: number
   /** What a stop waits for requests under way. */
   readonly stopMs: number
 }
@@ -28,6 +32,8 @@ export const SERVER_LIMITS: ServerLimits = {
   tokenPerMinute: 60_000,
   addressPerMinute: 240_000,
   loopDelayMs: 2_000,
+  connections: 25_000,
+  headersMs: 20_000,
   stopMs: 10_000,
 }
 

@@ -1,4 +1,4 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
 import { TidemarkError } from '../../kernel/errors.ts'
 import { ROUTES } from '../../protocol/routes.ts'
@@ -13,7 +13,7 @@ export interface PublicRoutes {
   /** Throws when the storage does not answer. */
   checkStorage(): Promise<void>
   /** Throws `rate_limited`. */
-  count(request: FastifyRequest): Promise<void>
+  count(request: FastifyRequest, reply: FastifyReply): Promise<void>
 }
 
 /** What everybody may ask: whether the process lives, whether it can work, and what the API is. */
@@ -21,7 +21,8 @@ export function addPublicRoutes(app: FastifyInstance, routes: PublicRoutes): voi
   const document = createOpenApi(routes)
   const text = JSON.stringify(document)
   const page = createPage(document)
-  const onRequest = (request: FastifyRequest): Promise<void> => routes.count(request)
+  const onRequest = (request: FastifyRequest, reply: FastifyReply): Promise<void> =>
+    routes.count(request, reply)
 
   app.route({ ...place('healthz'), config: answeredUnderPressure, handler: async () => ({ status: 'ok' }) })
   app.route({

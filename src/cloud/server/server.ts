@@ -12,6 +12,7 @@ import { levelFor } from './compress.ts'
 import { sendError } from './errors.ts'
 import { openFastify, type Tls } from './fastify.ts'
 import { SECURITY_HEADERS } from './headers.ts'
+import { limitConnections } from './connections.ts'
 import { SERVER_LIMITS, type ServerLimits } from './limits.ts'
 import { watchPressure } from './pressure.ts'
 import { addPublicRoutes } from './public-routes.ts'
@@ -36,8 +37,11 @@ export interface ServerOptions {
   readonly tls?: Tls
   /** Requests without a token are served; only on a loopback address. */
   readonly insecureLoopback?: boolean
-  /** Take addresses from `x-forwarded-for`: only behind a proxy that sets it. */
-  readonly trustProxy?: boolean
+  /**
+   * How many proxies in front add to `x-forwarded-for`; true: one. Only what they added is believed: what stands
+   * before it came from whoever asks.
+   */
+  readonly trustProxy?: boolean | number
   /** Of the package, for the API page. */
   readonly version: string
   /** Throws when the storage does not answer. */
@@ -60,9 +64,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const state = { closing: false }
 
   const requests = createRequests({ logger, metrics, clock: options.clock })
-  const app = openFastify(options, { logger, requests })
+  const app = openFastify({ ...options, limits }, { logger, requests })
   const sockets = trackSockets(app.server)
   metrics.watch('connections', {}, () => sockets.count)
+  limitConnections(app.server, { limits, logger, metrics, clock: options.clock })
   app.setErrorHandler((error, request, reply) => sendError({ logger, requests }, error, request, reply))
   app.addHook('onRequest', async (request, reply) => {
     requests.begin(request, reply)
@@ -78,7 +83,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     version,
     tokens: !open,
     checkStorage: () => options.checkStorage(),
-    count: (request) => rates.countAddress(request),
+    count: (request, reply) => rates.countAddress(request, reply),
   })
   const bodies = createBodyReader(options.clock, limits, metrics)
   addApiRoutes(app, {
