@@ -89,9 +89,6 @@ export function openDatabase(options: DatabaseOptions): Database {
   })
   // A connection that breaks while nobody uses it is no failure: the next query makes another.
   pool.on('error', () => {})
-  // The pool hears of those that nobody uses only. One that breaks inside a transaction says so to its next statement;
-  // without a listener the whole program would end.
-  pool.on('connect', (client) => client.on('error', () => {}))
   return new PooledDatabase(pool, async (name) => {
     const client = new pg.Client({ ...config, application_name: name })
     client.on('error', () => {})

@@ -79,9 +79,10 @@ export async function pushPart(
         return { answer: { ...answer, staged: turn.parts } }
       case 'stage': {
         const { of, attempt } = request.part ?? { of: 1, attempt: '' }
+        // The replica's row first, as a commit takes them: else the two could wait for each other.
+        await connection.query(SEE, [id, replica, storage.clock.now()])
         if (turn.fresh) await connection.query(UNSTAGE, [id, replica])
         await connection.query(STAGE, [id, replica, turn.index, of, attempt, hash, text.length, text])
-        await connection.query(SEE, [id, replica, storage.clock.now()])
         return { answer: { ...answer, staged: turn.index + 1 } }
       }
       case 'replay':

@@ -10,7 +10,7 @@ import { rowId } from '../standing.ts'
 import { admitTurn, judgeTurn, type StagedPart } from '../turns.ts'
 import { commit, type AppliedMutation } from './commit.ts'
 import { keepRelativeAnswer, repeatRelativeAnswer } from './relative.ts'
-import { answerOf, type Space, type Storage } from './space.ts'
+import { answerOf, newestOf, type Space, type Storage } from './space.ts'
 import { readView, type ReplicaView } from './view.ts'
 
 /** A push that is the last or the only one of its mutation, with the changes of all parts together. */
@@ -47,15 +47,14 @@ export async function pushGroup(
   const outcomes: Outcome[] = items.map(() => null)
   const due: { readonly at: number; readonly item: PushItem; readonly hashes: readonly string[] }[] = []
   for (const [at, item] of items.entries()) {
-    try {
-      const replica = view.replicas[at]
-      const hashes = judge(item, replica, space)
-      if (hashes === null) outcomes[at] = await replay(connection, id, space, item, replica as ReplicaView)
-      else if (due.length === 0 || !mustStandAlone(item, head)) due.push({ at, item, hashes })
-    } catch (error) {
-      if (!(error instanceof TidemarkError)) throw error
-      outcomes[at] = error
-    }
+    const replica = view.replicas[at]
+    const hashes = judge(item, replica, space)
+    if (hashes instanceof TidemarkError) outcomes[at] = hashes
+    else if (hashes === null) {
+      const answer = await replay(connection, id, space, item, replica as ReplicaView)
+      if (answer === MOVED) return MOVED
+      outcomes[at] = answer
+    } else if (due.length === 0 || !mustStandAlone(item, head)) due.push({ at, item, hashes })
   }
   if (due.length === 0) return outcomes
 
@@ -92,29 +91,37 @@ export async function pushGroup(
   return outcomes
 }
 
-/** The hashes of a mutation that is due; null for one that was applied before (I3). Throws what refuses it. */
-function judge(item: PushItem, replica: ReplicaView | undefined, space: Space): readonly string[] | null {
-  const { request, hash, staged } = item
+/** The hashes of a mutation that is due; null for one that was applied before (I3); or what refuses it. */
+function judge(
+  { request, hash, staged }: PushItem,
+  replica: ReplicaView | undefined,
+  space: Space,
+): readonly string[] | null | TidemarkError {
   const last = replica?.last ?? { number: 0, hashes: [] }
-  const turn = admitTurn(
-    judgeTurn(last, staged, request, hash, () => JSON.stringify(request.changes).length),
-    request,
-    last,
-    space,
-  )
-  if (turn.kind === 'apply') return turn.hashes
-  if (turn.kind === 'replay') return null
-  throw new TidemarkError('invariant', 'a part was taken for a whole mutation')
+  try {
+    const turn = admitTurn(
+      judgeTurn(last, staged, request, hash, () => JSON.stringify(request.changes).length),
+      request,
+      last,
+      space,
+    )
+    if (turn.kind === 'apply') return turn.hashes
+    if (turn.kind === 'replay') return null
+    throw new TidemarkError('invariant', 'a part was taken for a whole mutation')
+  } catch (error) {
+    if (error instanceof TidemarkError) return error
+    throw error
+  }
 }
 
-/** The kept answer, with the records it shows as they are by now. */
+/** The kept answer, with the records it shows as they are by now, as long as that is the same history. */
 async function replay(
   connection: Connection,
   id: string,
   space: Space,
   { request }: PushItem,
   { base, answer }: ReplicaView,
-): Promise<PushAnswer> {
+): Promise<PushAnswer | typeof MOVED> {
   const kept = answer ?? '[]'
   const places: { table: string; key: string }[] = []
   repeatRelativeAnswer(kept, base, (table, key) => {
@@ -124,8 +131,9 @@ async function replay(
   const records = new Map<string, WireRecord | null>()
   if (places.length > 0) {
     const view = await readView(connection, id, [], { ...NOTHING, rows: places })
+    if (view?.about.fresh !== true || view.about.generation !== newestOf(space).generation.id) return MOVED
     for (const [at, { table, key }] of places.entries())
-      records.set(rowId(table, key), view?.standings[at]?.record ?? null)
+      records.set(rowId(table, key), view.standings[at]?.record ?? null)
   }
   const results = repeatRelativeAnswer(kept, base, (table, key) => records.get(rowId(table, key)) ?? null)
   return { ...answerOf(space, request.cursor), head: space.head, results: [...results] }

@@ -81,7 +81,8 @@ BEGIN
 
   INSERT INTO tidemark.replicas AS r (space, id, mutation, hashes, base, answer, acked, seen)
     SELECT sp, m.id, m.num, m.hashes, hd, m.answer, m.acked, mseen
-    FROM unnest(mr, mnum, mhash, mans, macked) AS m(id, num, hashes, answer, acked)
+    -- In the order in which acknowledgements are written, which take no lock of the space: neither waits for the other.
+    FROM unnest(mr, mnum, mhash, mans, macked) AS m(id, num, hashes, answer, acked) ORDER BY m.id COLLATE "C"
     ON CONFLICT (space, id) DO UPDATE SET mutation = excluded.mutation, hashes = excluded.hashes, base = excluded.base,
       answer = excluded.answer, acked = coalesce(excluded.acked, r.acked), seen = excluded.seen;
   DELETE FROM tidemark.staged g USING unnest(mr) AS m(id) WHERE g.space = sp AND g.replica = m.id;

@@ -1,0 +1,239 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+
+import { MOVED_CHECKS } from '../../../../test/postgres/log-checks/moved.ts'
+import { ORDER_CHECKS, PLAIN_CHECKS } from '../../../../test/postgres/log-checks/order.ts'
+import { openLogNodes, type LogNodes } from '../../../../test/postgres/log-nodes.ts'
+import { LOG_FIRST } from './schema.ts'
+
+const CHECKS = { ...MOVED_CHECKS, ...ORDER_CHECKS, ...PLAIN_CHECKS }
+
+/** A mistake in the text of a function, and the check that notices it. */
+interface Fault {
+  readonly in: string
+  readonly from: string
+  readonly to: string
+  readonly also?: readonly [from: string, to: string]
+  /** What begins with the first and what begins with the second change places. */
+  readonly swap?: readonly [first: string, second: string, end: string]
+  readonly check: string
+}
+
+const FAULTS: { readonly [name: string]: Fault } = {
+  'a commit without the lock': {
+    in: 'commit_1',
+    from: 'WHERE s.id = sid FOR UPDATE;',
+    to: 'WHERE s.id = sid;',
+    check: 'I4: a reader between two commits skips nothing',
+  },
+  'versions of a sequence': {
+    in: 'commit_1',
+    from: 'WHERE s.id = sid FOR UPDATE;',
+    to: `WHERE s.id = sid; hd := nextval('tidemark.wrong');`,
+    also: ['SET head = hd + total', 'SET head = greatest(head, hd + total)'],
+    check: 'I4: a reader between two commits skips nothing',
+  },
+  'rows are not compared': {
+    in: 'commit_1',
+    from: 'WHERE coalesce(r.version, 0) <> x.v LIMIT 1',
+    to: 'WHERE false LIMIT 1',
+    check: 'a row that others changed',
+  },
+  'rows are compared only where they are there by now': {
+    in: 'commit_1',
+    from: 'OFFSET 0) r ON true',
+    to: 'OFFSET 0) r ON true AND x.v > 0',
+    check: 'a row that was not there',
+  },
+  'rows are compared only where the head rose': {
+    in: 'commit_1',
+    from: 'IF w <> wrote0 THEN',
+    to: `IF hd <> coalesce(current_setting('tidemark.no', true), '4')::bigint THEN`,
+    check: 'a tombstone that was dropped below the floor',
+  },
+  'holders are not compared': {
+    in: 'commit_1',
+    from: 'WHERE c.key IS DISTINCT FROM h.k LIMIT 1',
+    to: 'WHERE false LIMIT 1',
+    check: 'a unique value that others took',
+  },
+  'holders are compared as if null were equal to all': {
+    in: 'commit_1',
+    from: 'WHERE c.key IS DISTINCT FROM h.k LIMIT 1',
+    to: 'WHERE c.key <> h.k LIMIT 1',
+    check: 'a unique value that others let go',
+  },
+  'the floor is not compared': {
+    in: 'commit_1',
+    from: ' OR fl <> floor0',
+    to: '',
+    check: 'the floor',
+  },
+  "replicas' mutations are not compared": {
+    in: 'commit_1',
+    from: 'WHERE coalesce(r.mutation, 0) <> m.last LIMIT 1',
+    to: 'WHERE false LIMIT 1',
+    check: 'I13: another mutation of the same number, by another node',
+  },
+  "a replica's first mutation is not compared": {
+    in: 'commit_1',
+    from: 'WHERE coalesce(r.mutation, 0) <> m.last LIMIT 1',
+    to: 'WHERE m.last > 0 AND coalesce(r.mutation, 0) <> m.last LIMIT 1',
+    check: 'I13: another mutation of the same number, by another node',
+  },
+  'the generation is not compared': {
+    in: 'commit_1',
+    from: ' OR g <> gen',
+    to: '',
+    check: 'I11: a generation that was begun',
+  },
+  'no mark is compared': {
+    in: 'commit_1',
+    from: ' OR NOT fresh',
+    to: '',
+    check: 'I11: a database that was started since',
+  },
+  'the mark of the row is not compared': {
+    in: 'commit_1',
+    from: ' AND s.xmin = s.wrote::xid',
+    to: '',
+    check: 'I11: a space that was put back from a dump',
+  },
+  'rows are written once only': {
+    in: 'commit_1',
+    from: 'fields = excluded.fields;',
+    to: 'fields = excluded.fields WHERE false;',
+    check: 'a row is written again, and read as it is then',
+  },
+  'values are taken before any is let go': {
+    in: 'commit_1',
+    from: '',
+    to: '',
+    swap: ['IF dt IS NOT NULL THEN', 'IF tt IS NOT NULL THEN', 'UPDATE tidemark.tables t'],
+    check: 'rows swap a unique value',
+  },
+  'values are not let go': {
+    in: 'commit_1',
+    from: 'IF dt IS NOT NULL THEN',
+    to: 'IF false THEN',
+    check: 'rows swap a unique value',
+  },
+  'ages count from the head before': {
+    in: 'commit_1',
+    from: 'tidemark.absolute_1(x.a, hd + x.o)',
+    to: 'tidemark.absolute_1(x.a, hd)',
+    check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
+  },
+  'claims count from the head before': {
+    in: 'commit_1',
+    from: 'tidemark.absolute_1(x.c, hd + x.o)',
+    to: 'tidemark.absolute_1(x.c, hd)',
+    check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
+  },
+  'the kept answer counts from another head': {
+    in: 'commit_1',
+    from: 'm.hashes, hd, m.answer',
+    to: 'm.hashes, hd - 1, m.answer',
+    check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
+  },
+  'the last mutation is not kept': {
+    in: 'commit_1',
+    from: 'SET mutation = excluded.mutation, hashes = excluded.hashes',
+    to: 'SET hashes = excluded.hashes',
+    check: 'I3, I13: the last mutation is known by its bytes',
+  },
+  'replicas are locked as they come': {
+    in: 'commit_1',
+    from: ' ORDER BY m.id COLLATE "C"',
+    to: '',
+    check: 'acknowledgements and a commit take replicas in one order',
+  },
+  'a pull of several moments': {
+    in: 'pull_1',
+    from: 'STABLE',
+    to: 'VOLATILE',
+    check: 'I4: a pull is of one moment',
+  },
+  'a view of several moments': {
+    in: 'view_1',
+    from: 'STABLE',
+    to: 'VOLATILE',
+    check: 'I4: a view is of one moment',
+  },
+  'a replica never hears of what it wrote': {
+    in: 'pull_1',
+    from: ' OR r.version > high',
+    to: '',
+    check: 'what a replica wrote comes back to it where it has not seen so far',
+  },
+  'a replica hears of all that it wrote': {
+    in: 'pull_1',
+    from: 'own IS NULL OR r.writer <> own',
+    to: 'true',
+    check: 'what a replica wrote comes back to it where it has not seen so far',
+  },
+  'a generation is begun without looking again': {
+    in: 'begin_generation_1',
+    from: '(fresh AND NOT always)',
+    to: 'false',
+    check: 'I11: of eight who meet another life of the database one begins its generation',
+  },
+  'a generation is begun without the lock': {
+    in: 'begin_generation_1',
+    from: ' FOR UPDATE',
+    to: '',
+    check: 'I11: of eight who meet another life of the database one begins its generation',
+  },
+  'a hydrate begins without the lock': {
+    in: 'begin_generation_1',
+    from: ' FOR UPDATE',
+    to: '',
+    check: 'the floor does not pass a hydrate that begins',
+  },
+  'tombstones are collected without the lock': {
+    in: 'begin_generation_1',
+    from: ' FOR UPDATE',
+    to: '',
+    check: 'nothing is written while tombstones are collected',
+  },
+}
+
+let nodes: LogNodes
+beforeAll(async () => {
+  nodes = await openLogNodes()
+  await nodes.admin.query('CREATE SEQUENCE tidemark.wrong MINVALUE 0 START 0')
+})
+afterAll(() => nodes[Symbol.asyncDispose]())
+
+function textOf(name: string): string {
+  const [, rest] = LOG_FIRST.split(`CREATE FUNCTION tidemark.${name}(`)
+  const body = /^[\s\S]*?\$\$[\s\S]*?\$\$;/.exec(rest ?? '')?.[0]
+  if (body === undefined) throw new Error(`no function ${name}`)
+  return `CREATE OR REPLACE FUNCTION tidemark.${name}(${body}`
+}
+
+function withFault({ in: name, from, to, also, swap }: Fault): string {
+  const text = textOf(name)
+  if (also !== undefined) return text.replace(from, to).replace(...also)
+  if (swap === undefined) return text.replace(from, to)
+  const [first, second, end] = swap.map((part) => text.indexOf(part)) as [number, number, number]
+  return text.slice(0, first) + text.slice(second, end) + text.slice(first, second) + text.slice(end)
+}
+
+describe('mistakes in the SQL, each of which a check notices', () => {
+  for (const [name, fault] of Object.entries(FAULTS)) {
+    test(name, async () => {
+      const wrong = withFault(fault)
+      expect(wrong).not.toBe(textOf(fault.in))
+      const check = CHECKS[fault.check]
+      if (check === undefined) throw new Error(`there is no check ${fault.check}`)
+      await using own = await openLogNodes(nodes)
+      const space = await own.space()
+      await nodes.admin.query(wrong)
+      try {
+        await expect(check(own, space)).rejects.toThrow()
+      } finally {
+        await nodes.admin.query(textOf(fault.in))
+      }
+    })
+  }
+})
