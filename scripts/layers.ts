@@ -9,7 +9,14 @@ import { lineAt, scanSource } from './scan-source.ts'
 
 /** The engine's ports: what its neighbours below may know of it. */
 const ENGINE_PORTS = ['engine/store.ts', 'engine/provider.ts', 'engine/identity.ts', 'engine/inbox.ts']
-const PORTS = [...ENGINE_PORTS, 'cloud/log/log.ts', 'cloud/directory.ts', 'cloud/bus.ts', 'backup/target.ts']
+const PORTS = [
+  ...ENGINE_PORTS,
+  'cloud/log/log.ts',
+  'cloud/log/copy.ts',
+  'cloud/directory.ts',
+  'cloud/bus.ts',
+  'backup/target.ts',
+]
 const EVERY_ROOM = [
   'kernel/',
   'protocol/',

@@ -1,5 +1,6 @@
 import { describe } from 'vitest'
 
+import { copiesContract } from './log-contract/copies.ts'
 import type { OpenLog } from './log-contract/harness.ts'
 import { historyContract } from './log-contract/history.ts'
 import { hydrateContract } from './log-contract/hydrate.ts'
@@ -23,6 +24,7 @@ export function logContract(name: string, open: OpenLog, options: { readonly see
     historyContract(open)
     mergeContract(open)
     restContract(open)
+    copiesContract(open)
     modelContract(open, options.seeds ?? 20)
   })
 }

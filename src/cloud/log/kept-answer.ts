@@ -27,15 +27,33 @@ export function keepAnswer(results: readonly PushResult[], changes: readonly Cha
   const kept: Kept[] = []
   for (const [at, result] of results.entries()) {
     if (result.status === 'ok' && result.current === undefined && result.forgotten !== true) {
-      const before = kept.at(-1)
-      if (before?.[0] === 0 && before[1] + before[2] === result.version) before[2]++
-      else kept.push([0, result.version, 1])
+      keepVersion(kept, result.version)
       continue
     }
     const { table, key } = changes[at] as Change
     kept.push(keepResult(result, table, key))
   }
   return JSON.stringify(kept)
+}
+
+function keepVersion(kept: Kept[], version: number): void {
+  const before = kept.at(-1)
+  if (before?.[0] === 0 && before[1] + before[2] === version) before[2]++
+  else kept.push([0, version, 1])
+}
+
+/** A kept answer with other versions, for a log that keeps them in another way. */
+export function moveKeptVersions(kept: string, move: (version: number) => number): string {
+  const moved: Kept[] = []
+  for (const item of JSON.parse(kept) as readonly Kept[]) {
+    if (item[0] === 0) {
+      for (let at = 0; at < item[2]; at++) keepVersion(moved, move(item[1] + at))
+    } else if (item[0] === 1) {
+      const [, version, table, key, lost] = item
+      moved.push(lost === undefined ? [1, move(version), table, key] : [1, move(version), table, key, lost])
+    } else moved.push(item[0] === 5 ? [5, move(item[1])] : item)
+  }
+  return JSON.stringify(moved)
 }
 
 function keepResult(result: PushResult, table: string, key: string): Kept {

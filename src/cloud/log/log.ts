@@ -10,6 +10,7 @@ import type {
 import type { PushAnswer, PushRequest } from '../../protocol/push.ts'
 import type { SchemaAnswer, SchemaTable } from '../../protocol/schema.ts'
 import type { SpaceStatus } from '../../protocol/status.ts'
+import type { SpaceCopies } from './copy.ts'
 
 /**
  * The cloud's storage of spaces: what must be true of every driver (suite: `testing/log-contract.ts`).
@@ -25,7 +26,7 @@ import type { SpaceStatus } from '../../protocol/status.ts'
  * - Methods that take a space reject with `space_not_found` when there is none, with `disk_full` while there is no
  *   room.
  */
-export interface Log extends AsyncDisposable {
+export interface Log extends SpaceCopies, AsyncDisposable {
   /** Makes the space when it is not there. Idempotent. */
   ensureSpace(space: string): Promise<void>
 

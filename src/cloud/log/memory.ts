@@ -1,7 +1,7 @@
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { uuidV7, type Random } from '../../kernel/random.ts'
-import { DEFAULT_PULL_RECORDS, MAX_PULL_BYTES } from '../../protocol/limits.ts'
+import { MAX_PULL_BYTES } from '../../protocol/limits.ts'
 import type {
   HydratePlace,
   HydrateStart,
@@ -17,7 +17,10 @@ import type { SpaceStatus } from '../../protocol/status.ts'
 import { decideBatch } from './batch.ts'
 import { checkFloor, checkHistory, acknowledgePull, currentGeneration, tellGeneration } from './history.ts'
 import { keepAnswer, repeatAnswer } from './kept-answer.ts'
+import type { OpenCopy, SpaceCopy } from './copy.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
+import { copyImage, imageOfCopy, isEmptyImage } from './memory-copy.ts'
+import { readPage, tableFilter } from './memory-page.ts'
 import { MEMORY_RULES, type MemoryRules } from './memory-rules.ts'
 import { MemorySpace, type MemoryReplica, type RowPlace, type SpaceImage } from './memory-space.ts'
 import { checkSchemaSize } from './schema-size.ts'
@@ -293,6 +296,24 @@ export class MemoryLog implements Log {
     })
   }
 
+  async copySpace(id: string): Promise<OpenCopy> {
+    return copyImage(this.#find(id).image())
+  }
+
+  async importSpace(id: string, copy: SpaceCopy): Promise<void> {
+    const image = await imageOfCopy(copy, this.#newId())
+    const release = await this.#lock(id)
+    try {
+      if (!isEmptyImage(this.#spaces.get(id)?.image())) throw new TidemarkError('space_not_empty')
+      await this.#yield('commit')
+      this.#spaces.set(id, new MemorySpace(image))
+      this.#begun.add(id)
+    } finally {
+      release()
+    }
+    for (const listener of this.#listeners) listener(id, image.head, null)
+  }
+
   onCommit(listener: CommitListener): () => void {
     const own: CommitListener = (space, head, writer) => listener(space, head, writer)
     this.#listeners.add(own)
@@ -309,9 +330,11 @@ export class MemoryLog implements Log {
     run: (space: MemorySpace) => Promise<T>,
     writer: string | null = null,
   ): Promise<T> {
-    const space = this.#find(id)
+    this.#find(id)
     await this.#yield('begin')
     const release = await this.#rules.lock(() => this.#lock(id))
+    // An import may have taken its place meanwhile.
+    const space = this.#find(id)
     const { head } = space
     let result: T
     try {
@@ -356,31 +379,3 @@ const about = (space: MemorySpace, cursor: Cursor | null) => ({
   generation: tellGeneration(space, cursor),
   head: space.head,
 })
-
-/** Whether a table is in the filter; without one every table is. */
-function tableFilter(tables: readonly string[] | undefined): (table: string) => boolean {
-  if (tables === undefined) return () => true
-  const asked = new Set(tables)
-  return (table) => asked.has(table)
-}
-
-interface Page {
-  readonly records: WireRecord[]
-  readonly more: boolean
-}
-
-function readPage(space: MemorySpace, request: PullRequest): Page {
-  const limit = request.limit ?? DEFAULT_PULL_RECORDS
-  const isAsked = tableFilter(request.tables)
-  const records: WireRecord[] = []
-  let bytes = 0
-  for (const record of space.since(request.cursor.version)) {
-    // Own writes above `high` were made by another copy of this replica: the one that asks never saw them (I4).
-    if (record.by === request.replica && record.version <= request.cursor.high) continue
-    if (!isAsked(record.table)) continue
-    if (records.length >= limit || bytes >= MAX_PULL_BYTES) return { records, more: true }
-    records.push(record)
-    bytes += record.fields === undefined ? 0 : JSON.stringify(record.fields).length
-  }
-  return { records, more: false }
-}

@@ -22,7 +22,11 @@ afterAll(() => database[Symbol.asyncDispose]())
 
 async function openEmpty(now: number): Promise<LogHarness> {
   let time = now
-  const clock: Clock = { now: () => time, after: () => () => {} }
+  const clock: Clock = {
+    now: () => time,
+    // What is tried again is tried soon; acknowledgements wait for ever.
+    after: (ms, run) => (ms < 1_000 ? systemClock.after(ms, run) : () => {}),
+  }
   let pool: Database = openDatabase(database)
   let log = openPostgresLog({ database: pool, clock })
   const others: AsyncDisposable[] = []

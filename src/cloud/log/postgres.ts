@@ -17,7 +17,10 @@ import type { Database } from '../postgres/pool.ts'
 import { Acks, type Ack } from './acks.ts'
 import { CommitTeller } from './commit-teller.ts'
 import { acknowledgePull, tellGeneration } from './history.ts'
+import type { OpenCopy, SpaceCopy } from './copy.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
+import { openSpaceCopy } from './postgres/copy.ts'
+import { importCopy } from './postgres/import.ts'
 import { pushPart } from './postgres/parts.ts'
 import { PushQueue } from './postgres/push-queue.ts'
 import { pushBatch, type PushItem } from './postgres/push.ts'
@@ -198,6 +201,19 @@ class PostgresLog implements Log {
     this.#checkOpen()
     this.#acks.drop(id, replica)
     await forgetReplica(this.#storage, id, replica)
+  }
+
+  async copySpace(id: string): Promise<OpenCopy> {
+    this.#checkOpen()
+    // Its generation of this life of the database is part of it.
+    await this.readSchema(id)
+    return openSpaceCopy(this.#storage, id)
+  }
+
+  async importSpace(id: string, copy: SpaceCopy): Promise<void> {
+    this.#checkOpen()
+    await importCopy(this.#storage, id, copy)
+    this.#teller.tell(id, copy.space.head, null)
   }
 
   onCommit(listener: CommitListener): () => void {

@@ -24,13 +24,16 @@ import {
   currentGeneration,
   tellGeneration,
 } from './history.ts'
+import type { OpenCopy, SpaceCopy } from './copy.ts'
 import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './log.ts'
 import type { Metrics } from '../metrics.ts'
 import { checkSchemaSize } from './schema-size.ts'
 import { collectChunk } from './sqlite/collect.ts'
+import { openSpaceCopy } from './sqlite/copy.ts'
 import { onStorage } from './sqlite/failure.ts'
 import { limitSize, openCloudFile } from './sqlite/file.ts'
 import { GroupCommit } from './sqlite/group-commit.ts'
+import { importCopy } from './sqlite/import.ts'
 import { lockCloudFile } from './sqlite/lock.ts'
 import { Names } from './sqlite/names.ts'
 import { readHydratePage, readPage } from './sqlite/pull.ts'
@@ -98,6 +101,7 @@ class SqliteLog implements Log {
 
   async ensureSpace(id: string): Promise<void> {
     if (this.#begun.has(id)) return this.#use(id)
+    await this.#free()
     if (this.#read(() => this.#storage.statements.findSpace.get(id)) !== undefined) return
     const isNew = await this.#write(() => addSpace(this.#storage, id, randomUUID))
     if (isNew) this.#begun.set(id, Promise.resolve())
@@ -262,6 +266,22 @@ class SqliteLog implements Log {
     })
   }
 
+  async copySpace(id: string): Promise<OpenCopy> {
+    await this.#use(id)
+    return openSpaceCopy(this.#database.name, id)
+  }
+
+  async importSpace(id: string, copy: SpaceCopy): Promise<void> {
+    await this.#free()
+    const check = (): void => {
+      if (this.#closed) throw new TidemarkError('unavailable')
+    }
+    check()
+    await this.#queue.addAlone(() => importCopy(this.#storage, id, copy, { newId: randomUUID, check }))
+    this.#begun.set(id, Promise.resolve())
+    this.#teller.tell(id, copy.space.head, null)
+  }
+
   onCommit(listener: CommitListener): () => void {
     return this.#teller.add(listener)
   }
@@ -286,12 +306,18 @@ class SqliteLog implements Log {
   /** What answers from a space waits until its generation of this start is on the disk. */
   #use(id: string): Promise<void> {
     if (this.#closed) return Promise.reject(new TidemarkError('unavailable'))
+    if (this.#queue.alone !== null) return this.#free().then(() => this.#use(id))
     const known = this.#begun.get(id)
     if (known !== undefined) return known
     const begun = this.#queue.add(() => beginGeneration(this.#storage, id, randomUUID))
     this.#begun.set(id, begun)
     begun.catch(() => this.#begun.delete(id))
     return begun
+  }
+
+  /** While an import has the connection, nobody else may read on it. */
+  async #free(): Promise<void> {
+    while (this.#queue.alone !== null) await this.#queue.alone
   }
 
   #write<T>(run: () => T, weight?: number): Promise<T> {

@@ -5,7 +5,7 @@ import Database from 'better-sqlite3'
 
 import { TidemarkError } from '../../../kernel/errors.ts'
 import { onStorage } from './failure.ts'
-import { migrate, type Migration } from './migrate.ts'
+import { hasTables, migrate, type Migration } from './migrate.ts'
 
 /** "TmCl": what tells a cloud's storage from any other database. */
 const APPLICATION_ID = 0x546d436c
@@ -50,18 +50,45 @@ export function openCloudFile(
   })
 }
 
+/**
+ * Opens the file only to look: it is neither made nor brought up to date, and whoever serves it goes on. Throws
+ * `not_a_database`, `needs_upgrade`, and `space_not_found` where nothing of this part was ever written.
+ */
+export function openForReading(
+  file: string,
+  part: { readonly name: string; readonly migrations: readonly Migration[] },
+): Database.Database {
+  return onStorage(() => {
+    // Not `readonly`: that leaves the files of the write-ahead log behind.
+    const database = new Database(realPath(file), { timeout: BUSY_MS, fileMustExist: true })
+    try {
+      database.pragma('query_only = ON')
+      database.pragma(`cache_size = -${CACHE_KIB}`)
+      if (!isOurs(database)) throw notOurs(file)
+      if (!hasTables(database, part.name, part.migrations)) throw new TidemarkError('space_not_found')
+      return database
+    } catch (error) {
+      database.close()
+      throw error
+    }
+  })
+}
+
+const isOurs = (database: Database.Database): boolean =>
+  database.pragma('application_id', { simple: true }) === APPLICATION_ID
+
+const notOurs = (file: string): TidemarkError =>
+  new TidemarkError('not_a_database', 'the file is a database, but not of a Tidemark cloud', {
+    details: { file },
+  })
+
 /** A database that holds anything else is left alone. */
 function claimFile(database: Database.Database, path: string): void {
-  const isOurs = (): boolean => database.pragma('application_id', { simple: true }) === APPLICATION_ID
-  if (isOurs()) return
+  if (isOurs(database)) return
   database.exec('BEGIN IMMEDIATE')
   try {
     const objects = database.prepare<[], number>('SELECT count(*) FROM sqlite_schema').pluck().get() ?? 0
-    if (!isOurs() && objects > 0) {
-      throw new TidemarkError('not_a_database', 'the file is a database, but not of a Tidemark cloud', {
-        details: { file: path },
-      })
-    }
+    if (!isOurs(database) && objects > 0) throw notOurs(path)
     database.pragma(`application_id = ${APPLICATION_ID}`)
     database.exec('COMMIT')
   } finally {

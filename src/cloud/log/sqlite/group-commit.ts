@@ -12,6 +12,8 @@ const MAX_WEIGHT = 4 * 1024 * 1024
 
 interface Job {
   readonly run: () => unknown
+  /** `run` answers a promise, and has a transaction of its own until that is settled. */
+  readonly alone: boolean
   readonly weight: number
   readonly done: (result: unknown) => void
   readonly failed: (error: TidemarkError) => void
@@ -29,6 +31,7 @@ export class GroupCommit {
   readonly #metrics: Metrics
   #queue: Job[] = []
   #due = false
+  #alone: Promise<unknown> | null = null
   #idle: (() => void)[] = []
 
   constructor(database: Database.Database, forget: () => void, metrics: Metrics = silentMetrics) {
@@ -40,8 +43,25 @@ export class GroupCommit {
 
   /** Resolves with what `run` returned when it is durable; rejects, with nothing done, when it or the disk failed. */
   add<T>(run: () => T, weight = 0): Promise<T> {
+    return this.#enqueue<T>(run, weight, false)
+  }
+
+  /**
+   * The same for work that waits for something outside. Nothing else is written meanwhile, nor may anything be read
+   * on this connection: see `alone`.
+   */
+  addAlone<T>(run: () => Promise<T>): Promise<T> {
+    return this.#enqueue<T>(run, 0, true)
+  }
+
+  /** Settled when what has the connection for itself now has ended, one way or another; null: nothing has. */
+  get alone(): Promise<unknown> | null {
+    return this.#alone
+  }
+
+  #enqueue<T>(run: () => unknown, weight: number, alone: boolean): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ run, weight, done: resolve as (result: unknown) => void, failed: reject })
+      this.#queue.push({ run, alone, weight, done: resolve as (result: unknown) => void, failed: reject })
       this.#schedule()
     })
   }
@@ -56,11 +76,41 @@ export class GroupCommit {
     if (this.#due) return
     this.#due = true
     nextTurn(() => {
+      const [first] = this.#queue
+      if (first?.alone === true) {
+        this.#queue.shift()
+        this.#alone = this.#commitAlone(first).finally(() => {
+          this.#alone = null
+          this.#goOn()
+        })
+        return
+      }
       this.#commit(this.#take())
-      this.#due = false
-      if (this.#queue.length > 0) return this.#schedule()
-      for (const resolve of this.#idle.splice(0)) resolve()
+      this.#goOn()
     })
+  }
+
+  #goOn(): void {
+    this.#due = false
+    if (this.#queue.length > 0) return this.#schedule()
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+
+  /** Never rejects. */
+  async #commitAlone(job: Job): Promise<void> {
+    try {
+      this.#database.exec('BEGIN IMMEDIATE')
+      const result = await job.run()
+      this.#database.exec('COMMIT')
+      job.done(result)
+    } catch (thrown) {
+      try {
+        this.#undo('ROLLBACK')
+      } catch {
+        // The next transaction says what is wrong with the connection.
+      }
+      job.failed(toStorageError(thrown))
+    }
   }
 
   #take(): readonly Job[] {
@@ -68,7 +118,7 @@ export class GroupCommit {
     let count = 0
     for (const job of this.#queue) {
       weight += job.weight
-      if (count > 0 && (count >= MAX_JOBS || weight > MAX_WEIGHT)) break
+      if (job.alone || (count > 0 && (count >= MAX_JOBS || weight > MAX_WEIGHT))) break
       count++
     }
     return this.#queue.splice(0, count)

@@ -28,12 +28,7 @@ export function migrate(database: Database.Database, part: string, migrations: r
       ) STRICT, WITHOUT ROWID`,
     )
     const { number, readableFrom } = readState(database, part)
-    if (readableFrom > newest) {
-      const details = { part, file: readableFrom, program: newest }
-      throw new TidemarkError('needs_upgrade', 'a newer version of Tidemark has changed this file', {
-        details,
-      })
-    }
+    checkReadable(part, readableFrom, newest)
     for (const migration of migrations) {
       if (migration.number <= number) continue
       database.exec(migration.sql)
@@ -45,6 +40,26 @@ export function migrate(database: Database.Database, part: string, migrations: r
   } finally {
     if (database.inTransaction) database.exec('ROLLBACK')
   }
+}
+
+/**
+ * For who only looks: whether the tables of one part are there. Throws `needs_upgrade` as above. What older programs
+ * left is read as it is.
+ */
+export function hasTables(
+  database: Database.Database,
+  part: string,
+  migrations: readonly Migration[],
+): boolean {
+  const { number, readableFrom } = readState(database, part)
+  checkReadable(part, readableFrom, migrations.at(-1)?.number ?? 0)
+  return number > 0
+}
+
+function checkReadable(part: string, readableFrom: number, newest: number): void {
+  if (readableFrom <= newest) return
+  const details = { part, file: readableFrom, program: newest }
+  throw new TidemarkError('needs_upgrade', 'a newer version of Tidemark has changed this file', { details })
 }
 
 function readState(

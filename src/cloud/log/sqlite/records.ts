@@ -41,7 +41,7 @@ interface Ages {
 const parseAges = (ages: string): Ages => JSON.parse(`{${ages}}`) as Ages
 
 /** The reverse of `parseAges`; null when the record has neither. */
-function agesText({ since, fieldVersions }: WireRecord): string | null {
+export function agesText({ since, fieldVersions }: WireRecord): string | null {
   if (since === undefined) return null
   const named = fieldVersions === undefined ? '' : `,"fieldVersions":${JSON.stringify(fieldVersions)}`
   return `"since":${JSON.stringify(since)}${named}`

@@ -27,7 +27,8 @@ export type ReplicaRow = readonly [
 ]
 export type StagedRow = readonly [hash: string, of: number, attempt: string, bytes: number]
 
-const RECORD_COLUMNS = `id & ${MAX_VERSION}, tbl, key, writer, hlc, buried_at, sealed, ages, fields`
+/** Of a `RecordRow`; with `, was, claims` of a `StandingRow`. */
+export const RECORD_COLUMNS = `id & ${MAX_VERSION}, tbl, key, writer, hlc, buried_at, sealed, ages, fields`
 /**
  * The JSON text of a live record, put together from the pieces it is kept in: nothing is parsed. The parameter is
  * its beginning, with the table.
@@ -66,6 +67,9 @@ export function prepareStatements(database: Database.Database) {
     addSpace: write<[id: string, epoch: string]>(
       `INSERT INTO spaces (id, epoch, head, floor, schema, schema_tables) VALUES (?, ?, 0, 0, 0, '[]')`,
     ),
+    resetSpace: write<
+      [epoch: string, head: number, floor: number, schema: number, tables: string, space: number]
+    >('UPDATE spaces SET epoch = ?, head = ?, floor = ?, schema = ?, schema_tables = ? WHERE no = ?'),
     moveHead: write<[head: number, space: number]>('UPDATE spaces SET head = ? WHERE no = ?'),
     raiseFloor: write<[floor: number, space: number]>('UPDATE spaces SET floor = ? WHERE no = ?'),
     readSchema: pluck<[space: number], string>('SELECT schema_tables FROM spaces WHERE no = ?'),
@@ -76,6 +80,7 @@ export function prepareStatements(database: Database.Database) {
     listGenerations: read<[space: number], [id: string, start: number]>(
       'SELECT id, start FROM generations WHERE space = ? ORDER BY number',
     ),
+    dropGenerations: write<[space: number]>('DELETE FROM generations WHERE space = ?'),
     addGeneration: write<[space: number, number: number, id: string, start: number]>(
       'INSERT INTO generations (space, number, id, start) VALUES (?, ?, ?, ?)',
     ),
@@ -173,6 +178,9 @@ export function prepareStatements(database: Database.Database) {
        ON CONFLICT (space, id) DO UPDATE SET acked = excluded.acked, seen = excluded.seen`,
     ),
     dropReplica: write<[space: number, id: string]>('DELETE FROM replicas WHERE space = ? AND id = ?'),
+
+    dropReplicas: write<[space: number]>('DELETE FROM replicas WHERE space = ?'),
+    dropAllStaged: write<[space: number]>('DELETE FROM staged WHERE space = ?'),
 
     listStaged: read<[space: number, replica: string], StagedRow>(
       'SELECT hash, of_parts, attempt, bytes FROM staged WHERE space = ? AND replica = ? ORDER BY part',
