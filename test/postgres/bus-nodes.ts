@@ -1,3 +1,5 @@
+import type pg from 'pg'
+
 import type { Bus } from '../../src/cloud/bus.ts'
 import { joinPostgresBus } from '../../src/cloud/bus/postgres.ts'
 import { SWEEP_MS } from '../../src/cloud/bus/postgres/sweep.ts'
@@ -145,6 +147,25 @@ function withConnect(database: Database, connect: Database['connect']): Database
 
 const withName = (database: Database, name: string): Database =>
   withConnect(database, (purpose) => database.connect(`${purpose} ${name}`))
+
+/** What a node sees of the database, until it dies: from then on nothing goes out, and nothing comes in. */
+export function mortal(): { readonly database: (database: Database) => Database; die(): void } {
+  const clients: pg.Client[] = []
+  let isDead = false
+  return {
+    database: (database) =>
+      withConnect(database, async (name) => {
+        if (isDead) return new Promise(() => {})
+        const client = await database.connect(name)
+        clients.push(client)
+        return client
+      }),
+    die() {
+      isDead = true
+      for (const client of clients) client.connection.stream.destroy()
+    },
+  }
+}
 
 /** The same database, on which LISTEN is lost: as behind a pooler that gives each statement another connection. */
 export function withoutListen(database: Database): Database {

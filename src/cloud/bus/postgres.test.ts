@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
-import { openBusNodes, withoutListen, type BusNode, type BusNodes } from '../../../test/postgres/bus-nodes.ts'
+import {
+  mortal,
+  openBusNodes,
+  withoutListen,
+  type BusNode,
+  type BusNodes,
+} from '../../../test/postgres/bus-nodes.ts'
 import { openTestDatabase, type TestDatabase } from '../../../test/postgres/database.ts'
 import { describeOwnPostgres } from '../../../test/postgres/own.ts'
 import { startPostgres } from '../../../test/postgres/server.ts'
@@ -113,7 +119,7 @@ describe('nodes on one PostgreSQL', () => {
     const [a, b] = [await nodes.join({ name: 'a' }), await nodes.join()]
     await b.untilHears()
     const heard = listen(b, ['s1'])
-    for (let head = 1; head <= 10; head++) {
+    for (let head = 1; head <= 5; head++) {
       await a.untilHears()
       await nodes.raise(new Map([['s1', head]]))
       const cut = nodes.cut('a')
@@ -123,6 +129,25 @@ describe('nodes on one PostgreSQL', () => {
       expect(await cut).toBe(1)
     }
     expect(b.counted('busReconnects')).toBe(0)
+  })
+
+  test('I8: what a node committed that died before it told is found, and the others go on', async () => {
+    await using nodes = await openNodes()
+    const life = mortal()
+    const [dies, b, c] = [await nodes.join(life), await nodes.join(), await nodes.join()]
+    await Promise.all([dies, b, c].map((node) => node.untilHears()))
+    const [inB, inC] = [listen(b, ['s1']), listen(c, ['s1'])]
+    await nodes.raise(new Map([['s1', 1]]))
+    dies.publish('s1', 1, 'x')
+    life.die()
+    b.publish('s2', 1, 'y')
+    c.publish('s3', 1, 'y')
+    await waitUntil(() => inB.length === 2 && inC.length === 2)
+    expect([...inB, ...inC].filter(([space]) => space === 's1')).toEqual([])
+    await waitUntil(() => {
+      nodes.passTime(200)
+      return [inB, inC].every((heard) => heard.some(([space]) => space === 's1'))
+    })
   })
 
   test('I8: a node that hears nothing goes by the sweep, and says so once', async () => {
