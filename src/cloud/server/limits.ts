@@ -20,6 +20,8 @@ export interface ServerLimits {
   readonly connections: number
   /** A connection on which no request with all its headers has arrived is closed after it; a TLS handshake too. */
   readonly headersMs: number
+  /** How long a server that stops goes on answering while `readyz` already says that it is not ready. */
+  readonly drainMs: number
   /** What a stop waits for requests under way. */
   readonly stopMs: number
 }
@@ -34,6 +36,7 @@ export const SERVER_LIMITS: ServerLimits = {
   loopDelayMs: 2_000,
   connections: 25_000,
   headersMs: 20_000,
+  drainMs: 0,
   stopMs: 10_000,
 }
 

@@ -1,6 +1,5 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
-import { TidemarkError } from '../../kernel/errors.ts'
 import { ROUTES } from '../../protocol/routes.ts'
 import { createOpenApi } from './openapi.ts'
 import { createPage } from './page.ts'
@@ -10,8 +9,8 @@ export interface PublicRoutes {
   readonly version: string
   /** Whether requests need a token. */
   readonly tokens: boolean
-  /** Throws when the storage does not answer. */
-  checkStorage(): Promise<void>
+  /** Throws `unavailable` while the server cannot work. */
+  checkReady(): Promise<void>
   /** Throws `rate_limited`. */
   count(request: FastifyRequest, reply: FastifyReply): Promise<void>
 }
@@ -29,11 +28,7 @@ export function addPublicRoutes(app: FastifyInstance, routes: PublicRoutes): voi
     ...place('readyz'),
     onRequest,
     handler: async () => {
-      try {
-        await routes.checkStorage()
-      } catch (error) {
-        throw new TidemarkError('unavailable', 'The storage does not answer', { cause: error })
-      }
+      await routes.checkReady()
       return { status: 'ready' }
     },
   })

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net'
 
-import type { Clock } from '../../kernel/clock.ts'
+import { sleep, type Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { silentLogger, type Logger } from '../../kernel/logger.ts'
 import type { Handler } from '../handler/handler.ts'
@@ -17,6 +17,7 @@ import { SERVER_LIMITS, type ServerLimits } from './limits.ts'
 import { watchPressure } from './pressure.ts'
 import { addPublicRoutes } from './public-routes.ts'
 import { createRates } from './rates.ts'
+import { createReadiness } from './readiness.ts'
 import { createRequests } from './requests.ts'
 import { trackSockets } from './sockets.ts'
 import { refuseUnknown } from './unknown-address.ts'
@@ -50,7 +51,7 @@ export interface ServerOptions {
 
 export interface Server {
   readonly url: string
-  /** Stops accepting, answers waiting pulls, lets requests finish for a bounded time, then cuts what is left. */
+  /** Is not ready for `drainMs`, stops accepting, answers waiting pulls, lets requests finish for a bounded time, then cuts what is left. Once. */
   close(): Promise<void>
 }
 
@@ -79,10 +80,11 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const rates = await createRates(app, limits)
   refuseUnknown(app)
   const { version } = options
+  const readiness = createReadiness(options.clock, () => options.checkStorage())
   addPublicRoutes(app, {
     version,
     tokens: !open,
-    checkStorage: () => options.checkStorage(),
+    checkReady: () => readiness.check(),
     count: (request, reply) => rates.countAddress(request, reply),
   })
   const bodies = createBodyReader(options.clock, limits, metrics)
@@ -102,21 +104,26 @@ export async function startServer(options: ServerOptions): Promise<Server> {
     throw error
   }
   const { port } = app.server.address() as AddressInfo
+  const close = async (): Promise<void> => {
+    readiness.stop()
+    // Whoever spreads requests over several nodes sees it, and sends no new ones here.
+    if (limits.drainMs > 0) await sleep(options.clock, limits.drainMs)
+    state.closing = true
+    options.handler.stop()
+    const cancel = options.clock.after(limits.stopMs, () => sockets.destroyAll())
+    sockets.closeWhenIdle()
+    let cancelQuiet = (): void => {}
+    // Connections without a request would hold the stop up: of those HTTP knows only the ones that had one.
+    sockets.whenQuiet(() => {
+      cancelQuiet = options.clock.after(FLUSH_MS, () => sockets.destroyAll())
+    })
+    await app.close()
+    cancel()
+    cancelQuiet()
+  }
+  let closing: Promise<void> | null = null
   return {
     url: `${options.tls === undefined ? 'http' : 'https'}://${urlHost(options.host)}:${port}`,
-    async close() {
-      state.closing = true
-      options.handler.stop()
-      const cancel = options.clock.after(limits.stopMs, () => sockets.destroyAll())
-      sockets.closeWhenIdle()
-      let cancelQuiet = (): void => {}
-      // Connections without a request would hold the stop up: of those HTTP knows only the ones that had one.
-      sockets.whenQuiet(() => {
-        cancelQuiet = options.clock.after(FLUSH_MS, () => sockets.destroyAll())
-      })
-      await app.close()
-      cancel()
-      cancelQuiet()
-    },
+    close: () => (closing ??= close()),
   }
 }
