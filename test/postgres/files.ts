@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { chmodSync, chownSync, existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
@@ -19,6 +20,9 @@ export async function copyData(folder: string, url: string | null): Promise<stri
     const client = new pg.Client({ connectionString: url })
     await client.connect()
     try {
+      // A slot, which goes with the connection, keeps the log that is written meanwhile from being used again.
+      const slot = `copy_${randomBytes(8).toString('hex')}`
+      await client.query('SELECT pg_create_physical_replication_slot($1, true, true)', [slot])
       await client.query(`SELECT pg_backup_start('copy', fast => true)`)
       await copyTree(data, copy)
       const stopped = await client.query<{ readonly labelfile: string }>(

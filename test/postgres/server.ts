@@ -34,7 +34,7 @@ export interface OwnPostgres extends AsyncDisposable {
   readonly pid: number
   /** The end of its log since the last start. */
   log(): string
-  /** kill −9, and fulfilled when its children have noticed and are gone as well. */
+  /** kill −9 of it and of its children, as when the power goes; fulfilled when all of them are gone. */
   kill(): Promise<void>
   /** Fast: connections are broken off, a checkpoint is made. */
   stop(): Promise<void>
@@ -101,8 +101,10 @@ async function serve(folder: string, programs: string, flags: readonly string[])
   async function end(signal: NodeJS.Signals): Promise<void> {
     if (!running) return
     running = false
+    // Killed with it: who computes would go on to the end of the statement before noticing.
+    const orphans = signal === 'SIGKILL' ? childrenOf(guard.pid) : paused
     signalAll([guard.pid], signal)
-    signalAll(paused, 'SIGKILL')
+    signalAll(orphans, 'SIGKILL')
     signalAll([guard.pid], 'SIGCONT')
     paused = []
     await guard.ended
@@ -188,8 +190,10 @@ function goesOn(pid: number): boolean {
   }
 }
 
+/** None where there is no /proc: they notice a kill by themselves, in a while. */
 function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number)
+  const list = `/proc/${pid}/task/${pid}/children`
+  return existsSync(list) ? readFileSync(list, 'utf8').split(' ').filter(Boolean).map(Number) : []
 }
 
 async function findPort(): Promise<number> {
