@@ -11,7 +11,7 @@ export const POSTGRES_IDS: { readonly uid?: number; readonly gid?: number } =
   process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 
 /** Other binaries for all tests: a folder with `initdb` and `postgres`, such as those of the oldest version. */
-const OTHER_BINARIES = process.env['TIDEMARK_TEST_POSTGRES_BIN']
+const OTHER_BINARIES = process.env['TIDEMARK_TEST_POSTGRES_BIN'] || undefined
 
 /** It belongs to the server's id afterwards, which is who takes it away. */
 const COPY = 'mkdir "$2" && cp -RP "$1/native" "$2" && { [ -z "$3" ] || chown -R "$3" "$2"; }'

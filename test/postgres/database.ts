@@ -16,7 +16,7 @@ export interface TestDatabase extends AsyncDisposable {
 export async function openTestDatabase(): Promise<TestDatabase> {
   // template0 takes any encoding; the locale stays the server's, whatever it is.
   return makeDatabase(
-    process.env['TIDEMARK_TEST_DATABASE_URL'] ?? (await askForShared()),
+    process.env['TIDEMARK_TEST_DATABASE_URL'] || (await askForShared()),
     `TEMPLATE template0 ENCODING 'UTF8'`,
   )
 }
