@@ -18,6 +18,8 @@ export interface CommandTable {
 export function defineCloud({ program, define, run }: CommandTable): void {
   const cloud = define(program, 'cloud', 'serve the cloud from this machine')
     .option('--data <dir>', 'folder of the cloud')
+    .option('--database <url>', 'PostgreSQL in its place, for several nodes (TIDEMARK_CLOUD_DATABASE_URL)')
+    .option('--database-connections <n>', 'most connections of this node to it', parseCount)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <n>', 'port to listen on; 0 takes any free one', parsePort, DEFAULT_PORT)
     .option('--insecure-loopback', 'need no token; loopback addresses only')

@@ -8,19 +8,23 @@ import { SCOPES } from '../protocol/routes.ts'
 import type { Directory, Grant } from './directory.ts'
 import { createHandler } from './handler/handler.ts'
 import type { HandlerLimits } from './handler/limits.ts'
-import { silentMetrics } from './metrics.ts'
 import { createPrometheusMetrics } from './metrics/prometheus.ts'
+import type { DatabaseOptions } from './postgres/pool.ts'
 import { requireLoopback } from './server/addresses.ts'
 import { RETENTION, startCollector, type Retention } from './server/collector.ts'
 import type { ServerLimits } from './server/limits.ts'
 import { createLogLines, type LogLevel } from './server/log-lines.ts'
 import { serveMetrics } from './server/metrics-listener.ts'
+import { toPlace } from './server/place.ts'
 import { startServer } from './server/server.ts'
-import { openStorage, readTls } from './server/storage.ts'
+import { openStorage } from './server/storage.ts'
+import { readTls } from './server/tls.ts'
 
 export interface CloudOptions {
-  /** Folder of the cloud's one file; made, for its owner only, when it is not there. */
-  readonly data: string
+  /** Folder of the cloud's one file; made, for its owner only, when it is not there. Or `database`. */
+  readonly data?: string
+  /** Address of a PostgreSQL database, `postgres://user@host:port/name`, which any number of nodes may share. */
+  readonly database?: string | DatabaseOptions
   /** Absent: 127.0.0.1. */
   readonly host?: string
   /** Absent: 7600. 0: one the system chooses. */
@@ -73,9 +77,10 @@ const LOOPBACK_GRANT: Grant = {
 }
 
 /**
- * Starts a cloud with its storage in one SQLite file. Rejects with `insecure_address`, `in_use` (another process
- * serves the folder), `file_not_found` (a TLS file), `not_a_database`, and with the system's own error
- * (`EADDRINUSE`, …) when it cannot listen.
+ * Starts a cloud with its storage in one SQLite file, or in a PostgreSQL database. Rejects with `insecure_address`,
+ * `bad_usage` (neither place, or both), `in_use` (another process serves the folder), `file_not_found` (a TLS file),
+ * `not_a_database`, `unavailable` and `database_refused` (PostgreSQL), `needs_upgrade`, and with the system's own
+ * error (`EADDRINUSE`, …) when it cannot listen.
  */
 export async function startCloud(options: CloudOptions): Promise<Cloud> {
   const { host = DEFAULT_HOST, port = DEFAULT_PORT, clock = systemClock, random = systemRandom } = options
@@ -86,12 +91,13 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
   await using undo = new AsyncDisposableStack()
   const metrics = options.metrics === undefined ? null : undo.use(createPrometheusMetrics())
   const reports = { logger, ...(metrics === null ? {} : { metrics }) }
-  const storage = undo.use(await openStorage(options.data, clock, metrics ?? silentMetrics))
-  const { log, directory } = storage
+  const storage = undo.use(await openStorage(toPlace(options), { clock, random, ...reports }))
+  const { log, directory, bus, exclusive } = storage
   const limits = options.limits ?? {}
   const handler = createHandler({
     log,
     directory,
+    bus,
     clock,
     random,
     ...reports,
@@ -118,6 +124,7 @@ export async function startCloud(options: CloudOptions): Promise<Cloud> {
     startCollector({
       log,
       directory,
+      exclusive,
       clock,
       random,
       logger,

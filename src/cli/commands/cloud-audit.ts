@@ -1,16 +1,17 @@
 import type { AuditEntry } from '../../cloud/directory.ts'
+import { describePlace } from '../../cloud/server/place.ts'
 import type { CliContext } from '../context.ts'
-import { cloudFolder, hasDirectory, openDirectory } from './directory.ts'
+import { cloudPlace, hasDirectory, openDirectory, type PlaceOptions } from './directory.ts'
 
 /** tidemark cloud audit: who changed tokens, spaces and devices, the newest last as in any log. */
 export async function showAudit(
   context: CliContext,
-  options: { readonly data?: string; readonly limit: number },
+  options: PlaceOptions & { readonly limit: number },
 ): Promise<void> {
-  const folder = cloudFolder(context, options.data)
-  if (!hasDirectory(folder))
-    return context.output.result({ entries: [] }, [`There is no cloud in ${folder} yet.`])
-  await using directory = await openDirectory(folder, context)
+  const place = cloudPlace(context, options)
+  if (!(await hasDirectory(place)))
+    return context.output.result({ entries: [] }, [`There is no cloud in ${describePlace(place)} yet.`])
+  await using directory = await openDirectory(place, context)
   const entries = (await directory.audit(options.limit)).toReversed()
   context.output.result(
     { entries },

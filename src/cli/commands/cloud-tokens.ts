@@ -1,10 +1,10 @@
+import { describePlace } from '../../cloud/server/place.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES, type Scope } from '../../protocol/routes.ts'
 import type { CliContext } from '../context.ts'
-import { cloudFolder, COMMAND_LINE, hasDirectory, openDirectory } from './directory.ts'
+import { cloudPlace, COMMAND_LINE, hasDirectory, openDirectory, type PlaceOptions } from './directory.ts'
 
-export interface TokenOptions {
-  readonly data?: string
+export interface TokenOptions extends PlaceOptions {
   readonly account: string
   readonly name: string
   readonly scopes: string
@@ -15,7 +15,7 @@ export interface TokenOptions {
 
 /** tidemark cloud token create: prints the secret, once. */
 export async function createToken(context: CliContext, options: TokenOptions): Promise<void> {
-  await using directory = await openDirectory(cloudFolder(context, options.data), context)
+  await using directory = await openDirectory(cloudPlace(context, options), context)
   const scopes = options.scopes.split(',').map((scope) => scope.trim())
   const unknown = scopes.find((scope) => !(SCOPES as readonly string[]).includes(scope))
   if (unknown !== undefined)
@@ -34,11 +34,13 @@ export async function createToken(context: CliContext, options: TokenOptions): P
 }
 
 /** tidemark cloud token list */
-export async function listTokens(context: CliContext, options: { readonly data?: string }): Promise<void> {
-  const folder = cloudFolder(context, options.data)
-  if (!hasDirectory(folder))
-    return context.output.result({ tokens: [] }, [`There is no cloud in ${folder} yet, and no token.`])
-  await using directory = await openDirectory(folder, context)
+export async function listTokens(context: CliContext, options: PlaceOptions): Promise<void> {
+  const place = cloudPlace(context, options)
+  if (!(await hasDirectory(place)))
+    return context.output.result({ tokens: [] }, [
+      `There is no cloud in ${describePlace(place)} yet, and no token.`,
+    ])
+  await using directory = await openDirectory(place, context)
   const tokens = await directory.listTokens()
   const lines = tokens.map((token) => {
     const state =
@@ -56,12 +58,8 @@ export async function listTokens(context: CliContext, options: { readonly data?:
 }
 
 /** tidemark cloud token revoke ID */
-export async function revokeToken(
-  context: CliContext,
-  id: string,
-  options: { readonly data?: string },
-): Promise<void> {
-  await using directory = await openDirectory(cloudFolder(context, options.data), context)
+export async function revokeToken(context: CliContext, id: string, options: PlaceOptions): Promise<void> {
+  await using directory = await openDirectory(cloudPlace(context, options), context)
   if (!(await directory.revokeToken(id, COMMAND_LINE)))
     throw new TidemarkError('not_found', 'there is no token with this id; see tidemark cloud token list')
   context.output.result({ revoked: id }, ['The token is revoked; requests with it are refused from now on.'])

@@ -1,14 +1,14 @@
 import { join, resolve } from 'node:path'
 
 import { startCloud, type Cloud } from '../../cloud/index.ts'
+import { describePlace, type Place } from '../../cloud/server/place.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { findFolders } from '../../machine/folders.ts'
 import type { CliContext } from '../context.ts'
-import { cloudFolder } from './directory.ts'
+import { cloudPlace, type PlaceOptions } from './directory.ts'
 import { STOP_MS, untilStopped } from '../stopping.ts'
 
-export interface CloudOptions {
-  readonly data?: string
+export interface CloudOptions extends PlaceOptions {
   readonly host: string
   readonly port: number
   readonly insecureLoopback?: boolean
@@ -16,9 +16,11 @@ export interface CloudOptions {
   readonly tlsCert?: string
 }
 
-/** What another command needs to find the same folder; nothing where it would anyway. */
-function dataOption(context: CliContext, options: CloudOptions): string {
-  const folder = resolve(cloudFolder(context, options.data))
+/** What another command needs to find the same place; nothing where it would anyway. */
+function placeOption(context: CliContext, options: CloudOptions, place: Place): string {
+  if ('database' in place)
+    return options.database === undefined ? '' : ` --database '${describePlace(place)}'`
+  const folder = resolve(place.data)
   return folder === join(findFolders(context.env).data, 'cloud') ? '' : ` --data '${folder}'`
 }
 
@@ -32,8 +34,9 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
     options.tlsKey === undefined || options.tlsCert === undefined
       ? {}
       : { tls: { keyFile: options.tlsKey, certFile: options.tlsCert } }
+  const place = cloudPlace(context, options)
   const cloud = await serve({
-    data: cloudFolder(context, options.data),
+    ...place,
     host: options.host,
     port: options.port,
     insecureLoopback: options.insecureLoopback === true,
@@ -46,7 +49,9 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
   if (options.insecureLoopback === true)
     output.warn('Anyone on this machine can read and write: --insecure-loopback is for trying out.')
   else
-    output.say(`Make a token in another terminal: tidemark cloud token create${dataOption(context, options)}`)
+    output.say(
+      `Make a token in another terminal: tidemark cloud token create${placeOption(context, options, place)}`,
+    )
   await untilStopped(context.signal)
   output.say('Stopping …')
   await cloud.close()

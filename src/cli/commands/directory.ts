@@ -1,23 +1,43 @@
-import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Directory } from '../../cloud/directory.ts'
-import { openSqliteDirectory } from '../../cloud/directory/sqlite.ts'
-import { CLOUD_FILE } from '../../cloud/server/storage.ts'
+import { hasPassword, toPlace, type Place } from '../../cloud/server/place.ts'
+import { isCloudAt, openDirectory as openDirectoryAt } from '../../cloud/server/storage.ts'
 import type { CliContext } from '../context.ts'
 
-/** Where the cloud keeps its file unless told otherwise. */
-export const cloudFolder = (context: CliContext, data: string | undefined): string =>
-  data ?? join(context.folders.data, 'cloud')
+/** What names the place of a cloud on a command line. */
+export interface PlaceOptions {
+  readonly data?: string
+  readonly database?: string
+  readonly databaseConnections?: number
+}
+
+/** Where an address with a password belongs: a list of processes does not show it. */
+export const DATABASE_VARIABLE = 'TIDEMARK_CLOUD_DATABASE_URL'
 
 /** Who stands in the audit for what was done here. */
 export const COMMAND_LINE = 'command line'
 
-/** To look makes nothing: a folder that was misspelt is told, not made. */
-export const hasDirectory = (folder: string): boolean => existsSync(join(folder, CLOUD_FILE))
-
-/** The accounts and tokens of the cloud in a folder; a running server sees changes at once. */
-export function openDirectory(folder: string, context: CliContext): Promise<Directory> {
-  mkdirSync(folder, { recursive: true, mode: 0o700 })
-  return openSqliteDirectory({ file: join(folder, CLOUD_FILE), clock: context.clock })
+/**
+ * Where the cloud keeps its data: what the command line says, else the database that the environment names, else a
+ * folder of its own. Throws `bad_usage`.
+ */
+export function cloudPlace(context: CliContext, options: PlaceOptions): Place {
+  const { data } = options
+  const url = options.database ?? (data === undefined ? (context.env[DATABASE_VARIABLE] ?? '') : '')
+  if (url === '') return { data: data ?? join(context.folders.data, 'cloud') }
+  const { databaseConnections: connections } = options
+  const database = { url, limits: connections === undefined ? {} : { connections } }
+  if (options.database !== undefined && hasPassword(database))
+    context.output.warn(
+      `Everyone on this machine can see the password in the list of processes: put the address into ${DATABASE_VARIABLE} instead.`,
+    )
+  return toPlace({ data, database })
 }
+
+/** To look makes nothing: a place that was misspelt is told, not made. */
+export const hasDirectory = (place: Place): Promise<boolean> => isCloudAt(place)
+
+/** The accounts and tokens of the cloud in a place; a running server sees changes at once. */
+export const openDirectory = (place: Place, context: CliContext): Promise<Directory> =>
+  openDirectoryAt(place, context.clock)

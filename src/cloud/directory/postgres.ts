@@ -11,17 +11,19 @@ import { deviceOf, grantOf, infoOf, spacesText, type DeviceRow, type TokenRow } 
 import { newToken } from './token.ts'
 
 export interface PostgresDirectoryOptions {
-  /** Migrated, and shared with the log; its owner closes it. */
+  /** Migrated. */
   readonly database: Database
   readonly clock: Clock
+  /** True: the database is closed with the directory. Absent: it is the log's too, and closed by its owner. */
+  readonly ownsDatabase?: boolean
 }
 
 /**
  * Opens the directory of a cloud on PostgreSQL. Any number of nodes may: nothing is kept between requests, so what
  * one node revokes is refused by all with their next statement.
  */
-export function openPostgresDirectory({ database, clock }: PostgresDirectoryOptions): Directory {
-  return new PostgresDirectory(database, clock)
+export function openPostgresDirectory(options: PostgresDirectoryOptions): Directory {
+  return new PostgresDirectory(options)
 }
 
 /** The token, and the device that asks with it, in one round trip. */
@@ -48,11 +50,13 @@ const DEVICE_COLUMNS = 'id, name, platform, created_at, last_seen_at, deregister
 class PostgresDirectory implements Directory {
   readonly #database: Database
   readonly #clock: Clock
+  readonly #ownsDatabase: boolean
   readonly #visits: Visits
 
-  constructor(database: Database, clock: Clock) {
+  constructor({ database, clock, ownsDatabase = false }: PostgresDirectoryOptions) {
     this.#database = database
     this.#clock = clock
+    this.#ownsDatabase = ownsDatabase
     this.#visits = createVisits(database)
   }
 
@@ -265,8 +269,9 @@ class PostgresDirectory implements Directory {
     )
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.#visits.settled()
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#visits.settled()
+    if (this.#ownsDatabase) await this.#database[Symbol.asyncDispose]()
   }
 
   #see(

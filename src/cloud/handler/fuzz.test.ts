@@ -35,7 +35,7 @@ describe.each(['memory', 'sqlite'])('no request makes the cloud fail: %s', (stor
   beforeAll(async () => {
     folder = mkdtempSync(join(tmpdir(), 'tidemark-fuzz-'))
     cloud = await openTestCloud(
-      storage === 'memory' ? {} : { storage: await openStorage(folder, systemClock) },
+      storage === 'memory' ? {} : { storage: await openStorage({ data: folder }, { clock: systemClock }) },
     )
     const body = JSON.stringify(pushBody(1, [put(1), put(2), put(1, {}, { table: 'other' })]))
     history = valueOf<PushAnswer>(await cloud.handler.handle({ route: 'push', token: cloud.token, body }))

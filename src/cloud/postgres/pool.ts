@@ -75,11 +75,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
   const settings = sessionSettings(limits)
   // The pool waits for it, whatever its types say.
-  const prepare = (client: pg.ClientBase): unknown => {
-    // One that is lent has no listener of the pool's: broken off between two statements it would end the process.
-    client.on('error', () => {})
-    return client.query(settings)
-  }
+  const prepare: (client: pg.ClientBase) => unknown = (client) => client.query(settings)
   const pool = new pg.Pool({
     ...config,
     application_name: 'tidemark',

@@ -6,6 +6,7 @@ import { silentLogger } from '../../kernel/logger.ts'
 import { seededRandom } from '../../kernel/random.ts'
 import type { Change } from '../../protocol/records.ts'
 import { createManualClock, type ManualClock } from '../../testing/manual-clock.ts'
+import { alone, type Exclusive } from '../exclusive.ts'
 import type { Log } from '../log/log.ts'
 import { RETENTION, startCollector } from './collector.ts'
 
@@ -36,10 +37,11 @@ describe('the collector', () => {
     }
   }
 
-  const start = (cloud: TestCloud, clock: ManualClock, log: Log = cloud.log) =>
+  const start = (cloud: TestCloud, clock: ManualClock, log: Log = cloud.log, exclusive: Exclusive = alone) =>
     startCollector({
       log,
       directory: cloud.directory,
+      exclusive,
       clock,
       random: seededRandom(1),
       logger: silentLogger,
@@ -67,6 +69,39 @@ describe('the collector', () => {
     expect(await Promise.all(['a', 'b', 'c'].map((space) => tombstones(cloud, space)))).toEqual([1, 1, 1])
     await elapse(clock, 30 * 24)
     expect(await Promise.all(['a', 'b', 'c'].map((space) => tombstones(cloud, space)))).toEqual([0, 1, 0])
+    await stop()
+    expect(clock.pending).toEqual([])
+  })
+
+  test('waits with it while another node has the turn, and stops when the turn is lost', async () => {
+    const clock = createManualClock(100 * DAY_MS)
+    await using cloud = await openTestCloud({ clock })
+    for (const space of ['a', 'b']) await makeTombstone(cloud, space)
+    const turns: string[] = []
+    let answer: 'refused' | 'broken' | 'lost' | 'ours' = 'refused'
+    const exclusive: Exclusive = {
+      async run(name, work) {
+        turns.push(`${name} ${answer}`)
+        if (answer === 'broken') throw new Error('no')
+        if (answer === 'refused') return false
+        await work(answer === 'lost' ? AbortSignal.abort() : new AbortController().signal)
+        return true
+      },
+    }
+    const stop = start(cloud, clock, cloud.log, exclusive)
+    const left = async () => (await tombstones(cloud, 'a')) + (await tombstones(cloud, 'b'))
+    await elapse(clock, 31 * 24)
+    for (const next of ['broken', 'lost'] as const) {
+      answer = next
+      await elapse(clock, 3)
+      expect(await left()).toBe(2)
+    }
+    answer = 'ours'
+    await elapse(clock, 3)
+    expect(await left()).toBe(0)
+    expect(new Set(turns)).toEqual(
+      new Set(['collect refused', 'collect broken', 'collect lost', 'collect ours']),
+    )
     await stop()
     expect(clock.pending).toEqual([])
   })

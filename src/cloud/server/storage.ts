@@ -1,15 +1,19 @@
-import { mkdirSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { createSecureContext } from 'node:tls'
 
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
+import type { Logger } from '../../kernel/logger.ts'
+import type { Random } from '../../kernel/random.ts'
+import type { Bus } from '../bus.ts'
+import { MemoryBus } from '../bus/memory.ts'
 import type { Directory } from '../directory.ts'
 import { openSqliteDirectory } from '../directory/sqlite.ts'
+import { alone, type Exclusive } from '../exclusive.ts'
 import type { Log } from '../log/log.ts'
 import { openSqliteLog } from '../log/sqlite.ts'
 import { silentMetrics, type Metrics } from '../metrics.ts'
-import type { Tls } from './fastify.ts'
+import type { Place } from './place.ts'
 
 /** The one file of a cloud, inside its data folder. */
 export const CLOUD_FILE = 'cloud.db'
@@ -19,15 +23,51 @@ const FOLDER_MODE = 0o700
 export interface Storage extends AsyncDisposable {
   readonly log: Log
   readonly directory: Directory
-  /** Throws when the storage does not answer. */
+  /** What tells this node's commits to the others, and theirs to it. */
+  readonly bus: Bus
+  /** Turns between the nodes that share the storage. */
+  readonly exclusive: Exclusive
+  /** Throws when the storage does not answer, or could not take a write. */
   check(): Promise<void>
 }
 
-/** Opens log and directory in the data folder, which is made when it is not there. Rejects with `in_use`, `not_a_database`. */
-export async function openStorage(
+export interface StorageOptions {
+  readonly clock: Clock
+  readonly random?: Random
+  readonly logger?: Logger
+  readonly metrics?: Metrics
+}
+
+/**
+ * Opens log and directory. A data folder is made when it is not there, a database brought up to date.
+ * Rejects with `in_use`, `not_a_database`, `needs_upgrade`, `unavailable`, `database_refused`, `bad_usage`.
+ */
+export async function openStorage(place: Place, options: StorageOptions): Promise<Storage> {
+  if ('data' in place) return openFolder(place.data, options)
+  const { openPostgresStorage } = await import('./postgres-storage.ts')
+  return openPostgresStorage(place.database, options)
+}
+
+/** The accounts and tokens of a cloud; running nodes see changes at once. Makes the place as `openStorage` does. */
+export async function openDirectory(place: Place, clock: Clock): Promise<Directory> {
+  if ('data' in place) {
+    mkdirSync(place.data, { recursive: true, mode: FOLDER_MODE })
+    return openSqliteDirectory({ file: join(place.data, CLOUD_FILE), clock })
+  }
+  const { openDirectoryOnly } = await import('./postgres-storage.ts')
+  return openDirectoryOnly(place.database, clock)
+}
+
+/** Whether a cloud is there already. To look makes nothing. */
+export async function isCloudAt(place: Place): Promise<boolean> {
+  if ('data' in place) return existsSync(join(place.data, CLOUD_FILE))
+  const { isCloudIn } = await import('./postgres-storage.ts')
+  return isCloudIn(place.database)
+}
+
+async function openFolder(
   data: string,
-  clock: Clock,
-  metrics: Metrics = silentMetrics,
+  { clock, metrics = silentMetrics }: StorageOptions,
 ): Promise<Storage> {
   mkdirSync(data, { recursive: true, mode: FOLDER_MODE })
   const file = join(data, CLOUD_FILE)
@@ -37,6 +77,8 @@ export async function openStorage(
     return {
       log,
       directory,
+      bus: new MemoryBus().join(),
+      exclusive: alone,
       check: () => checkStorage(log, directory),
       async [Symbol.asyncDispose]() {
         await directory[Symbol.asyncDispose]()
@@ -58,29 +100,4 @@ async function checkStorage(log: Log, directory: Directory): Promise<void> {
     if (error instanceof TidemarkError && error.code === 'space_not_found') return
     throw error
   })
-}
-
-/** Reads the TLS files. Throws `file_not_found`, and `config_invalid` when they are not a key and its certificate. */
-export function readTls(files: { readonly keyFile: string; readonly certFile: string }): Tls {
-  const tls = { key: readPem(files.keyFile), cert: readPem(files.certFile) }
-  try {
-    createSecureContext(tls)
-  } catch (cause) {
-    throw new TidemarkError('config_invalid', 'The TLS files are not a key and its certificate in PEM', {
-      details: { ...files },
-      cause,
-    })
-  }
-  return tls
-}
-
-function readPem(file: string): Buffer {
-  try {
-    return readFileSync(file)
-  } catch (cause) {
-    throw new TidemarkError('file_not_found', `The TLS file ${file} cannot be read`, {
-      details: { file },
-      cause,
-    })
-  }
 }
