@@ -3,6 +3,7 @@ import { SyncEngine } from '../../src/engine/engine.ts'
 import type { EngineOptions } from '../../src/engine/options.ts'
 import type { Store } from '../../src/engine/store.ts'
 import { createHandler, type Handler } from '../../src/cloud/handler/handler.ts'
+import type { Log } from '../../src/cloud/log/log.ts'
 import { MemoryLog } from '../../src/cloud/log/memory.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { seededRandom, uuidV7 } from '../../src/kernel/random.ts'
@@ -57,11 +58,11 @@ export interface World extends AsyncDisposable {
   loseNextPushAnswer(name: string): void
 }
 
-/** Devices with real engines on memory stores, and the real cloud handler on the memory log. */
-export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): World {
+/** Devices with real engines on memory stores, and the real cloud handler; on the memory log unless told which. */
+export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS], given?: Log): World {
   const random = seededRandom(7)
   const clock = systemClock
-  const log = new MemoryLog({ clock, random })
+  const log = given ?? new MemoryLog({ clock, random })
   const handler = createHandler({ log, directory: createDirectory(), clock, random })
   const cuts = new Set<string>()
   const losing = new Set<string>()
@@ -109,7 +110,7 @@ export function createWorld(tables: readonly SchemaTable[] = [NOTES, TASKS]): Wo
     async [Symbol.asyncDispose]() {
       for (const engine of engines) await engine.stop()
       handler.stop()
-      await log[Symbol.asyncDispose]()
+      if (given === undefined) await log[Symbol.asyncDispose]()
     },
   }
 }

@@ -157,7 +157,8 @@ async function serve(folder: string, programs: string, flags: readonly string[])
 function untilReady(guarded: Guarded): Promise<boolean> {
   return new Promise((resolve) => {
     guarded.onSaid(() => {
-      if (guarded.said().includes('ready to accept connections')) resolve(true)
+      // A standby's are read-only ones.
+      if (/ready to accept (?:read-only )?connections/.test(guarded.said())) resolve(true)
     })
     void guarded.ended.then(() => resolve(false))
   })
