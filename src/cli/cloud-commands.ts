@@ -1,21 +1,28 @@
 import { Option, type Command } from 'commander'
 
+import { TidemarkError } from '../kernel/errors.ts'
+import type { LogLevel } from '../cloud/server/log-lines.ts'
+import type { Environment } from '../machine/folders.ts'
 import type { CliContext } from './context.ts'
-import { parseCount, parsePort } from './option-values.ts'
+import { parseAddress, parseCount, parseCountOrNone, parsePort, parseSeconds } from './option-values.ts'
+import { CLOUD_VARIABLES, DATABASE_VARIABLE, isGiven, readVariables } from './option-variables.ts'
 
 /** Port of the cloud where none is named. */
 export const DEFAULT_PORT = 7_600
 
+const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
+
 /** What the table of commands is made with. */
 export interface CommandTable {
   readonly program: Command
+  readonly env: Environment
   readonly define: (parent: Command, usage: string, about: string) => Command
   /** The action of a command: makes its context, and tells what it threw. */
   readonly run: (work: (context: CliContext, home: string) => unknown) => () => Promise<void>
 }
 
 /** tidemark cloud …: what an operator of a cloud does. */
-export function defineCloud({ program, define, run }: CommandTable): void {
+export function defineCloud({ program, env, define, run }: CommandTable): void {
   const cloud = define(program, 'cloud', 'serve the cloud from this machine')
     .option('--data <dir>', 'folder of the cloud')
     .option('--database <url>', 'PostgreSQL in its place, for several nodes (TIDEMARK_CLOUD_DATABASE_URL)')
@@ -25,6 +32,19 @@ export function defineCloud({ program, define, run }: CommandTable): void {
     .option('--insecure-loopback', 'need no token; loopback addresses only')
     .option('--tls-key <file>', 'private key, PEM: serves HTTPS with HTTP/2')
     .option('--tls-cert <file>', 'certificate chain, PEM')
+    .option('--trust-proxy <n>', 'believe x-forwarded-for of so many proxies in front', parseCountOrNone)
+    .addOption(
+      new Option('--log-level <level>', 'lines of JSON on standard error; info: each request')
+        .choices(LOG_LEVELS)
+        .default('warn'),
+    )
+    .option('--metrics-address <host:port>', 'serve /metrics there, without a token', parseAddress)
+    .option('--token-rate <n>', 'requests of one token in a minute; 0: any number', parseCountOrNone)
+    .option('--address-rate <n>', 'requests from one address in a minute; 0: any number', parseCountOrNone)
+    .option('--max-connections <n>', 'open connections', parseCount)
+    .option('--drain <seconds>', 'when stopping, be not ready for so long before', parseSeconds)
+    .addHelpText('after', `\nEach option has a variable, too: --log-level is ${CLOUD_VARIABLES}_LOG_LEVEL.`)
+    .hook('preAction', (cloud, action) => readEnvironment(cloud, action, env))
     .action((options) =>
       run(async (context) => (await import('./commands/cloud.ts')).runCloud(context, options))(),
     )
@@ -61,6 +81,20 @@ export function defineCloud({ program, define, run }: CommandTable): void {
         (await import('./commands/cloud-audit.ts')).showAudit(context, command.optsWithGlobals()),
       )(),
     )
+}
+
+/**
+ * The place of a cloud is one thing: who names a folder or a database on the command line means none of the
+ * environment, and of two in the environment neither is meant more. (The database's address holds a secret: it is
+ * read where it is used.)
+ */
+function readEnvironment(cloud: Command, action: Command, env: Environment): void {
+  const isPlaced = ['data', 'database'].some((name) => isGiven(cloud, action, name))
+  const folder = `${CLOUD_VARIABLES}_DATA`
+  if (!isPlaced && [folder, DATABASE_VARIABLE].every((name) => (env[name] ?? '') !== ''))
+    throw new TidemarkError('bad_usage', `${folder} and ${DATABASE_VARIABLE} are both set: name one of them`)
+  const except = isPlaced ? ['data', 'database'] : ['database']
+  readVariables(cloud, action, { prefix: CLOUD_VARIABLES, env, except })
 }
 
 /** An option of `cloud` that its subcommands take too, as people write it there. */

@@ -2,6 +2,9 @@ import { join, resolve } from 'node:path'
 
 import { startCloud, type Cloud } from '../../cloud/index.ts'
 import { describePlace, type Place } from '../../cloud/server/place.ts'
+import { isLoopback } from '../../cloud/server/addresses.ts'
+import type { ServerLimits } from '../../cloud/server/limits.ts'
+import type { LogLevel } from '../../cloud/server/log-lines.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { findFolders } from '../../machine/folders.ts'
 import type { CliContext } from '../context.ts'
@@ -14,6 +17,14 @@ export interface CloudOptions extends PlaceOptions {
   readonly insecureLoopback?: boolean
   readonly tlsKey?: string
   readonly tlsCert?: string
+  readonly trustProxy?: number
+  readonly logLevel: LogLevel
+  readonly metricsAddress?: { readonly host: string; readonly port: number }
+  readonly tokenRate?: number
+  readonly addressRate?: number
+  readonly maxConnections?: number
+  /** Seconds. */
+  readonly drain?: number
 }
 
 /** What another command needs to find the same place; nothing where it would anyway. */
@@ -35,17 +46,25 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
       ? {}
       : { tls: { keyFile: options.tlsKey, certFile: options.tlsCert } }
   const place = cloudPlace(context, options)
+  const metrics = options.metricsAddress
   const cloud = await serve({
     ...place,
     host: options.host,
     port: options.port,
     insecureLoopback: options.insecureLoopback === true,
-    limits: { stopMs: STOP_MS },
+    limits: readLimits(options),
+    trustProxy: options.trustProxy ?? 0,
+    logLevel: options.logLevel,
+    ...(metrics === undefined ? {} : { metrics }),
     ...tls,
   })
-  output.result({ url: cloud.url, pid: process.pid }, [
-    `Tidemark cloud at ${cloud.url} (API page: ${cloud.url}/)`,
+  const { url, metricsUrl } = cloud
+  output.result({ url, ...(metricsUrl === null ? {} : { metrics: metricsUrl }), pid: process.pid }, [
+    `Tidemark cloud at ${url} (API page: ${url}/)`,
+    ...(metricsUrl === null ? [] : [`Metrics at ${metricsUrl}`]),
   ])
+  if (metrics !== undefined && !isLoopback(metrics.host))
+    output.warn(`Anyone who reaches ${metrics.host} can read the metrics: they need no token.`)
   if (options.insecureLoopback === true)
     output.warn('Anyone on this machine can read and write: --insecure-loopback is for trying out.')
   else
@@ -57,6 +76,17 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
   await cloud.close()
 }
 
+function readLimits(options: CloudOptions): Partial<ServerLimits> {
+  const { tokenRate, addressRate, maxConnections, drain } = options
+  return {
+    stopMs: STOP_MS,
+    ...(tokenRate === undefined ? {} : { tokenPerMinute: tokenRate }),
+    ...(addressRate === undefined ? {} : { addressPerMinute: addressRate }),
+    ...(maxConnections === undefined ? {} : { connections: maxConnections }),
+    ...(drain === undefined ? {} : { drainMs: drain * 1_000 }),
+  }
+}
+
 /** Why the system does not let a program listen. */
 const REFUSALS: { readonly [code: string]: string } = {
   EADDRINUSE: 'is taken by another program',
@@ -65,14 +95,22 @@ const REFUSALS: { readonly [code: string]: string } = {
   ENOTFOUND: 'is not known',
 }
 
+interface ListenError {
+  readonly address?: string
+  readonly port?: number
+}
+
 async function serve(
   options: Parameters<typeof startCloud>[0] & { readonly host: string; readonly port: number },
 ): Promise<Cloud> {
   try {
     return await startCloud(options)
   } catch (thrown) {
-    const refusal = REFUSALS[(thrown as NodeJS.ErrnoException).code ?? '']
+    const { code, address, port } = thrown as NodeJS.ErrnoException & ListenError
+    const refusal = REFUSALS[code ?? '']
     if (refusal === undefined) throw thrown
-    throw new TidemarkError('cannot_listen', `${options.host}:${options.port} ${refusal}`, { cause: thrown })
+    // The system says which address: there may be two.
+    const where = `${address ?? options.host}:${port ?? options.port}`
+    throw new TidemarkError('cannot_listen', `${where} ${refusal}`, { cause: thrown })
   }
 }

@@ -4,6 +4,7 @@ import type { Directory } from '../../cloud/directory.ts'
 import { hasPassword, toPlace, type Place } from '../../cloud/server/place.ts'
 import { isCloudAt, openDirectory as openDirectoryAt } from '../../cloud/server/storage.ts'
 import type { CliContext } from '../context.ts'
+import { DATABASE_VARIABLE } from '../option-variables.ts'
 
 /** What names the place of a cloud on a command line. */
 export interface PlaceOptions {
@@ -11,9 +12,6 @@ export interface PlaceOptions {
   readonly database?: string
   readonly databaseConnections?: number
 }
-
-/** Where an address with a password belongs: a list of processes does not show it. */
-export const DATABASE_VARIABLE = 'TIDEMARK_CLOUD_DATABASE_URL'
 
 /** Who stands in the audit for what was done here. */
 export const COMMAND_LINE = 'command line'
