@@ -18,6 +18,8 @@ export const T0 = hlcFromMs(NOW)
 export class PlainSpace {
   head = 0
   floor = 0
+  /** Milliseconds. */
+  now = NOW
   readonly #rows = new Map<string, Standing>()
   readonly #claims = new Map<string, string>()
 
@@ -25,6 +27,7 @@ export class PlainSpace {
     const copy = new PlainSpace()
     copy.head = this.head
     copy.floor = this.floor
+    copy.now = this.now
     for (const [id, row] of this.#rows) copy.#rows.set(id, row)
     for (const [id, key] of this.#claims) copy.#claims.set(id, key)
     return copy
@@ -38,7 +41,7 @@ export class PlainSpace {
     return {
       head: this.head,
       floor: this.floor,
-      now: NOW,
+      now: this.now,
       standing: (table, key) => this.standing(table, key),
       holder: (table, index, value) => this.#claims.get(claimOf(table, { index, value })) ?? null,
     }
@@ -48,7 +51,7 @@ export class PlainSpace {
   read(reads: Reads): GroupView {
     const { holder } = this.asView()
     return toGroupView(
-      { head: this.head, floor: this.floor, now: NOW },
+      { head: this.head, floor: this.floor, now: this.now },
       reads,
       reads.rows.map(({ table, key }) => this.standing(table, key)),
       reads.claims.map(({ table, index, value }) => holder(table, index, value)),
@@ -96,6 +99,29 @@ export class PlainSpace {
       this.#claims.set(id, take.key)
     }
     this.head += total
+  }
+
+  /** A tombstone that is collected. */
+  drop(table: string, key: string): void {
+    if (this.standing(table, key)?.record.deleted !== true) throw new Error('only tombstones are dropped')
+    this.#rows.delete(rowId(table, key))
+  }
+
+  standings(): readonly Standing[] {
+    return [...this.#rows.values()]
+  }
+
+  /** Unique values that are held, and by which rows. */
+  held(): readonly {
+    readonly table: string
+    readonly index: string
+    readonly value: string
+    readonly key: string
+  }[] {
+    return [...this.#claims].map(([id, key]) => {
+      const [table = '', index = '', value = ''] = id.split('\0')
+      return { table, index, value, key }
+    })
   }
 
   /** Live rows and tombstones of each table. */

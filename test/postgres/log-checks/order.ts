@@ -5,7 +5,7 @@ import type { WireRecord } from '../../../src/protocol/records.ts'
 import { codeOf, del, put, Reader } from '../../../src/testing/log-contract/harness.ts'
 import { someWaitForLock } from '../barrier.ts'
 import type { LogNodes } from '../log-nodes.ts'
-import { Gate } from '../watched-database.ts'
+import { Gate, type Watch } from '../watched-database.ts'
 import type { Check } from './moved.ts'
 
 const keys = (records: readonly WireRecord[]): readonly string[] => records.map(({ key }) => key)
@@ -180,6 +180,31 @@ export const ORDER_CHECKS: { readonly [name: string]: Check } = {
     expect((await back).results).toEqual([{ status: 'conflict', current: null }])
     expect(between).toBe('waits')
     expect(await nodes.node().status(space)).toMatchObject({ head: 2, floor: 2, records: 0, tombstones: 0 })
+  },
+
+  async 'I3, I5: the last part of a mutation, by two nodes at once'(nodes, space) {
+    for (const [at, name] of ['tidemark one at a time', 'tidemark staged', 'tidemark view'].entries()) {
+      const changes = [put(`${at}`, 0, {}), put(`${at}'`, 0, {})]
+      const part = (index: number) => ({ part: { index, of: 2, attempt: 'a' }, mutation: 1 })
+      const sender = (watch?: Watch): Reader =>
+        new Reader(nodes.node({ ...(watch && { watch }) }), `r${at}`, space)
+      await sender().push(changes.slice(0, 1), part(0))
+      const commit = new Gate('tidemark commit')
+      const first = sender(commit).push(changes.slice(1), part(1))
+      await commit.reached
+      // Inside its transaction, where it judges what is due.
+      const judge = new Gate(name)
+      const second = sender({
+        before: (sent) => (sent.inTransaction ? judge.before(sent) : undefined),
+      }).push(changes.slice(1), part(1))
+      second.catch(() => {})
+      await judge.reached
+      commit.open()
+      const { results } = await first
+      judge.open()
+      expect(results).toMatchObject([{ status: 'ok' }, { status: 'ok' }])
+      expect((await second).results).toEqual(results)
+    }
   },
 
   async 'acknowledgements and a commit take replicas in one order'(nodes, space) {

@@ -8,22 +8,16 @@ import type { PushItem } from './push.ts'
 import { answerOf, inThisLife, type Storage } from './space.ts'
 import { readView, type View } from './view.ts'
 
-interface StagedRow {
-  readonly hash: string
-  readonly of: number
-  readonly attempt: string
-  readonly bytes: number
+interface StagedRow extends StagedPart {
+  /** Only where it is the last part that came. */
+  readonly changes: string | null
 }
 
 const STAGED = {
   name: 'tidemark staged',
-  text: `SELECT g.hash, g.of_parts AS of, g.attempt, g.bytes FROM tidemark.staged g
-    JOIN tidemark.spaces s ON s.no = g.space WHERE s.id = $1 AND g.replica = $2 ORDER BY g.part`,
-}
-const CHANGES = {
-  name: 'tidemark staged changes',
-  text: `SELECT g.changes FROM tidemark.staged g
-    JOIN tidemark.spaces s ON s.no = g.space WHERE s.id = $1 AND g.replica = $2 AND g.attempt = $3 ORDER BY g.part`,
+  text: `SELECT g.hash, g.of_parts AS of, g.attempt, g.bytes, CASE WHEN $3 THEN g.changes END AS changes
+    FROM tidemark.staged g JOIN tidemark.spaces s ON s.no = g.space
+    WHERE s.id = $1 AND g.replica = $2 ORDER BY g.part`,
 }
 const ONE_AT_A_TIME = {
   name: 'tidemark one at a time',
@@ -62,10 +56,13 @@ export async function pushPart(
   await inThisLife(storage, id, () => look(storage.database, id, input))
   return storage.database.transaction(async (connection) => {
     await connection.query(ONE_AT_A_TIME, [id, replica])
+    // What is staged before what is applied, and with its changes: another node may apply it at any moment, and then
+    // either all of it was read, or the mutation is found to be the last one.
+    const isLast = request.part?.index === (request.part?.of ?? 1) - 1
+    const staged: readonly StagedRow[] = await connection.query<StagedRow>(STAGED, [id, replica, isLast])
     const view = await look(connection, id, input)
     if (view === null) throw new TidemarkError('space_not_found')
     const space = await storage.histories.read(connection, id, view.about)
-    const staged: readonly StagedPart[] = await connection.query<StagedRow>(STAGED, [id, replica])
     const last = view.replicas[0]?.last ?? { number: 0, hashes: [] }
     const turn = admitTurn(
       judgeTurn(last, staged, request, hash, () => text.length),
@@ -88,12 +85,7 @@ export async function pushPart(
       case 'replay':
         return { item: { ...input, staged, changes: request.changes } }
       case 'apply': {
-        const parts = await connection.query<{ changes: string }>(CHANGES, [
-          id,
-          replica,
-          request.part?.attempt ?? '',
-        ])
-        const before = parts.flatMap(({ changes }) => JSON.parse(changes) as Change[])
+        const before = staged.flatMap(({ changes }) => JSON.parse(changes ?? '[]') as Change[])
         return { item: { ...input, staged, changes: [...before, ...request.changes] } }
       }
     }
