@@ -85,6 +85,9 @@ export function openDatabase(options: DatabaseOptions): Database {
   })
   // A connection that breaks while nobody uses it is no failure: the next query makes another.
   pool.on('error', () => {})
+  // Nor may one end the whole process that breaks between two statements of a transaction: the pool hears only those
+  // that nobody uses. The next statement says what has become of it.
+  pool.on('connect', (client) => client.on('error', () => {}))
   return new PooledDatabase(pool, async (name) => {
     const client = new pg.Client({ ...config, application_name: name })
     client.on('error', () => {})
