@@ -50,6 +50,7 @@ export const COUNTERS = {
   sentBytes: { name: 'tidemark_sent_bytes_total', help: 'Bytes of answers, before compression', labels: { route } },
   commits: { name: 'tidemark_commits_total', help: 'Commits of this process that raised the head of a space', labels: {} },
   changes: { name: 'tidemark_changes_total', help: 'Changes of pushes, by what became of them', labels: { result: ['ok', 'conflict', 'taken', 'rejected'] } },
+  lostRounds: { name: 'tidemark_lost_rounds_total', help: 'Commits begun anew, because another node was first', labels: {} },
   droppedConnections: { name: 'tidemark_dropped_connections_total', help: 'Connections closed at once, because there were too many', labels: {} },
   busMessages: { name: 'tidemark_bus_messages_total', help: 'Messages between the nodes of a cloud', labels: { direction: ['sent', 'received'] } },
   busReconnects: { name: 'tidemark_bus_reconnects_total', help: 'Times that the connection for messages between nodes was made anew', labels: {} },

@@ -4,6 +4,7 @@ import pg from 'pg'
 
 import type { Log } from '../../src/cloud/log/log.ts'
 import { openPostgresLog } from '../../src/cloud/log/postgres.ts'
+import { silentMetrics, type Metrics } from '../../src/cloud/metrics.ts'
 import { migrate } from '../../src/cloud/postgres/migrate.ts'
 import { MIGRATIONS } from '../../src/cloud/postgres/migrations.ts'
 import {
@@ -35,6 +36,7 @@ export interface LogNodes extends AsyncDisposable {
 export interface NodeOptions {
   readonly watch?: Watch
   readonly clock?: Clock
+  readonly metrics?: Metrics
   readonly limits?: Partial<DatabaseLimits>
   /** In place of the database's own address: of a proxy. */
   readonly url?: string
@@ -60,9 +62,10 @@ async function openOn(database: string, opened: (() => PromiseLike<void>)[]): Pr
     opened.unshift(() => client.end())
     return client
   }
-  const node = ({ watch, clock = systemClock, limits = {}, url = database }: NodeOptions = {}): Log => {
+  const node = (options: NodeOptions = {}): Log => {
+    const { watch, clock = systemClock, metrics = silentMetrics, limits = {}, url = database } = options
     const pool = openDatabase({ url, limits })
-    const log = openPostgresLog({ database: watch ? watchDatabase(pool, watch) : pool, clock })
+    const log = openPostgresLog({ database: watch ? watchDatabase(pool, watch) : pool, clock, metrics })
     opened.unshift(() => pool[Symbol.asyncDispose]())
     opened.unshift(() => log[Symbol.asyncDispose]())
     return log

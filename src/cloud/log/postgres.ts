@@ -15,6 +15,7 @@ import type { SchemaAnswer, SchemaTable } from '../../protocol/schema.ts'
 import type { SpaceStatus } from '../../protocol/status.ts'
 import type { Database } from '../postgres/pool.ts'
 import { Acks, type Ack } from './acks.ts'
+import { silentMetrics, type Metrics } from '../metrics.ts'
 import { CommitTeller } from './commit-teller.ts'
 import { acknowledgePull, tellGeneration } from './history.ts'
 import type { OpenCopy, SpaceCopy } from './copy.ts'
@@ -40,6 +41,7 @@ export interface PostgresLogOptions {
   /** Migrated, and disposed of by who opened it. */
   readonly database: Database
   readonly clock: Clock
+  readonly metrics?: Metrics
 }
 
 /** Weight of a change in a group, in characters: a guess, weighing each would cost as much as writing it. */
@@ -57,8 +59,8 @@ const STATUS = {
 }
 
 /** The log in a PostgreSQL database, which any number of nodes may share. */
-export function openPostgresLog({ database, clock }: PostgresLogOptions): Log {
-  return new PostgresLog({ database, clock, newId: randomUUID, histories: new Histories() })
+export function openPostgresLog({ database, clock, metrics = silentMetrics }: PostgresLogOptions): Log {
+  return new PostgresLog({ database, clock, metrics, newId: randomUUID, histories: new Histories() })
 }
 
 const weigh = ({ bytes, staged, request }: PushItem): number =>

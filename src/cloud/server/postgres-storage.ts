@@ -19,7 +19,7 @@ export async function openPostgresStorage(options: DatabaseOptions, deps: Storag
   const database = await openMigrated(options, clock)
   watchPool(database, metrics)
   const directory = openPostgresDirectory({ database, clock })
-  const log = openPostgresLog({ database, clock })
+  const log = openPostgresLog({ database, clock, metrics })
   const bus = joinPostgresBus({ database, clock, random, logger, metrics })
   return {
     log,

@@ -39,6 +39,7 @@ export class PushQueue {
 
   constructor(storage: Storage) {
     this.#storage = storage
+    storage.metrics.watch('commitQueue', {}, () => this.length)
   }
 
   get length(): number {
@@ -96,6 +97,8 @@ export class PushQueue {
 
   /** Answers those that have to wait for the next group. */
   async #pushGroup(id: string, group: readonly Waiting[]): Promise<readonly Waiting[]> {
+    const { metrics } = this.#storage
+    const endTime = metrics.time('commitSeconds', {})
     try {
       const outcomes = await attemptUntilDone(this.#storage, id, (connection) =>
         pushGroup(
@@ -105,6 +108,8 @@ export class PushQueue {
           group.map(({ item }) => item),
         ),
       )
+      endTime()
+      metrics.observe('commitJobs', {}, group.length)
       for (const [at, { settle }] of group.entries()) {
         const outcome = outcomes[at] ?? null
         if (outcome !== null) settle(outcome)
@@ -148,7 +153,7 @@ async function attemptUntilDone<T>(
   id: string,
   attempt: (connection: Connection) => Promise<T | typeof MOVED>,
 ): Promise<T> {
-  const { database, clock } = storage
+  const { database, clock, metrics } = storage
   let tries = 0
   for (let rounds = 0; ; rounds++) {
     try {
@@ -160,6 +165,7 @@ async function attemptUntilDone<T>(
               return attempt(connection)
             })
       if (done !== MOVED) return done
+      metrics.count('lostRounds', {})
       await inThisLife(storage, id, () => readView(database, id, [], { rows: [], claims: [] }))
     } catch (error) {
       const again =

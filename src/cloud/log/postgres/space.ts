@@ -1,6 +1,7 @@
 import type { Clock } from '../../../kernel/clock.ts'
 import { TidemarkError } from '../../../kernel/errors.ts'
 import type { Generation } from '../../../protocol/records.ts'
+import type { Metrics } from '../../metrics.ts'
 import type { Connection, Database } from '../../postgres/pool.ts'
 import { currentGeneration, tellGeneration, type History } from '../history.ts'
 import type { Cursor } from '../../../protocol/records.ts'
@@ -9,6 +10,7 @@ import type { Cursor } from '../../../protocol/records.ts'
 export interface Storage {
   readonly database: Database
   readonly clock: Clock
+  readonly metrics: Metrics
   readonly newId: () => string
   readonly histories: Histories
 }
