@@ -25,6 +25,8 @@ interface Input {
   readonly rows?: number
   readonly rounds?: number
   readonly other?: string
+  /** Another node, for the other side of `latency`. */
+  readonly otherUrl?: string
 }
 
 const [work = '', json = '{}'] = process.argv.slice(2)
@@ -122,7 +124,11 @@ const WORKS: { readonly [name: string]: () => Promise<object> } = {
     const application = new Database(input.file, { timeout: 5_000 })
     const id = Number(application.prepare('SELECT id FROM cities LIMIT 1').pluck().get())
     const update = application.prepare('UPDATE cities SET population = ? WHERE id = ?')
-    const args = [process.argv[1] ?? '', 'arrivals', JSON.stringify({ ...input, rows: id })]
+    const args = [
+      process.argv[1] ?? '',
+      'arrivals',
+      JSON.stringify({ ...input, url: input.otherUrl ?? input.url, rows: id }),
+    ]
     const other = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
     const lines = createInterface({ input: other.stdout })[Symbol.asyncIterator]()
     const nextLine = async () => JSON.parse(String((await lines.next()).value)) as Arrival

@@ -14,44 +14,73 @@ const MAIN = join(BUILT, 'src/cli/main.js')
 const CLIENT = join(BUILT, 'bench/client.js')
 const runFile = promisify(execFile)
 
-/** A cloud in a process of its own, as people run it: tokens, durable log, HTTP on loopback. */
+/** A cloud as people run it: tokens, durable log, HTTP on loopback, each node in a process of its own. */
 export interface Rig extends AsyncDisposable {
   readonly folder: string
+  /** Of the first node. */
   readonly url: string
+  readonly nodes: readonly Node[]
   readonly token: string
+  makeToken(): Promise<string>
   readonly cloudPid: number
   /** Runs one piece of work in a fresh client process; answers what it printed. */
   client<T>(work: string, input: object): Promise<T>
 }
 
-export async function startRig(): Promise<Rig> {
+export interface Node {
+  readonly url: string
+  readonly pid: number
+  stop(): Promise<void>
+}
+
+/** With `database` so many nodes on a PostgreSQL, else one on a file of its own. */
+export async function startRig(
+  options: { readonly database?: string; readonly nodes?: number } = {},
+): Promise<Rig> {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-bench-'))
   const home = join(folder, 'cloud')
-  const cloud = spawn(process.execPath, [MAIN, '--home', home, '--json', 'cloud', '--port', '0'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  const [line] = (await new Promise<[string]>((resolve, reject) => {
-    createInterface({ input: cloud.stdout }).once('line', (text) => resolve([text]))
-    cloud.once('exit', (code) => reject(new Error(`the cloud ended with ${code}`)))
-  })) satisfies [string]
-  const { url } = JSON.parse(line) as { readonly url: string }
-  const { stdout } = await runFile(process.execPath, [MAIN, '--home', home, 'cloud', 'token', 'create'])
-  const token = stdout.trim()
+  const place = options.database === undefined ? [] : ['--database', options.database]
+  const nodes = [await startNode(home, place)]
+  while (nodes.length < (options.nodes ?? 1)) nodes.push(await startNode(home, place))
+  const [first] = nodes as [Node]
+  const command = ['--home', home, 'cloud', ...place, 'token', 'create']
+  const makeToken = async () => (await runFile(process.execPath, [MAIN, ...command])).stdout.trim()
+  const token = await makeToken()
   return {
     folder,
-    url,
+    url: first.url,
+    nodes,
     token,
-    cloudPid: cloud.pid ?? 0,
+    makeToken,
+    cloudPid: first.pid,
     async client<T>(work: string, input: object): Promise<T> {
-      const args = [CLIENT, work, JSON.stringify({ url, token, folder, ...input })]
+      const args = [CLIENT, work, JSON.stringify({ url: first.url, token, folder, ...input })]
       const result = await runFile(process.execPath, args, { maxBuffer: 64 * 1024 * 1024 })
       return JSON.parse(result.stdout.trim().split('\n').at(-1) ?? 'null') as T
     },
     async [Symbol.asyncDispose]() {
-      const gone = new Promise((resolve) => cloud.once('exit', resolve))
-      cloud.kill('SIGTERM')
-      await gone
+      await Promise.all(nodes.map((node) => node.stop()))
       rmSync(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function startNode(home: string, place: readonly string[]): Promise<Node> {
+  // The load comes from one address and with one token.
+  const rates = ['--token-rate', '0', '--address-rate', '0']
+  const args = ['--home', home, '--json', 'cloud', ...place, '--port', '0', ...rates]
+  const node = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const gone = new Promise<void>((resolve) => node.once('exit', () => resolve()))
+  const line = await new Promise<string>((resolve, reject) => {
+    createInterface({ input: node.stdout }).once('line', resolve)
+    node.once('exit', (code) => reject(new Error(`the cloud ended with ${code}`)))
+  })
+  return {
+    url: (JSON.parse(line) as { readonly url: string }).url,
+    pid: node.pid ?? 0,
+    async stop() {
+      node.kill('SIGTERM')
+      await gone
     },
   }
 }

@@ -2,21 +2,31 @@
  * `npm run bench [-- NAME…] [-- --rows N]`: the targets, measured. Every figure comes from this run, beside what
  * this machine does with the same rows and no sync; compare ratios, not absolute numbers, between machines.
  */
-import { readFileSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
 import { buildBench } from './build.ts'
 import { measureCapture } from './capture.ts'
 import type { Handle, LibraryTimes } from './library.ts'
+import { n, peakMiB, perSecond, type Moved, type Print, type Times } from './figures.ts'
 import { makeCities, makeNotes, measurePlain, startRig, type Rig } from './rig.ts'
+import { measureNodes } from './nodes.ts'
+import { measurePolls } from './polls.ts'
+import { measurePostgres } from './postgres.ts'
 import { measureWriters } from './writers.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rows: { type: 'string' }, json: { type: 'boolean' } },
+  options: { rows: { type: 'string' }, seconds: { type: 'string' }, json: { type: 'boolean' } },
 })
 const rows = Number(values.rows ?? 100_000)
+/** What takes long, or a PostgreSQL: measured when it is asked for by name. */
+const APART: { readonly [name: string]: (print: Print) => Promise<void> } = {
+  postgres: (print) => measurePostgres(rows, print),
+  nodes: (print) => measureNodes(print, Number(values.seconds ?? 60)),
+  polls: measurePolls,
+}
 const wanted = (name: string): boolean => positionals.length === 0 || positionals.includes(name)
 
 interface Row {
@@ -25,26 +35,10 @@ interface Row {
   readonly target: string
 }
 const table: Row[] = []
-const print = (work: string, measured: string, target: string): void => {
+const print: Print = (work, measured, target) => {
   table.push({ work, measured, target })
   if (values.json !== true) console.log(`${work.padEnd(46)} ${measured.padEnd(48)} target ${target}`)
 }
-const perSecond = (count: number, ms: number): number => Math.round((count / ms) * 1_000)
-const n = (count: number): string => count.toLocaleString('en-US')
-const peakMiB = (pid: number): number =>
-  Math.round(Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) / 1024)
-
-interface Moved {
-  readonly rows: number
-  readonly ms: number
-  readonly rss: number
-}
-interface Times {
-  readonly p50: number
-  readonly p99: number
-  readonly lockMs: number
-}
-
 /** Upload and hydrate of a file of so many rows; both files are left for what follows. */
 async function uploadAndHydrate(
   rig: Rig,
@@ -90,7 +84,7 @@ async function uploadAndHydrate(
 }
 
 buildBench()
-{
+if (positionals.length === 0 || positionals.some((name) => !Object.hasOwn(APART, name))) {
   await using rig = await startRig()
   const { a, b, space } = await uploadAndHydrate(rig, rows, wanted('move'))
   if (wanted('changes')) {
@@ -175,4 +169,5 @@ if (wanted('capture')) {
   for (const { work, ratio, target } of measureCapture())
     print(`capture: ${work}`, `${ratio.toFixed(2)} ×`, target)
 }
+for (const name of positionals) await APART[name]?.(print)
 if (values.json === true) console.log(JSON.stringify(table))
