@@ -42,9 +42,16 @@ export interface NodeOptions {
   readonly url?: string
 }
 
-/** `database`: one that is migrated already, and stays. */
-export async function openLogNodes(database?: { readonly url: string }): Promise<LogNodes> {
-  if (database !== undefined) return openOn(database.url, [])
+/** `database`: one that stays; `fresh`: and that is not migrated yet. */
+export async function openLogNodes(
+  database?: { readonly url: string },
+  { fresh = false }: { readonly fresh?: boolean } = {},
+): Promise<LogNodes> {
+  if (database !== undefined) {
+    await using pool = openDatabase(database)
+    if (fresh) await migrate(pool, MIGRATIONS, systemClock)
+    return openOn(database.url, [])
+  }
   const made = await openTestDatabase()
   await using pool = openDatabase(made)
   await migrate(pool, MIGRATIONS, systemClock)
@@ -102,4 +109,11 @@ async function openOn(database: string, opened: (() => PromiseLike<void>)[]): Pr
     return id
   }
   return { url: database, admin, connect, node, within, space, [Symbol.asyncDispose]: close }
+}
+/** Breaks off the connections of all nodes, as a database does that is stopped; fulfilled when their processes are gone. */
+export async function breakConnections(admin: pg.Client): Promise<void> {
+  await admin.query(
+    `SELECT pg_terminate_backend(pid, 30000) FROM pg_stat_activity
+     WHERE datname = current_database() AND application_name = 'tidemark'`,
+  )
 }
