@@ -13,6 +13,20 @@ import { systemRandom } from '../../src/kernel/random.ts'
 import { waitUntil } from '../../src/testing/failures.ts'
 import { createManualClock } from '../../src/testing/manual-clock.ts'
 
+const SHORT_MS = 1_000
+
+/** Short waits are real; long ones (sweeps, pulses) end only when a test lets time pass. */
+export function createPatientClock(): { readonly clock: Clock; passTime(ms?: number): void } {
+  const long = createManualClock(systemClock.now())
+  return {
+    clock: {
+      now: () => systemClock.now(),
+      after: (ms, run) => (ms < SHORT_MS ? systemClock : long).after(ms, run),
+    },
+    passTime: (ms = SWEEP_MS) => long.elapse(ms),
+  }
+}
+
 /** A node of the cloud as its bus sees it, with a pool of its own. */
 export interface BusNode extends Bus {
   readonly logged: readonly string[]
@@ -46,18 +60,12 @@ let runs = 0
 /** More of them may come when one was heard already. */
 const PROBE = 'probe-'
 const CHANNEL = 'tidemark_commits_1'
-/** Waits up to here are real. */
-const SHORT_MS = 1_000
 
 export async function openBusNodes(url: string): Promise<BusNodes> {
   await using opening = new AsyncDisposableStack()
   const admin = opening.use(openDatabase({ url, limits: { connections: 2 } }))
   await migrate(admin, MIGRATIONS, systemClock)
-  const long = createManualClock(systemClock.now())
-  const clock: Clock = {
-    now: () => systemClock.now(),
-    after: (ms, run) => (ms < SHORT_MS ? systemClock : long).after(ms, run),
-  }
+  const { clock, passTime } = createPatientClock()
   const notify = async (payload: string): Promise<void> => {
     await admin.query('SELECT pg_notify($1, $2)', [CHANNEL, payload])
   }
@@ -130,7 +138,7 @@ export async function openBusNodes(url: string): Promise<BusNodes> {
       )
       return ended.length
     },
-    passTime: (ms = SWEEP_MS) => long.elapse(ms),
+    passTime,
     [Symbol.asyncDispose]: () => nodes.disposeAsync(),
   }
 }

@@ -18,20 +18,25 @@ export class CommitTeller {
     return () => this.#listeners.delete(own)
   }
 
-  /** `writer`: who pushed; null for nobody in particular. The head that was told last is no news; a lower one is, of a database that was put back. */
+  /**
+   * `writer`: who pushed; null for nobody in particular. The head that was told last is no news; a lower one is, of a
+   * database that was put back. What waits to be told together is told as its latest head: a reader who has read as
+   * far as that is not woken by it.
+   */
   tell(space: string, head: number, writer: string | null): void {
     const before = this.#raised.get(space)
-    if (head === before?.head) return
+    const waiting = before?.told === false ? before : null
+    if (waiting === null && head === before?.head) return
     const raised: Raised = {
-      head,
-      writer: before?.told === false && before.writer !== writer ? null : writer,
+      head: Math.max(head, waiting?.head ?? 0),
+      writer: waiting !== null && waiting.writer !== writer ? null : writer,
       told: false,
     }
     this.#raised.set(space, raised)
     queueMicrotask(() => {
       if (this.#raised.get(space) !== raised) return
       raised.told = true
-      for (const listener of this.#listeners) listener(space, head, raised.writer)
+      for (const listener of this.#listeners) listener(space, raised.head, raised.writer)
     })
   }
 
