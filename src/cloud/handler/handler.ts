@@ -117,9 +117,8 @@ export function createHandler(options: HandlerOptions): Handler {
       const request = checkPush(parseJson(bodyText(body, PUSH_UNLOOKED_BYTES)))
       if (body !== undefined && body.length > HARMLESS_BYTES) checkValueDepth(request)
       requireSpace(grant, request.space)
-      const space = await spaces.open(grant, request.space)
       const input = { request, hash: hash('sha256', body ?? '', 'hex'), bytes: body?.length ?? 0 }
-      const answer = await log.push(space, input)
+      const answer = await spaces.open(grant, request.space, (space) => log.push(space, input))
       countChanges(metrics, answer.results)
       return json(answer)
     },
@@ -128,17 +127,17 @@ export function createHandler(options: HandlerOptions): Handler {
       const request = checkPull(parseJson(bodyText(body)))
       checkTexts(request.tables)
       // I11: a cursor into a space that is not there is a cloud that lost it; a new history tells the replica so.
-      const space = await spaces.open(admission.grant, request.space)
       const { tokenId } = admission.grant
+      const poll = { request, tokenId, signal, onWaited, recheck: recheck(admission) }
       return json(
-        await polls.pull({ space, request, tokenId, signal, onWaited, recheck: recheck(admission) }),
+        await spaces.open(admission.grant, request.space, (space) => polls.pull({ ...poll, space })),
       )
     },
 
     async read({ grant }, { body }) {
       const request = checkRead(parseJson(bodyText(body)))
       checkTexts(request.records, '/records')
-      return json(await log.read(await spaces.find(grant, request.space), request))
+      return json(await spaces.find(grant, request.space, (space) => log.read(space, request)))
     },
 
     async hydrate(admission, { query, resume, signal }) {
@@ -146,43 +145,46 @@ export function createHandler(options: HandlerOptions): Handler {
       const asked = checkHydrate({ ...query, ...(typeof tables === 'string' ? { tables: [tables] } : {}) })
       checkTexts(asked.tables)
       const place = resume === undefined ? undefined : readPlace(resume)
-      const space = await spaces.open(admission.grant, asked.space)
-      const lines = await startHydrateLines({
-        log,
-        space,
-        query: asked,
-        resume: place,
-        page: limits.hydratePage,
-        signal,
-        async recheck() {
-          if (stopped) throw new TidemarkError('unavailable')
-          await recheck(admission)()
-        },
-      })
+      const hydrate = (space: string) =>
+        startHydrateLines({
+          log,
+          space,
+          query: asked,
+          resume: place,
+          page: limits.hydratePage,
+          signal,
+          async recheck() {
+            if (stopped) throw new TidemarkError('unavailable')
+            await recheck(admission)()
+          },
+        })
+      const lines = await spaces.open(admission.grant, asked.space, hydrate)
       return { kind: 'lines', lines }
     },
 
     async batch({ grant }, { body }) {
       requireSpace(grant, grant.defaultSpace)
       const tables = readBatch(bodyText(body))
-      const space = await spaces.open(grant, grant.defaultSpace)
-      return json(await writeBatch(log, clock, space, tables))
+      return json(
+        await spaces.open(grant, grant.defaultSpace, (space) => writeBatch(log, clock, space, tables)),
+      )
     },
 
     async status({ grant }, { query }) {
       const { space } = checkSpace({ ...query })
-      return json({ space, ...(await log.status(await spaces.find(grant, space))) })
+      return json({ space, ...(await spaces.find(grant, space, (id) => log.status(id))) })
     },
 
     async schema({ grant }, { query }) {
       const { space } = checkSpace({ ...query })
-      return json(await log.readSchema(await spaces.find(grant, space)))
+      return json(await spaces.find(grant, space, (id) => log.readSchema(id)))
     },
 
     async putSchema({ grant }, { body }) {
       const request = checkSchema(parseJson(bodyText(body)))
       checkTexts(request.tables, '/tables')
-      return json(await log.putSchema(await spaces.open(grant, request.space), request.tables))
+      const { tables } = request
+      return json(await spaces.open(grant, request.space, (space) => log.putSchema(space, tables)))
     },
 
     devices: async ({ grant }) => json({ devices: await directory.listDevices(grant.account) }),
