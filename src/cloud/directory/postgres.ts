@@ -4,6 +4,7 @@ import type { Clock } from '../../kernel/clock.ts'
 import type { Device } from '../../protocol/status.ts'
 import type { AuditEntry, DeviceState, Directory, TokenInfo, TokenInput, Visitor } from '../directory.ts'
 import { isCleanText } from '../handler/check.ts'
+import { Batches } from '../postgres/batches.ts'
 import type { Connection, Database } from '../postgres/pool.ts'
 import { requireDeviceNames, requireName, requireSpaceName, requireTokenNames } from './names.ts'
 import { createVisits, type Visits } from './postgres-visits.ts'
@@ -26,18 +27,23 @@ export function openPostgresDirectory(options: PostgresDirectoryOptions): Direct
   return new PostgresDirectory(options)
 }
 
-/** The token, and the device that asks with it, in one round trip. */
+/** Tokens, each with the device that asks with it: who asks at the same time shares a round trip. */
 const AUTHENTICATE = {
   name: 'tidemark_authenticate',
   text: `
-SELECT t.id, t.account, t.scopes, t.spaces, t.default_space, t.device, t.expires_at, t.last_used_at, t.revoked_at,
-       d.last_seen_at, d.deregistered_at
-FROM tidemark.access_tokens t
-LEFT JOIN tidemark.devices d ON d.account = t.account AND d.id = coalesce(t.device, $2::text)
-WHERE t.hash = $1::bytea`,
+SELECT a.place, t.id, t.account, t.scopes, t.spaces, t.default_space, t.device, t.expires_at, t.last_used_at,
+       t.revoked_at, d.last_seen_at, d.deregistered_at
+FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS a(hash, shown, place)
+CROSS JOIN LATERAL (SELECT * FROM tidemark.access_tokens t WHERE t.hash = a.hash OFFSET 0) t
+LEFT JOIN LATERAL (SELECT * FROM tidemark.devices d
+  WHERE d.account = t.account AND d.id = coalesce(t.device, a.shown) OFFSET 0) d ON true`,
 }
+/** Of one round trip; and so many are under way at the same time before others wait for the next one. */
+const MAX_ASKED = 500
+const MAX_UNDER_WAY = 2
 
 interface VisitorRow extends Omit<TokenRow, 'name' | 'created_at'> {
+  readonly place: number
   /** Null: there is no such device. */
   readonly last_seen_at: number | null
   readonly deregistered_at: number | null
@@ -52,17 +58,29 @@ class PostgresDirectory implements Directory {
   readonly #clock: Clock
   readonly #ownsDatabase: boolean
   readonly #visits: Visits
+  readonly #lookUp: Batches<
+    { readonly hash: Uint8Array; readonly device: string | null },
+    VisitorRow | undefined
+  >
 
   constructor({ database, clock, ownsDatabase = false }: PostgresDirectoryOptions) {
     this.#database = database
     this.#clock = clock
     this.#ownsDatabase = ownsDatabase
     this.#visits = createVisits(database)
+    this.#lookUp = new Batches({ most: MAX_ASKED, underWay: MAX_UNDER_WAY }, async (asked) => {
+      const rows = await database.query<VisitorRow>(AUTHENTICATE, [
+        asked.map(({ hash }) => hash),
+        asked.map((one) => one.device),
+      ])
+      const byPlace = new Map(rows.map((row) => [row.place, row]))
+      return asked.map((_, at) => byPlace.get(at + 1))
+    })
   }
 
   async authenticate(token: string, shown?: string): Promise<Visitor | 'unknown' | 'revoked' | 'expired'> {
     const device = shown !== undefined && isCleanText(shown) ? shown : null
-    const [row] = await this.#database.query<VisitorRow>(AUTHENTICATE, [hashBytes(token), device])
+    const row = await this.#lookUp.load({ hash: hashBytes(token), device })
     if (row === undefined) return 'unknown'
     if (row.revoked_at !== null) return 'revoked'
     const now = this.#clock.now()

@@ -225,9 +225,10 @@ class PostgresLog implements Log {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#closed) return
     this.#closed = true
-    this.#teller.close()
     this.#cancelAcks?.()
     await this.#queue.drain()
+    // After the last commits are told.
+    this.#teller.close()
     // Acknowledgements that are not written only hold tombstones longer.
     await this.#writeAcks().catch(() => {})
   }
