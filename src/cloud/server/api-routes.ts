@@ -9,6 +9,7 @@ import { API_ROUTES, type ApiRoute } from '../handler/contract.ts'
 import type { Handler, RequestInput } from '../handler/handler.ts'
 import { sendAnswer } from './answers.ts'
 import type { BodyReader, ReceivedBody } from './body.ts'
+import { onEnded } from './ended.ts'
 import { readCredentials, readHeader } from './headers.ts'
 import type { Rates } from './rates.ts'
 import type { RequestNotes, Requests } from './requests.ts'
@@ -83,7 +84,7 @@ function readInput(
     resume: readHeader(request, HEADERS.resume),
     body: body?.bytes,
     // The two routes that may take long.
-    signal: route === 'pull' || route === 'hydrate' ? closeSignal(reply) : undefined,
+    signal: route === 'pull' || route === 'hydrate' ? closeSignal(request, reply) : undefined,
     onWaited: (ms) => {
       notes.waitedMs += ms
     },
@@ -91,10 +92,10 @@ function readInput(
 }
 
 /** Aborts when the connection closes before the answer is out. */
-function closeSignal({ raw }: FastifyReply): AbortSignal {
+function closeSignal(request: FastifyRequest, reply: FastifyReply): AbortSignal {
   const controller = new AbortController()
-  raw.once('close', () => {
-    if (!raw.writableFinished) controller.abort()
+  onEnded(request, reply, (whole) => {
+    if (!whole) controller.abort()
   })
   return controller.signal
 }

@@ -1,8 +1,10 @@
+import { connect as connectHttp2, constants } from 'node:http2'
 import { connect } from 'node:net'
 import { expect, test } from 'vitest'
 
 import { pushBody, put } from '../../../test/cloud/requests.ts'
-import { ask, serveTestCloud, type ServedCloud } from '../../../test/cloud/test-cloud.ts'
+import { createSelfSigned } from '../../../test/cloud/self-signed.ts'
+import { ask, serveTestCloud, valueOf, type ServedCloud } from '../../../test/cloud/test-cloud.ts'
 import type { LogDetails, Logger } from '../../kernel/logger.ts'
 import type { PushAnswer } from '../../protocol/push.ts'
 import { createManualClock } from '../../testing/manual-clock.ts'
@@ -224,4 +226,35 @@ test('who goes away without the answer is counted as gone, and says nothing of h
     [],
   )
   await expect.poll(() => levels.get('waitingPolls')?.()).toBe(0)
+})
+
+test('over HTTP/2 likewise: answered is answered, and who resets a stream is gone', async () => {
+  const tls = createSelfSigned()
+  const { lines, logger } = openLines()
+  const { levels, metrics } = openNumbers()
+  await using cloud = await serveTestCloud({ metrics, server: { tls, logger } })
+  const session = connectHttp2(cloud.url, { ca: tls.cert })
+  const ask2 = (request: string, more: { readonly [name: string]: string }) =>
+    session.request({ ...more, authorization: `Bearer ${cloud.token}`, 'x-request-id': request })
+  const answered = ask2('answered', { ':path': '/sync/devices' }).resume()
+  await new Promise((resolve) => answered.once('close', resolve))
+  expect(await lineOf(lines, 'answered')).toMatchObject({ route: 'devices', status: 200 })
+  expect(levels.get('requestsUnderWay')?.()).toBe(0)
+  const pushed = valueOf<PushAnswer>(
+    await cloud.handler.handle({
+      route: 'push',
+      token: cloud.token,
+      body: JSON.stringify(pushBody(1, [put(1)])),
+    }),
+  )
+  const cursor = { epoch: pushed.epoch, generation: pushed.generation.id, version: 1, high: 1 }
+  const body = { space: 'main', replica: 'replica-b', cursor, wait: 50 }
+  const headers = { ':path': '/sync/pull', ':method': 'POST', 'content-type': 'application/json' }
+  const left = ask2('left', headers)
+  left.on('error', () => {}).end(JSON.stringify(body))
+  await expect.poll(() => levels.get('waitingPolls')?.()).toBe(1)
+  left.close(constants.NGHTTP2_CANCEL)
+  expect(await lineOf(lines, 'left')).toMatchObject({ route: 'pull', status: null })
+  await expect.poll(() => levels.get('waitingPolls')?.()).toBe(0)
+  session.destroy()
 })

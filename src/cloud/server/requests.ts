@@ -7,6 +7,7 @@ import type { Clock } from '../../kernel/clock.ts'
 import type { ErrorCode, TidemarkError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { ROUTES } from '../../protocol/routes.ts'
+import { onEnded } from './ended.ts'
 import { METHODS, type MethodLabel, type Metrics, type RouteLabel, type StatusLabel } from '../metrics.ts'
 
 /** Whoever asks may name the request, and finds it again in the log; else it gets a name. */
@@ -58,10 +59,8 @@ export function createRequests(deps: {
       const route = routeOf(request)
       const endTime = metrics.time('requestSeconds', { route })
       const startedAt = clock.now()
-      let whole = false
       underWay++
-      reply.raw.once('finish', () => (whole = true))
-      reply.raw.once('close', () => {
+      onEnded(request, reply, (whole) => {
         underWay--
         const { token, code, waitedMs, received, sent } = notesOf(request)
         const status = whole ? reply.raw.statusCode : null
