@@ -6,6 +6,7 @@ import type { Environment } from '../machine/folders.ts'
 import type { CliContext } from './context.ts'
 import { parseAddress, parseCount, parseCountOrNone, parsePort, parseSeconds } from './option-values.ts'
 import { CLOUD_VARIABLES, DATABASE_VARIABLE, isGiven, readVariables } from './option-variables.ts'
+import { EXIT } from './output.ts'
 
 /** Port of the cloud where none is named. */
 export const DEFAULT_PORT = 7_600
@@ -19,10 +20,12 @@ export interface CommandTable {
   readonly define: (parent: Command, usage: string, about: string) => Command
   /** The action of a command: makes its context, and tells what it threw. */
   readonly run: (work: (context: CliContext, home: string) => unknown) => () => Promise<void>
+  /** Ends the program with this exit code, though nothing was thrown. */
+  readonly endWith: (code: number) => void
 }
 
 /** tidemark cloud …: what an operator of a cloud does. */
-export function defineCloud({ program, env, define, run }: CommandTable): void {
+export function defineCloud({ program, env, define, run, endWith }: CommandTable): void {
   const cloud = define(program, 'cloud', 'serve the cloud from this machine')
     .option('--data <dir>', 'folder of the cloud')
     .option('--database <url>', 'PostgreSQL in its place, for several nodes (TIDEMARK_CLOUD_DATABASE_URL)')
@@ -72,6 +75,15 @@ export function defineCloud({ program, env, define, run }: CommandTable): void {
       (await import('./commands/cloud-tokens.ts')).revokeToken(context, id, command.optsWithGlobals()),
     )(),
   )
+
+  define(cloud, 'check', 'try the database or folder of a cloud, and say what is wrong with it')
+    .option('--nodes <n>', 'how many nodes are to share the database', parseCount, 1)
+    .action((_, command: Command) =>
+      run(async (context) => {
+        const { checkPlace } = await import('./commands/cloud-check.ts')
+        if (!(await checkPlace(context, command.optsWithGlobals()))) endWith(EXIT.failed)
+      })(),
+    )
 
   define(cloud, 'audit', 'who changed tokens, spaces and devices')
     .addOption(inFolder())

@@ -88,7 +88,7 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
       run(async (context, home) => (await import('./commands/up.ts')).up(context, home, options), UP_HOME)(),
     )
 
-  defineCloud({ program, env: host.env, define, run })
+  defineCloud({ program, env: host.env, define, run, endWith: (code) => void (exit = code) })
 
   define(program, 'attach <file>', 'put a SQLite file under sync')
     .option('--space <name>', 'space of the cloud; absent: the name of the file')

@@ -52,12 +52,23 @@ export async function isCloudIn(options: DatabaseOptions): Promise<boolean> {
 async function openMigrated(options: DatabaseOptions, clock: Clock): Promise<Database> {
   const database = openDatabase(options)
   try {
+    await requireEncoding(database)
     await migrate(database, MIGRATIONS, clock)
     return database
   } catch (error) {
     await database[Symbol.asyncDispose]()
     throw error
   }
+}
+
+/** In any other encoding some texts are refused, one by one and late, or change. */
+async function requireEncoding(database: Database): Promise<void> {
+  const [row] = await database.query<{ readonly server_encoding: string }>('SHOW server_encoding')
+  if (row?.server_encoding === 'UTF8') return
+  throw new TidemarkError(
+    'database_refused',
+    `The database has the encoding ${row?.server_encoding}, and must have UTF8`,
+  )
 }
 
 function watchPool(database: Database, metrics: Metrics): void {
