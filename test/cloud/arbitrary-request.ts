@@ -1,5 +1,7 @@
 import fc, { type Arbitrary } from 'fast-check'
 
+import { LEAK } from './attack/leak.ts'
+
 /** As much of JSON Schema as the protocol's schemas use. */
 interface Schema {
   readonly type?: string
@@ -34,7 +36,11 @@ export function fitting(schema: Schema): Arbitrary<unknown> {
   if (schema.type === 'null') return fc.constant(null)
   if (schema.type === 'array') return fittingArray(schema)
   if (schema.type === 'object') return fittingObject(schema)
-  return fc.oneof({ weight: 3, arbitrary: fc.jsonValue({ maxDepth: 2 }) }, { weight: 1, arbitrary: oddity })
+  return fc.oneof(
+    { weight: 3, arbitrary: fc.jsonValue({ maxDepth: 2 }) },
+    { weight: 1, arbitrary: fc.constant(LEAK) },
+    { weight: 1, arbitrary: oddity },
+  )
 }
 
 function fittingText(schema: Schema): Arbitrary<unknown> {
@@ -98,6 +104,7 @@ export const oddity: Arbitrary<unknown> = fc.constantFrom<unknown>(
   '../..',
   "' OR 1=1",
   'x'.repeat(5_000),
+  LEAK,
   [],
   {},
   [[]],
@@ -141,7 +148,7 @@ function spoil(value: unknown, turns: Iterator<number>, odd: unknown, how: strin
     if (Array.isArray(copy)) copy.splice(Number(name), 1)
     else Reflect.deleteProperty(copy as object, name)
   } else if (how === 'add' && turn(2) === 0)
-    set(Array.isArray(copy) ? String(entries.length) : '__proto__', odd)
+    set(Array.isArray(copy) ? String(entries.length) : turn(2) === 0 ? '__proto__' : 'unknown', odd)
   else set(name, spoil(part, turns, odd, how))
   return copy
 }

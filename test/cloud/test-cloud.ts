@@ -21,6 +21,7 @@ export interface TestCloud extends AsyncDisposable {
   readonly token: string
   /** What the cloud warned of and failed at. */
   readonly logged: readonly string[]
+  readonly logger: Logger
   makeToken(input?: Partial<TokenInput>): Promise<{ readonly token: string; readonly id: string }>
 }
 
@@ -60,6 +61,7 @@ export async function openTestCloud(
   const log = options.log?.(stored) ?? stored
   const directory = options.storage?.directory ?? new MemoryDirectory({ clock, random })
   const logged: string[] = []
+  const logger = collectLogs(logged)
   const handler = createHandler({
     log,
     directory,
@@ -69,7 +71,7 @@ export async function openTestCloud(
     ...(options.bus === undefined ? {} : { bus: options.bus }),
     ...(options.open === undefined ? {} : { open: options.open }),
     ...(options.metrics === undefined ? {} : { metrics: options.metrics }),
-    logger: collectLogs(logged),
+    logger,
   })
   const makeToken = (input?: Partial<TokenInput>) => makeTestToken(directory, input)
   return {
@@ -78,6 +80,7 @@ export async function openTestCloud(
     directory,
     token: (await makeToken()).token,
     logged,
+    logger,
     makeToken,
     async [Symbol.asyncDispose]() {
       handler.stop()
@@ -123,7 +126,7 @@ export async function serveTestCloud(
   const server = await startServer({
     handler: cloud.handler,
     clock: systemClock,
-    logger: collectLogs(cloud.logged as string[]),
+    logger: cloud.logger,
     host: '127.0.0.1',
     port: 0,
     version: '0.0.0',

@@ -4,7 +4,7 @@ import { pushBody, put } from './requests.ts'
 export interface ValidRequest {
   /** With `:id` filled in. */
   readonly path: string
-  readonly body?: unknown
+  readonly body?: object
   /** Whether the request names a space. */
   readonly names: 'space' | 'account' | 'default space'
 }

@@ -51,6 +51,9 @@ export async function sendError(
   if (error.status === 429 || error.status === 503 || error.status === 507) {
     void reply.header('retry-after', Math.ceil((error.retryAfterMs ?? RETRY_AFTER_MS) / 1_000))
   }
+  // Fastify closes the connection where it could not read a body. With bytes under way that is a reset, which may
+  // take the answer along, and the client would send the same again. Only one that does not come is not waited for.
+  if (error.status !== 503 || request.raw.httpVersionMajor !== 1) void reply.removeHeader('connection')
   await reply
     .code(error.status)
     .type('application/json; charset=utf-8')

@@ -20,7 +20,7 @@ import { createRates } from './rates.ts'
 import { createReadiness } from './readiness.ts'
 import { createRequests } from './requests.ts'
 import { trackSockets } from './sockets.ts'
-import { refuseUnknown } from './unknown-address.ts'
+import { refuseUnknown, requireKnownRoutes } from './unknown-address.ts'
 
 /** What the last answers of a stop get to leave the machine, in milliseconds. */
 const FLUSH_MS = 100
@@ -66,6 +66,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const requests = createRequests({ logger, metrics, clock: options.clock })
   const app = openFastify({ ...options, limits }, { logger, requests })
+  requireKnownRoutes(app)
   const sockets = trackSockets(app.server)
   metrics.watch('connections', {}, () => sockets.count)
   limitConnections(app.server, { limits, logger, metrics, clock: options.clock })

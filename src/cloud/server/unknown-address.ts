@@ -13,6 +13,15 @@ export function methodsAt(path: string): readonly string[] {
   return PATTERNS.filter(({ pattern }) => pattern.test(path)).map(({ method }) => method)
 }
 
+/** I12: a route outside of the table has no scope. Adding one throws `invariant`, so that a server with it never starts. */
+export function requireKnownRoutes(app: FastifyInstance): void {
+  app.addHook('onRoute', ({ method, url }) => {
+    const known = methodsAt(url)
+    if ([method].flat().every((one) => known.includes(one))) return
+    throw new TidemarkError('invariant', `The route ${[method].flat().join()} ${url} is in no table`)
+  })
+}
+
 /** Answers 404, or 405 with the methods there are: before a body is read, since nobody has shown a token. */
 export function refuseUnknown(app: FastifyInstance): void {
   app.addHook('onRequest', async (request, reply) => {
