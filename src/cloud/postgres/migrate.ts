@@ -20,10 +20,18 @@ export interface Migration {
 
 /** "Tidemark" in eight letters: the advisory lock that one migration at a time holds. */
 const MIGRATION_LOCK = '6082513440961786731'
-/** A migration that has to wait for a lock stops all who come after it: it gives up soon, and tries again. */
-const LOCK_MS = 2_000
+/** Milliseconds. */
+interface MigrationWaits {
+  readonly lockMs: number
+  readonly pauseMs: number
+}
+
+/**
+ * A migration that has to wait for a lock stops all who come after it: it gives up soon, and tries again after a
+ * time in which they get on. Longer than a second, since only then PostgreSQL ends an autovacuum that is in the way.
+ */
+const WAITS: MigrationWaits = { lockMs: 1_500, pauseMs: 5_000 }
 const TRIES = 30
-const PAUSE_MS = 500
 
 /**
  * Brings a database up to date, each step in a transaction of its own: of several nodes one does it and the others
@@ -33,15 +41,16 @@ export async function migrate(
   database: Database,
   migrations: readonly Migration[],
   clock: Clock,
+  waits: MigrationWaits = WAITS,
 ): Promise<void> {
   const newest = migrations.at(-1)?.number ?? 0
   for (let tries = 1; ; tries++) {
     try {
-      while (!(await takeStep(database, migrations, newest)));
+      while (!(await takeStep(database, migrations, newest, waits)));
       return
     } catch (error) {
       if (!isPassing(error) || tries === TRIES) throw error
-      await sleep(clock, PAUSE_MS)
+      await sleep(clock, waits.pauseMs)
     }
   }
 }
@@ -51,6 +60,7 @@ async function takeStep(
   database: Database,
   migrations: readonly Migration[],
   newest: number,
+  { lockMs }: MigrationWaits,
 ): Promise<boolean> {
   const before = await readLevel(database)
   checkLevel(before, newest)
@@ -61,7 +71,7 @@ async function takeStep(
     checkLevel(level, newest)
     const step = migrations.find(({ number }) => number > level.number)
     if (step === undefined) return true
-    await connection.query(`SET LOCAL lock_timeout = ${LOCK_MS}; SET LOCAL statement_timeout = 0`)
+    await connection.query(`SET LOCAL lock_timeout = ${lockMs}; SET LOCAL statement_timeout = 0`)
     if (level.number === 0) await connection.query(FIRST)
     await connection.query(step.sql)
     await connection.query('UPDATE tidemark.level SET number = $1, readable_from = $2', [
