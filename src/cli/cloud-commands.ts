@@ -93,6 +93,36 @@ export function defineCloud({ program, env, define, run, endWith }: CommandTable
         (await import('./commands/cloud-audit.ts')).showAudit(context, command.optsWithGlobals()),
       )(),
     )
+
+  define(cloud, 'spaces', 'what this cloud holds')
+    .addOption(inFolder())
+    .action((_, command: Command) =>
+      run(async (context) =>
+        (await import('./commands/cloud-spaces.ts')).listSpaces(context, command.optsWithGlobals()),
+      )(),
+    )
+  define(
+    cloud,
+    'export <file>',
+    'copy a space into a file (.zst or .gz: compressed; -: to a pipe), also while it is served',
+  )
+    .addOption(inFolder())
+    .option('--account <name>', 'whose space it is', 'default')
+    .requiredOption('--space <name>', 'its name')
+    .action((file: string, _, command: Command) =>
+      run(async (context) =>
+        (await import('./commands/cloud-export.ts')).exportSpace(context, file, command.optsWithGlobals()),
+      )(),
+    )
+  define(cloud, 'import <file>', 'make a space of an exported file (-: from a pipe), all of it or nothing')
+    .addOption(inFolder())
+    .option('--account <name>', 'whose space it becomes', 'default')
+    .requiredOption('--space <name>', 'its name here')
+    .action((file: string, _, command: Command) =>
+      run(async (context) =>
+        (await import('./commands/cloud-import.ts')).importSpace(context, file, command.optsWithGlobals()),
+      )(),
+    )
 }
 
 /**

@@ -3,7 +3,7 @@ import { TidemarkError } from '../kernel/errors.ts'
 import type { Random } from '../kernel/random.ts'
 import { decideSync, openConfig, type Config } from '../daemon/config.ts'
 import type { Environment, Folders } from '../machine/folders.ts'
-import type { Output } from './output.ts'
+import type { Output, Streams } from './output.ts'
 
 /** What every command gets. */
 export interface CliContext {
@@ -15,6 +15,9 @@ export interface CliContext {
   readonly config: Config
   /** Aborted by Ctrl-C and SIGTERM: long commands end in order. */
   readonly signal: AbortSignal
+  /** For what is no message: data that goes through a pipe. */
+  readonly input: NodeJS.ReadableStream
+  readonly out: Streams['out']
   /** Asks a person yes or no; false where there is nobody to ask. */
   readonly confirm: (question: string) => Promise<boolean>
 }

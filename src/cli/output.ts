@@ -21,7 +21,13 @@ export interface Output {
 }
 
 export interface Streams {
-  readonly out: { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number }
+  readonly out: {
+    write(text: string): unknown
+    /** Where `write` answered false: called when it takes more. */
+    once?(event: 'drain', run: () => void): unknown
+    readonly isTTY?: boolean
+    readonly columns?: number
+  }
   readonly err: { write(text: string): unknown; readonly isTTY?: boolean }
   readonly env: { readonly [name: string]: string | undefined }
 }

@@ -50,6 +50,8 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
           random: systemRandom,
           config: createConfig(folders, host.env, options.profile),
           signal: host.signal,
+          input: host.input,
+          out: host.out,
           confirm: (question) => confirm(host, question),
         }
         await work(context, resolve(folder ?? folders.data))

@@ -40,6 +40,7 @@ export const ERRORS = {
   file_not_found: { status: 0, retry: false, title: 'There is no such file', hint: 'Check the path.' },
   file_exists: { status: 0, retry: false, title: 'A file is already there', hint: 'Choose another path, or remove the file first.' },
   not_a_database: { status: 0, retry: false, title: 'The file is not an SQLite database, or is damaged or encrypted', hint: 'Check it with `PRAGMA integrity_check`.' },
+  not_an_export: { status: 0, retry: false, title: 'The file is no exported space, or not the whole of one', hint: 'Take another copy of the file, or export again; nothing was imported.' },
   space_not_empty: { status: 0, retry: false, title: 'The space already holds something', hint: 'Import under another name with `--space`; `tidemark cloud spaces` lists those that are there.' },
   no_access: { status: 0, retry: false, title: 'A file or folder cannot be read or written', hint: 'Check that it and its folder are there, belong to you, and can be written to.' },
   database_locked: { status: 0, retry: true, title: 'Another process holds the database locked', hint: 'Wait for it to finish; the work is tried again.' },

@@ -31,7 +31,7 @@ export const TROUBLES: { readonly [Code in ErrorCode]: Trouble } = {
   // Of this machine, its files and its settings.
   disk_full: 'other', not_attached: 'other', already_attached: 'other', needs_merge: 'other',
   nothing_to_sync: 'other', file_not_found: 'other', file_exists: 'other', not_a_database: 'other',
-  no_access: 'other', space_not_empty: 'other', database_locked: 'other', in_use: 'other', cannot_listen: 'other', config_invalid: 'other',
+  no_access: 'other', not_an_export: 'other', space_not_empty: 'other', database_locked: 'other', in_use: 'other', cannot_listen: 'other', config_invalid: 'other',
   not_confirmed: 'other', bad_usage: 'other', insecure_address: 'other', resolver_failed: 'other',
   invariant: 'other', aborted: 'other',
 }

@@ -63,6 +63,16 @@ export interface CopiedReplica {
   readonly seen: number
 }
 
+/** What a list of spaces says of each. */
+export interface SpaceCounts {
+  readonly epoch: string
+  readonly head: number
+  readonly floor: number
+  readonly records: number
+  readonly tombstones: number
+  readonly replicas: number
+}
+
 /** Records of a page, and the characters of their fields after which it ends early. */
 export const COPY_PAGE_RECORDS = 500
 export const COPY_PAGE_CHARS = 1024 * 1024

@@ -6,11 +6,13 @@ import { joinPostgresBus } from '../bus/postgres.ts'
 import type { Directory } from '../directory.ts'
 import { openPostgresDirectory } from '../directory/postgres.ts'
 import { openPostgresLog } from '../log/postgres.ts'
+import { countSpaces } from '../log/postgres/copy.ts'
 import { silentMetrics, type Metrics } from '../metrics.ts'
 import { createPostgresExclusive } from '../postgres/exclusive.ts'
 import { migrate, readLevel } from '../postgres/migrate.ts'
 import { MIGRATIONS } from '../postgres/migrations.ts'
 import { openDatabase, type Database, type DatabaseOptions } from '../postgres/pool.ts'
+import type { CloudSpaces } from './cloud-spaces.ts'
 import type { Storage, StorageOptions } from './storage.ts'
 
 /** A cloud's storage in a PostgreSQL database, brought up to date first. One pool for everything in it. */
@@ -41,6 +43,23 @@ export async function openPostgresStorage(options: DatabaseOptions, deps: Storag
 export async function openDirectoryOnly(options: DatabaseOptions, clock: Clock): Promise<Directory> {
   const database = await openMigrated({ ...options, limits: { ...options.limits, connections: 1 } }, clock)
   return openPostgresDirectory({ database, clock, ownsDatabase: true })
+}
+
+/** The spaces for who only looks, with the connections that a command needs. */
+export async function openPostgresSpaces(options: DatabaseOptions, clock: Clock): Promise<CloudSpaces> {
+  const database = await openMigrated({ ...options, limits: { ...options.limits, connections: 1 } }, clock)
+  const directory = openPostgresDirectory({ database, clock })
+  const log = openPostgresLog({ database, clock })
+  return {
+    directory,
+    copySpace: (id) => log.copySpace(id),
+    countSpaces: () => countSpaces(database),
+    async [Symbol.asyncDispose]() {
+      await log[Symbol.asyncDispose]()
+      await directory[Symbol.asyncDispose]()
+      await database[Symbol.asyncDispose]()
+    },
+  }
 }
 
 /** Whether a cloud was ever opened in the database. */

@@ -5,6 +5,7 @@ import type { Fields } from '../../../kernel/values.ts'
 import type { WireRecord } from '../../../protocol/records.ts'
 import type { SchemaTable } from '../../../protocol/schema.ts'
 import { toDatabaseError } from '../../postgres/failure.ts'
+import type { Connection } from '../../postgres/pool.ts'
 import {
   COPY_PAGE_CHARS,
   COPY_PAGE_RECORDS,
@@ -13,6 +14,7 @@ import {
   type CopiedSpace,
   type CopyPage,
   type OpenCopy,
+  type SpaceCounts,
 } from '../copy.ts'
 import { moveKeptVersions } from '../kept-answer.ts'
 import { NO_CLAIMS, type StandingClaims } from '../standing.ts'
@@ -72,6 +74,18 @@ export async function openSpaceCopy({ database }: Storage, id: string): Promise<
     throw error
   }
 }
+
+/** Every space of the database by its id, with what it holds. */
+export async function countSpaces(connection: Connection): Promise<ReadonlyMap<string, SpaceCounts>> {
+  const rows = await connection.query<SpaceCounts & { readonly id: string }>(COUNTS)
+  return new Map(rows.map(({ id, ...counts }) => [id, counts]))
+}
+
+const COUNTS = `SELECT s.id, s.epoch, s.head, s.floor,
+    (SELECT coalesce(sum(t.live), 0)::bigint FROM tidemark.tables t WHERE t.space = s.no) AS records,
+    (SELECT coalesce(sum(t.buried), 0)::bigint FROM tidemark.tables t WHERE t.space = s.no) AS tombstones,
+    (SELECT count(*) FROM tidemark.replicas r WHERE r.space = s.no) AS replicas
+  FROM tidemark.spaces s`
 
 type Ask = <Row extends object>(text: string, ...values: (string | number)[]) => Promise<Row[]>
 

@@ -10,6 +10,7 @@ import {
   type CopiedSpace,
   type CopyPage,
   type OpenCopy,
+  type SpaceCounts,
 } from '../copy.ts'
 import { onStorage, toStorageError } from './failure.ts'
 import { openForReading } from './file.ts'
@@ -39,6 +40,27 @@ export function openSpaceCopy(file: string, id: string): OpenCopy {
     } catch (error) {
       database.close()
       throw error
+    }
+  })
+}
+
+/** Every space of the file by its id, read as above. */
+export function countSpaces(file: string): ReadonlyMap<string, SpaceCounts> {
+  return onStorage(() => {
+    const database = openForReading(file, { name: 'log', migrations: LOG_MIGRATIONS })
+    try {
+      const rows = database
+        .prepare<[], SpaceCounts & { readonly id: string }>(
+          `SELECT id, epoch, head, floor,
+             (SELECT ifnull(sum(live), 0) FROM tables WHERE space = s.no) AS records,
+             (SELECT ifnull(sum(buried), 0) FROM tables WHERE space = s.no) AS tombstones,
+             (SELECT count(*) FROM replicas WHERE space = s.no) AS replicas
+           FROM spaces s`,
+        )
+        .all()
+      return new Map(rows.map(({ id, ...counts }) => [id, counts]))
+    } finally {
+      database.close()
     }
   })
 }
