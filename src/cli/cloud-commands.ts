@@ -85,6 +85,17 @@ export function defineCloud({ program, env, define, run, endWith }: CommandTable
       })(),
     )
 
+  define(cloud, 'begin-generation', 'after a restore of the database under nodes that went on running')
+    .addOption(inFolder())
+    .action((_, command: Command) =>
+      run(async (context) =>
+        (await import('./commands/cloud-begin-generation.ts')).beginGeneration(
+          context,
+          command.optsWithGlobals(),
+        ),
+      )(),
+    )
+
   define(cloud, 'audit', 'who changed tokens, spaces and devices')
     .addOption(inFolder())
     .option('--limit <n>', 'only the newest so many', parseCount, 100)

@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { silentLogger } from '../../kernel/logger.ts'
@@ -7,6 +9,7 @@ import type { Directory } from '../directory.ts'
 import { openPostgresDirectory } from '../directory/postgres.ts'
 import { openPostgresLog } from '../log/postgres.ts'
 import { countSpaces } from '../log/postgres/copy.ts'
+import { beginGenerations } from '../log/postgres/begin-generations.ts'
 import { silentMetrics, type Metrics } from '../metrics.ts'
 import { createPostgresExclusive } from '../postgres/exclusive.ts'
 import { migrate, readLevel } from '../postgres/migrate.ts'
@@ -66,6 +69,11 @@ export async function openPostgresSpaces(options: DatabaseOptions, clock: Clock)
 export async function isCloudIn(options: DatabaseOptions): Promise<boolean> {
   await using database = openDatabase(options)
   return (await readLevel(database)).number > 0
+}
+
+export async function beginGenerationsIn(options: DatabaseOptions, clock: Clock): Promise<number> {
+  await using database = await openMigrated(options, clock)
+  return await beginGenerations(database, randomUUID)
 }
 
 async function openMigrated(options: DatabaseOptions, clock: Clock): Promise<Database> {

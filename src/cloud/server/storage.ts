@@ -65,6 +65,20 @@ export async function isCloudAt(place: Place): Promise<boolean> {
   return isCloudIn(place.database)
 }
 
+/**
+ * Begins a generation in every space of a database, and answers how many there are: for what its nodes cannot notice
+ * by themselves. Throws `bad_usage` for a folder, where each start of the cloud begins one.
+ */
+export async function beginGenerations(place: Place, clock: Clock): Promise<number> {
+  if ('data' in place)
+    throw new TidemarkError(
+      'bad_usage',
+      'a cloud in a folder begins a generation with each start: stop it and start it again',
+    )
+  const { beginGenerationsIn } = await import('./postgres-storage.ts')
+  return beginGenerationsIn(place.database, clock)
+}
+
 async function openFolder(
   data: string,
   { clock, metrics = silentMetrics }: StorageOptions,
