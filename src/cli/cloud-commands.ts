@@ -30,6 +30,7 @@ export function defineCloud({ program, env, define, run, endWith }: CommandTable
     .option('--data <dir>', 'folder of the cloud')
     .option('--database <url>', 'PostgreSQL in its place, for several nodes (TIDEMARK_CLOUD_DATABASE_URL)')
     .option('--database-connections <n>', 'most connections of this node to it', parseCount)
+    .option('--no-views', 'make no views for plain SQL in it')
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--port <n>', 'port to listen on; 0 takes any free one', parsePort, DEFAULT_PORT)
     .option('--insecure-loopback', 'need no token; loopback addresses only')
@@ -93,6 +94,15 @@ export function defineCloud({ program, env, define, run, endWith }: CommandTable
           context,
           command.optsWithGlobals(),
         ),
+      )(),
+    )
+
+  define(cloud, 'views', 'views for plain SQL on the tables of spaces, in PostgreSQL')
+    .option('--account <name>', 'only those of its spaces')
+    .option('--refresh', 'make those that are missing or behind the schema of their space')
+    .action((_, command: Command) =>
+      run(async (context) =>
+        (await import('./commands/cloud-views.ts')).showViews(context, command.optsWithGlobals()),
       )(),
     )
 

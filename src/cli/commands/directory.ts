@@ -11,6 +11,7 @@ export interface PlaceOptions {
   readonly data?: string
   readonly database?: string
   readonly databaseConnections?: number
+  readonly views?: boolean
 }
 
 /** Who stands in the audit for what was done here. */
@@ -25,7 +26,8 @@ export function cloudPlace(context: CliContext, options: PlaceOptions): Place {
   const url = options.database ?? (data === undefined ? (context.env[DATABASE_VARIABLE] ?? '') : '')
   if (url === '') return { data: data ?? join(context.folders.data, 'cloud') }
   const { databaseConnections: connections } = options
-  const database = { url, limits: connections === undefined ? {} : { connections } }
+  const limits = connections === undefined ? {} : { connections }
+  const database = { url, limits, views: options.views ?? true }
   if (options.database !== undefined && hasPassword(database))
     context.output.warn(
       `Everyone on this machine can see the password in the list of processes: put the address into ${DATABASE_VARIABLE} instead.`,

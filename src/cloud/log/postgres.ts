@@ -42,6 +42,8 @@ export interface PostgresLogOptions {
   readonly database: Database
   readonly clock: Clock
   readonly metrics?: Metrics
+  /** Told after the schema of a space has risen. */
+  readonly onSchema?: (space: string) => void
 }
 
 /** Weight of a change in a group, in characters: a guess, weighing each would cost as much as writing it. */
@@ -59,8 +61,10 @@ const STATUS = {
 }
 
 /** The log in a PostgreSQL database, which any number of nodes may share. */
-export function openPostgresLog({ database, clock, metrics = silentMetrics }: PostgresLogOptions): Log {
-  return new PostgresLog({ database, clock, metrics, newId: randomUUID, histories: new Histories() })
+export function openPostgresLog(options: PostgresLogOptions): Log {
+  const { database, clock, metrics = silentMetrics, onSchema = () => {} } = options
+  const storage = { database, clock, metrics, newId: randomUUID, histories: new Histories() }
+  return new PostgresLog(storage, onSchema)
 }
 
 const weigh = ({ bytes, staged, request }: PushItem): number =>
@@ -72,10 +76,12 @@ class PostgresLog implements Log {
   readonly #acks = new Acks()
   readonly #teller = new CommitTeller()
   #cancelAcks: (() => void) | null = null
+  readonly #onSchema: (space: string) => void
   #closed = false
 
-  constructor(storage: Storage) {
+  constructor(storage: Storage, onSchema: (space: string) => void) {
     this.#storage = storage
+    this.#onSchema = onSchema
     this.#queue = new PushQueue(storage)
   }
 
@@ -156,7 +162,9 @@ class PostgresLog implements Log {
 
   async putSchema(id: string, told: readonly SchemaTable[]): Promise<SchemaAnswer> {
     this.#checkOpen()
-    return putSchema(this.#storage, id, told)
+    const { risen, ...answer } = await putSchema(this.#storage, id, told)
+    if (risen) this.#onSchema(id)
+    return answer
   }
 
   async status(id: string): Promise<Omit<SpaceStatus, 'space'>> {
@@ -227,10 +235,10 @@ class PostgresLog implements Log {
     this.#closed = true
     this.#cancelAcks?.()
     await this.#queue.drain()
-    // After the last commits are told.
-    this.#teller.close()
     // Acknowledgements that are not written only hold tombstones longer.
     await this.#writeAcks().catch(() => {})
+    // After the last commits are told.
+    this.#teller.close()
   }
 
   #checkOpen(): void {

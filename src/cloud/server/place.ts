@@ -2,12 +2,17 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import type { DatabaseOptions } from '../postgres/pool.ts'
 
 /** Where a cloud keeps everything: a folder of this machine, or a PostgreSQL database that several nodes may share. */
-export type Place = { readonly data: string } | { readonly database: DatabaseOptions }
+export type Place = { readonly data: string } | { readonly database: DatabasePlace }
+
+export interface DatabasePlace extends DatabaseOptions {
+  /** Whether the tables of spaces get views for plain SQL (`tidemark cloud views`). Absent: true. */
+  readonly views?: boolean
+}
 
 /** The place that options name. Throws `bad_usage` unless it is exactly one. */
 export function toPlace(options: {
   readonly data?: string | undefined
-  readonly database?: string | DatabaseOptions | undefined
+  readonly database?: string | DatabasePlace | undefined
 }): Place {
   const { data, database } = options
   if (data !== undefined && database === undefined) return { data }

@@ -16,15 +16,19 @@ import { migrate, readLevel } from '../postgres/migrate.ts'
 import { MIGRATIONS } from '../postgres/migrations.ts'
 import { openDatabase, type Database, type DatabaseOptions } from '../postgres/pool.ts'
 import type { CloudSpaces } from './cloud-spaces.ts'
+import { createViewKeeper } from '../views/keeper.ts'
+import type { DatabasePlace } from './place.ts'
 import type { Storage, StorageOptions } from './storage.ts'
 
 /** A cloud's storage in a PostgreSQL database, brought up to date first. One pool for everything in it. */
-export async function openPostgresStorage(options: DatabaseOptions, deps: StorageOptions): Promise<Storage> {
+export async function openPostgresStorage(options: DatabasePlace, deps: StorageOptions): Promise<Storage> {
   const { clock, random = systemRandom, logger = silentLogger, metrics = silentMetrics } = deps
   const database = await openMigrated(options, clock)
   watchPool(database, metrics)
   const directory = openPostgresDirectory({ database, clock })
-  const log = openPostgresLog({ database, clock, metrics })
+  const views = options.views === false ? null : createViewKeeper(database, logger)
+  const onSchema = (space: string): void => views?.refresh(space)
+  const log = openPostgresLog({ database, clock, metrics, onSchema })
   const bus = joinPostgresBus({ database, clock, random, logger, metrics })
   return {
     log,
@@ -35,6 +39,7 @@ export async function openPostgresStorage(options: DatabaseOptions, deps: Storag
     async [Symbol.asyncDispose]() {
       // The bus goes after the log: it tells of the last commits.
       await log[Symbol.asyncDispose]()
+      await views?.[Symbol.asyncDispose]()
       await bus[Symbol.asyncDispose]()
       await directory[Symbol.asyncDispose]()
       await database[Symbol.asyncDispose]()

@@ -102,17 +102,21 @@ export async function writeAcks(
   ])
 }
 
-export function putSchema(storage: Storage, id: string, told: readonly SchemaTable[]): Promise<SchemaAnswer> {
+export function putSchema(
+  storage: Storage,
+  id: string,
+  told: readonly SchemaTable[],
+): Promise<SchemaAnswer & { readonly risen: boolean }> {
   return storage.database.transaction(async (connection) => {
     const { no, schema, tables: text } = await lockSpace(storage, connection, id)
     const tables = [...checkSchemaSize(joinSchemas(JSON.parse(text) as SchemaTable[], told))]
     const joined = JSON.stringify(tables)
-    if (joined === text) return { schema, tables }
+    if (joined === text) return { schema, tables, risen: false }
     await connection.query(
       `UPDATE tidemark.spaces SET schema = $2, schema_tables = $3, ${MARKS} WHERE no = $1`,
       [no, schema + 1, joined],
     )
-    return { schema: schema + 1, tables }
+    return { schema: schema + 1, tables, risen: true }
   })
 }
 
