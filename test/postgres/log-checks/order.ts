@@ -263,6 +263,15 @@ export const PLAIN_CHECKS: { readonly [name: string]: Check } = {
     expect(await own.pullAll()).toEqual([])
   },
 
+  async 'what was acknowledged stands where a push says nothing of it'(nodes, space) {
+    const writer = new Reader(nodes.node(), 'w', space)
+    await writer.write(put('x', 0, {}))
+    await writer.write(del('x', 1))
+    await writer.start()
+    await writer.push([], { cursor: null })
+    expect(await writer.log.collect(space, { liveSince: 0, retainSince: 0 })).toBe(1)
+  },
+
   async 'I3, I13: the last mutation is known by its bytes'(nodes, space) {
     const node = nodes.node()
     const writer = new Reader(node, 'a', space)

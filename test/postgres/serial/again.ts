@@ -25,10 +25,12 @@ const plain = (value: unknown): unknown => JSON.parse(JSON.stringify(value)) as 
 export async function decideAgain(on: LogNodes, space: string, run: SerialRun): Promise<PlainSpace> {
   const model = new PlainSpace()
   const left = new Set(run.mutations.keys())
+  /** The first is not told of. */
+  let generation: string | null = null
   for (const commit of await readTold(on.admin, space)) {
     const pushes = commit.filter(({ kind }) => kind === 'push').map(({ name, n }) => mutationId(name, n))
     const [batched] = commit.filter(({ kind }) => kind === 'batch')
-    if (pushes.length > 0) pushAgain(model, run, pushes, left)
+    if (pushes.length > 0) pushAgain(model, run, pushes, left, generation)
     else if (batched !== undefined) batchAgain(model, run, batched)
     for (const { kind, name, key, n } of commit) {
       if (kind === 'gone') {
@@ -36,6 +38,7 @@ export async function decideAgain(on: LogNodes, space: string, run: SerialRun): 
         model.drop(name, key)
       }
       if (kind === 'floor') model.floor = n
+      if (kind === 'generation') generation = name
       if (kind === 'head') expect(model.head).toBe(n)
     }
   }
@@ -45,7 +48,13 @@ export async function decideAgain(on: LogNodes, space: string, run: SerialRun): 
   return model
 }
 
-function pushAgain(model: PlainSpace, run: SerialRun, ids: readonly string[], left: Set<string>): void {
+function pushAgain(
+  model: PlainSpace,
+  run: SerialRun,
+  ids: readonly string[],
+  left: Set<string>,
+  generation: string | null,
+): void {
   const committed = run.nodes.committed(ids[0] as string)
   expect(committed?.mutations.toSorted()).toEqual(ids.toSorted())
   for (const id of committed?.mutations ?? []) {
@@ -61,6 +70,8 @@ function pushAgain(model: PlainSpace, run: SerialRun, ids: readonly string[], le
     if (!once || run.nodes.unheard.has(id)) continue
     expect(plain(answers[0]?.results)).toEqual(plain(results))
     expect(answers[0]?.head).toBe(model.head)
+    // Versions of one generation are never told as those of another (I11).
+    if (generation !== null) expect(answers[0]?.generation.id).toBe(generation)
   }
 }
 

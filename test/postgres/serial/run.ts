@@ -171,14 +171,14 @@ export async function runSerial(on: LogNodes, space: string, options: SerialOpti
 
   const reader = read()
   const others = [sendBatches(), collect(chance)]
-  try {
-    await Promise.all(Array.from({ length: options.replicas }, (_, at) => replicate(`r${at}`)))
-  } finally {
-    busy = false
-    await Promise.allSettled(others)
-    reading = false
-  }
-  await Promise.all(others)
+  // Whoever fails first is told of; the rest are waited for all the same.
+  for (const other of [reader, ...others]) other.catch(() => {})
+  const replicas = Array.from({ length: options.replicas }, (_, at) => replicate(`r${at}`))
+  await Promise.allSettled(replicas)
+  busy = false
+  await Promise.allSettled(others)
+  reading = false
+  await Promise.all([...replicas, ...others])
   const followed = await reader
   // Each last mutation once more, at every node.
   for (let at = 0; at < options.replicas; at++) {

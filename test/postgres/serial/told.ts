@@ -6,7 +6,7 @@ import type pg from 'pg'
  */
 export interface Told {
   readonly xid: string
-  readonly kind: 'push' | 'batch' | 'gone' | 'floor' | 'head'
+  readonly kind: 'push' | 'batch' | 'gone' | 'floor' | 'head' | 'generation'
   readonly name: string
   readonly key: string
   readonly n: number
@@ -38,6 +38,9 @@ CREATE TRIGGER tell_batch AFTER INSERT OR UPDATE ON tidemark.records FOR EACH RO
 CREATE FUNCTION tidemark.tell_space() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF NEW.head <> OLD.head THEN INSERT INTO tidemark.told (space, kind, n) VALUES (NEW.no, 'head', NEW.head); END IF;
   IF NEW.floor <> OLD.floor THEN INSERT INTO tidemark.told (space, kind, n) VALUES (NEW.no, 'floor', NEW.floor); END IF;
+  IF NEW.generation <> OLD.generation THEN
+    INSERT INTO tidemark.told (space, kind, name, n) VALUES (NEW.no, 'generation', NEW.generation, 0);
+  END IF;
   RETURN NULL; END $$;
 CREATE TRIGGER tell_space AFTER UPDATE ON tidemark.spaces FOR EACH ROW EXECUTE FUNCTION tidemark.tell_space();
 `

@@ -3,6 +3,9 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { MOVED_CHECKS } from '../../../../test/postgres/log-checks/moved.ts'
 import { ORDER_CHECKS, PLAIN_CHECKS } from '../../../../test/postgres/log-checks/order.ts'
 import { openLogNodes, type LogNodes } from '../../../../test/postgres/log-nodes.ts'
+import { decideAgain } from '../../../../test/postgres/serial/again.ts'
+import { runSerial } from '../../../../test/postgres/serial/run.ts'
+import { beginTelling } from '../../../../test/postgres/serial/told.ts'
 import { LOG_FIRST } from './schema.ts'
 
 const CHECKS = { ...MOVED_CHECKS, ...ORDER_CHECKS, ...PLAIN_CHECKS }
@@ -16,6 +19,8 @@ interface Fault {
   /** What begins with the first and what begins with the second change places. */
   readonly swap?: readonly [first: string, second: string, end: string]
   readonly check: string
+  /** So do runs of several nodes at once, sooner or later. */
+  readonly runs?: true
 }
 
 const FAULTS: { readonly [name: string]: Fault } = {
@@ -23,6 +28,7 @@ const FAULTS: { readonly [name: string]: Fault } = {
     in: 'commit_1',
     from: 'WHERE s.id = sid FOR UPDATE;',
     to: 'WHERE s.id = sid;',
+    runs: true,
     check: 'I4: a reader between two commits skips nothing',
   },
   'versions of a sequence': {
@@ -36,12 +42,14 @@ const FAULTS: { readonly [name: string]: Fault } = {
     in: 'commit_1',
     from: 'WHERE coalesce(r.version, 0) <> x.v LIMIT 1',
     to: 'WHERE false LIMIT 1',
+    runs: true,
     check: 'a row that others changed',
   },
   'rows are compared only where they are there by now': {
     in: 'commit_1',
     from: 'OFFSET 0) r ON true',
     to: 'OFFSET 0) r ON true AND x.v > 0',
+    runs: true,
     check: 'a row that was not there',
   },
   'rows are compared only where the head rose': {
@@ -54,24 +62,28 @@ const FAULTS: { readonly [name: string]: Fault } = {
     in: 'commit_1',
     from: 'WHERE c.key IS DISTINCT FROM h.k LIMIT 1',
     to: 'WHERE false LIMIT 1',
+    runs: true,
     check: 'a unique value that others took',
   },
   'holders are compared as if null were equal to all': {
     in: 'commit_1',
     from: 'WHERE c.key IS DISTINCT FROM h.k LIMIT 1',
     to: 'WHERE c.key <> h.k LIMIT 1',
+    runs: true,
     check: 'a unique value that others let go',
   },
   'the floor is not compared': {
     in: 'commit_1',
     from: ' OR fl <> floor0',
     to: '',
+    runs: true,
     check: 'the floor',
   },
   "replicas' mutations are not compared": {
     in: 'commit_1',
     from: 'WHERE coalesce(r.mutation, 0) <> m.last LIMIT 1',
     to: 'WHERE false LIMIT 1',
+    runs: true,
     check: 'I13: another mutation of the same number, by another node',
   },
   "a replica's first mutation is not compared": {
@@ -84,6 +96,7 @@ const FAULTS: { readonly [name: string]: Fault } = {
     in: 'commit_1',
     from: ' OR g <> gen',
     to: '',
+    runs: true,
     check: 'I11: a generation that was begun',
   },
   'no mark is compared': {
@@ -102,6 +115,7 @@ const FAULTS: { readonly [name: string]: Fault } = {
     in: 'commit_1',
     from: 'fields = excluded.fields;',
     to: 'fields = excluded.fields WHERE false;',
+    runs: true,
     check: 'a row is written again, and read as it is then',
   },
   'values are taken before any is let go': {
@@ -109,36 +123,42 @@ const FAULTS: { readonly [name: string]: Fault } = {
     from: '',
     to: '',
     swap: ['IF dt IS NOT NULL THEN', 'IF tt IS NOT NULL THEN', 'UPDATE tidemark.tables t'],
+    runs: true,
     check: 'rows swap a unique value',
   },
   'values are not let go': {
     in: 'commit_1',
     from: 'IF dt IS NOT NULL THEN',
     to: 'IF false THEN',
+    runs: true,
     check: 'rows swap a unique value',
   },
   'ages count from the head before': {
     in: 'commit_1',
     from: 'tidemark.absolute_1(x.a, hd + x.o)',
     to: 'tidemark.absolute_1(x.a, hd)',
+    runs: true,
     check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
   },
   'claims count from the head before': {
     in: 'commit_1',
     from: 'tidemark.absolute_1(x.c, hd + x.o)',
     to: 'tidemark.absolute_1(x.c, hd)',
+    runs: true,
     check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
   },
   'the kept answer counts from another head': {
     in: 'commit_1',
     from: 'm.hashes, hd, m.answer',
     to: 'm.hashes, hd - 1, m.answer',
+    runs: true,
     check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
   },
   'the last mutation is not kept': {
     in: 'commit_1',
     from: 'SET mutation = excluded.mutation, hashes = excluded.hashes',
     to: 'SET hashes = excluded.hashes',
+    runs: true,
     check: 'I3, I13: the last mutation is known by its bytes',
   },
   'replicas are locked as they come': {
@@ -146,6 +166,26 @@ const FAULTS: { readonly [name: string]: Fault } = {
     from: ' ORDER BY m.id COLLATE "C"',
     to: '',
     check: 'acknowledgements and a commit take replicas in one order',
+  },
+  'live rows are not counted': {
+    in: 'commit_1',
+    from: 'live = t.live + x.l',
+    to: 'live = t.live',
+    runs: true,
+    check: 'I3: the same mutation, by another node',
+  },
+  'tombstones are not counted': {
+    in: 'commit_1',
+    from: 'buried = t.buried + x.b',
+    to: 'buried = t.buried',
+    runs: true,
+    check: 'nothing is written while tombstones are collected',
+  },
+  'a push forgets what was acknowledged': {
+    in: 'commit_1',
+    from: 'coalesce(excluded.acked, r.acked)',
+    to: 'excluded.acked',
+    check: 'what was acknowledged stands where a push says nothing of it',
   },
   'a pull of several moments': {
     in: 'pull_1',
@@ -157,6 +197,7 @@ const FAULTS: { readonly [name: string]: Fault } = {
     in: 'view_1',
     from: 'STABLE',
     to: 'VOLATILE',
+    runs: true,
     check: 'I4: a view is of one moment',
   },
   'a replica never hears of what it wrote': {
@@ -197,6 +238,9 @@ const FAULTS: { readonly [name: string]: Fault } = {
   },
 }
 
+/** How many runs each mistake may take that they notice; none otherwise, since they take a while. */
+const RUNS = Number(process.env['TIDEMARK_SERIAL_FAULTS'] ?? 0)
+
 let nodes: LogNodes
 beforeAll(async () => {
   nodes = await openLogNodes()
@@ -219,21 +263,50 @@ function withFault({ in: name, from, to, also, swap }: Fault): string {
   return text.slice(0, first) + text.slice(second, end) + text.slice(first, second) + text.slice(end)
 }
 
+/** On a space of its own, while the function has that text. */
+async function withText(fault: Fault, work: (own: LogNodes, space: string) => Promise<void>): Promise<void> {
+  await using own = await openLogNodes(nodes)
+  const space = await own.space()
+  await nodes.admin.query(withFault(fault))
+  try {
+    await work(own, space)
+  } finally {
+    await nodes.admin.query(textOf(fault.in))
+  }
+}
+
 describe('mistakes in the SQL, each of which a check notices', () => {
   for (const [name, fault] of Object.entries(FAULTS)) {
     test(name, async () => {
-      const wrong = withFault(fault)
-      expect(wrong).not.toBe(textOf(fault.in))
+      expect(withFault(fault)).not.toBe(textOf(fault.in))
       const check = CHECKS[fault.check]
       if (check === undefined) throw new Error(`there is no check ${fault.check}`)
-      await using own = await openLogNodes(nodes)
-      const space = await own.space()
-      await nodes.admin.query(wrong)
-      try {
+      await withText(fault, async (own, space) => {
         await expect(check(own, space)).rejects.toThrow()
-      } finally {
-        await nodes.admin.query(textOf(fault.in))
-      }
+      })
     })
+  }
+})
+
+/** Whether any of the runs notices it. */
+async function isNoticed(fault: Fault): Promise<boolean> {
+  for (let seed = 1; seed <= RUNS; seed++) {
+    const noticed = await withText(fault, async (own, space) => {
+      const run = await runSerial(own, space, { seed, nodes: 4, replicas: 12, mutations: 30 })
+      await decideAgain(own, space, run)
+    }).then(
+      () => false,
+      () => true,
+    )
+    if (noticed) return true
+  }
+  return false
+}
+
+describe.skipIf(RUNS === 0)('mistakes in the SQL that runs of several nodes notice', () => {
+  beforeAll(() => beginTelling(nodes.admin))
+  for (const [name, fault] of Object.entries(FAULTS)) {
+    if (fault.runs === true)
+      test(name, { timeout: 600_000 }, async () => expect(await isNoticed(fault)).toBe(true))
   }
 })
