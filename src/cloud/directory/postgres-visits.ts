@@ -21,24 +21,8 @@ interface Batch {
   readonly devices: Map<string, readonly [account: string, id: string, at: number]>
 }
 
-/*
- * A row that somebody holds is left out, not waited for: it is noted with the next visit. An older time never
- * replaces a newer one, which another node may have written.
- */
-const TOKENS_SEEN = `
-WITH free AS MATERIALIZED (
-  SELECT t.id, v.at FROM unnest($1::text[], $2::bigint[]) v(id, at) JOIN tidemark.access_tokens t ON t.id = v.id
-  WHERE coalesce(t.last_used_at, 0) < v.at FOR NO KEY UPDATE OF t SKIP LOCKED
-)
-UPDATE tidemark.access_tokens t SET last_used_at = free.at FROM free WHERE t.id = free.id`
-
-const DEVICES_SEEN = `
-WITH free AS MATERIALIZED (
-  SELECT d.account, d.id, v.at FROM unnest($1::text[], $2::text[], $3::bigint[]) v(account, id, at)
-  JOIN tidemark.devices d ON d.account = v.account AND d.id = v.id
-  WHERE d.last_seen_at < v.at FOR NO KEY UPDATE OF d SKIP LOCKED
-)
-UPDATE tidemark.devices d SET last_seen_at = free.at FROM free WHERE d.account = free.account AND d.id = free.id`
+const TOKENS_SEEN = { name: 'tidemark_tokens_seen', text: 'SELECT tidemark.tokens_seen_1($1, $2)' }
+const DEVICES_SEEN = { name: 'tidemark_devices_seen', text: 'SELECT tidemark.devices_seen_1($1, $2, $3)' }
 
 export function createVisits(database: Database): Visits {
   /** When this node last noted each: until that is written, and if it could not be, the row says nothing of it. */
@@ -82,14 +66,11 @@ export function createVisits(database: Database): Visits {
 
 async function writeBatch(database: Database, { tokens, devices }: Batch): Promise<void> {
   if (tokens.size > 0) {
-    await database.query({ name: 'tidemark_tokens_seen', text: TOKENS_SEEN }, [
-      [...tokens.keys()],
-      [...tokens.values()],
-    ])
+    await database.query(TOKENS_SEEN, [[...tokens.keys()], [...tokens.values()]])
   }
   if (devices.size > 0) {
     const all = [...devices.values()]
-    await database.query({ name: 'tidemark_devices_seen', text: DEVICES_SEEN }, [
+    await database.query(DEVICES_SEEN, [
       all.map(([account]) => account),
       all.map(([, id]) => id),
       all.map(([, , at]) => at),

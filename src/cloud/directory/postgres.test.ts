@@ -235,3 +235,40 @@ describe('visits', () => {
     expect(await seenAt()).toEqual({ used: time.now() + 1, seen: time.now() + 1 })
   })
 })
+
+describe('plans', () => {
+  test('no request reads a whole table, though all were small when the connection was made', async () => {
+    const time = timeOf()
+    await using nodes = await openNodes(time.clock)
+    const maker = nodes.open()
+    const { token: secret } = await maker.createToken(token())
+    await maker.registerDevice('acme', { id: 'd1', name: 'n', platform: 'p' })
+    const space = await maker.ensureSpace('acme', 's')
+    // One page each, and known to be so.
+    for (const table of TABLES) await admin.query(`VACUUM ANALYZE ${table}`)
+
+    await using database = openDatabase({ url: shared.url, limits: { connections: 1 } })
+    const directory = openPostgresDirectory({ database, clock: time.clock })
+    const countScans = async (): Promise<number> => {
+      await database.query('SELECT pg_stat_force_next_flush()')
+      const [row] = await database.query<{ readonly n: number }>(
+        `SELECT sum(seq_scan)::int AS n FROM pg_stat_user_tables WHERE schemaname || '.' || relname = ANY($1)`,
+        [TABLES],
+      )
+      return row?.n ?? -1
+    }
+    await admin.query('SELECT pg_stat_force_next_flush()')
+    const before = await countScans()
+    // Often enough for a plan to be kept.
+    for (let round = 0; round < 12; round++) {
+      time.advance(61_000)
+      expect(await directory.authenticate(secret, 'd1')).toMatchObject({ deviceState: 'active' })
+      expect(await directory.findSpace('acme', 's')).toBe(space)
+      expect(await directory.seeDevice('acme', 'd1')).toBe('active')
+    }
+    await directory[Symbol.asyncDispose]()
+    expect((await countScans()) - before).toBe(0)
+    // The visits were among them.
+    expect(await directory.listTokens('acme')).toMatchObject([{ lastUsedAt: time.now() }])
+  })
+})

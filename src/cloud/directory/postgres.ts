@@ -28,16 +28,10 @@ export function openPostgresDirectory(options: PostgresDirectoryOptions): Direct
 }
 
 /** Tokens, each with the device that asks with it: who asks at the same time shares a round trip. */
-const AUTHENTICATE = {
-  name: 'tidemark_authenticate',
-  text: `
-SELECT a.place, t.id, t.account, t.scopes, t.spaces, t.default_space, t.device, t.expires_at, t.last_used_at,
-       t.revoked_at, d.last_seen_at, d.deregistered_at
-FROM unnest($1::bytea[], $2::text[]) WITH ORDINALITY AS a(hash, shown, place)
-CROSS JOIN LATERAL (SELECT * FROM tidemark.access_tokens t WHERE t.hash = a.hash OFFSET 0) t
-LEFT JOIN LATERAL (SELECT * FROM tidemark.devices d
-  WHERE d.account = t.account AND d.id = coalesce(t.device, a.shown) OFFSET 0) d ON true`,
-}
+const AUTHENTICATE = { name: 'tidemark_authenticate', text: 'SELECT * FROM tidemark.visitors_1($1, $2)' }
+const FIND_SPACE = { name: 'tidemark_find_space', text: 'SELECT tidemark.find_space_1($1, $2) AS id' }
+const SEE_DEVICE = { name: 'tidemark_see_device', text: 'SELECT * FROM tidemark.device_1($1, $2)' }
+
 /** Of one round trip; and so many are under way at the same time before others wait for the next one. */
 const MAX_ASKED = 500
 const MAX_UNDER_WAY = 2
@@ -150,13 +144,7 @@ class PostgresDirectory implements Directory {
 
   async findSpace(account: string, name: string): Promise<string | null> {
     if (!areClean(account, name)) return null
-    const [space] = await this.#database.query<{ readonly id: string }>(
-      {
-        name: 'tidemark_find_space',
-        text: 'SELECT id FROM tidemark.space_names WHERE account = $1 AND name = $2',
-      },
-      [account, name],
-    )
+    const [space] = await this.#database.query<{ readonly id: string | null }>(FIND_SPACE, [account, name])
     return space?.id ?? null
   }
 
@@ -271,10 +259,7 @@ class PostgresDirectory implements Directory {
   async seeDevice(account: string, id: string): Promise<DeviceState> {
     if (!areClean(account, id)) return 'unknown'
     const [row] = await this.#database.query<Pick<DeviceRow, 'last_seen_at' | 'deregistered_at'>>(
-      {
-        name: 'tidemark_see_device',
-        text: 'SELECT last_seen_at, deregistered_at FROM tidemark.devices WHERE account = $1 AND id = $2',
-      },
+      SEE_DEVICE,
       [account, id],
     )
     return row === undefined ? 'unknown' : this.#see(account, id, row)
