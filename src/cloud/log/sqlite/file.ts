@@ -52,15 +52,16 @@ export function openCloudFile(
 
 /**
  * Opens the file only to look: it is neither made nor brought up to date, and whoever serves it goes on. Throws
- * `not_a_database`, `needs_upgrade`, and `space_not_found` where nothing of this part was ever written.
+ * `file_not_found`, `not_a_database`, `needs_upgrade`, and `space_not_found` where nothing of this part was ever written.
  */
 export function openForReading(
   file: string,
   part: { readonly name: string; readonly migrations: readonly Migration[] },
 ): Database.Database {
   return onStorage(() => {
+    if (!existsSync(file)) throw new TidemarkError('file_not_found', undefined, { details: { file } })
     // Not `readonly`: that leaves the files of the write-ahead log behind.
-    const database = new Database(realPath(file), { timeout: BUSY_MS, fileMustExist: true })
+    const database = new Database(file, { timeout: BUSY_MS, fileMustExist: true })
     try {
       database.pragma('query_only = ON')
       database.pragma(`cache_size = -${CACHE_KIB}`)
