@@ -50,7 +50,8 @@ export async function admitRequest(
 function checkProtocol(version: string | undefined): void {
   if (version === undefined || version === String(PROTOCOL_VERSION)) return
   throw new TidemarkError('needs_upgrade', undefined, {
-    details: { cloud: PROTOCOL_VERSION, client: version.slice(0, 16) },
+    // Told again only where it is one.
+    details: { cloud: PROTOCOL_VERSION, client: /^\d{1,9}$/.test(version) ? version : null },
   })
 }
 

@@ -51,11 +51,20 @@ export async function sendError(
   if (error.status === 429 || error.status === 503 || error.status === 507) {
     void reply.header('retry-after', Math.ceil((error.retryAfterMs ?? RETRY_AFTER_MS) / 1_000))
   }
-  // Fastify closes the connection where it could not read a body. With bytes under way that is a reset, which may
-  // take the answer along, and the client would send the same again. Only one that does not come is not waited for.
-  if (error.status !== 503 || request.raw.httpVersionMajor !== 1) void reply.removeHeader('connection')
+  keepConnection(error, request, reply)
   await reply
     .code(error.status)
     .type('application/json; charset=utf-8')
     .send(JSON.stringify(errorBody(error)))
+}
+
+/**
+ * Fastify closes the connection where it could not read a body. With bytes under way that is a reset, which may take
+ * the answer along, and the client would send the same again. It stays, unless the body is one that does not come, or
+ * somebody else wants it closed: the client, or a server that stops.
+ */
+function keepConnection({ status }: TidemarkError, request: FastifyRequest, reply: FastifyReply): void {
+  if (!reply.hasHeader('connection') || reply.raw.hasHeader('connection')) return
+  const isOne = request.raw.httpVersionMajor === 1
+  if (!isOne || (status !== 503 && reply.raw.shouldKeepAlive)) void reply.removeHeader('connection')
 }

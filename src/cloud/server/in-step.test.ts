@@ -39,3 +39,25 @@ test.each([
     client.close()
   },
 )
+
+test.each(['/nowhere', '/sync/push'])(
+  'who asks for the end of the connection is told of it: %s',
+  async (path) => {
+    await using cloud = await serveTestCloud()
+    const client = new Http1Client(cloud.url)
+    const headers = [
+      ['authorization', `Bearer ${cloud.token}`],
+      ['content-type', 'application/json'],
+      ['content-encoding', 'br'],
+      ['connection', 'close'],
+    ] as const
+    const answer = await client.send({
+      method: 'POST',
+      path,
+      headers,
+      body: Buffer.from('{}'),
+      delivery: 'whole',
+    })
+    expect(answer === 'closed' ? answer : answer.headers.get('connection')).toBe('close')
+  },
+)

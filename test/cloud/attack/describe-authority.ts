@@ -6,7 +6,7 @@ import { PROTOCOL_VERSION } from '../../../src/protocol/version.ts'
 import type { OpenStorage } from '../storages.ts'
 import { validRequests, type ValidRequest } from '../valid-requests.ts'
 import type { RawAnswer } from './http1-client.ts'
-import { OURS } from './leak.ts'
+import { LEAK, OURS } from './leak.ts'
 import { portray, portrayOwners } from './portrait.ts'
 import { openWorld, type AttackWorld } from './world.ts'
 
@@ -136,7 +136,7 @@ const REFUSALS: readonly Refusal[] = [
     status: 400,
     code: 'bad_request',
   })),
-  ...['', '0', String(PROTOCOL_VERSION + 1), 'x'].map((version): Refusal => ({
+  ...['', '0', String(PROTOCOL_VERSION + 1), LEAK].map((version): Refusal => ({
     name: `another protocol version: "${version}"`,
     show: ({ cloud }) => [...bearer(cloud.token), [HEADERS.protocol, version]],
     status: 426,
@@ -189,6 +189,7 @@ export function describeAuthority(name: string, open: OpenStorage): void {
           const answer = await sendTo(front, route, headers)
           expect([answer.status, codeOf(answer)]).toEqual([status, code])
           expect(answer.text).not.toContain(OURS)
+          expect(answer.text).not.toContain(LEAK)
           expect(answer.headers.get('www-authenticate')).toBe(status === 401 ? 'Bearer' : undefined)
           // Before any work: so there is nothing that it could have done to rows.
           expect(asked).toEqual([])

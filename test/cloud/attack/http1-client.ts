@@ -1,4 +1,5 @@
 import { connect, type Socket } from 'node:net'
+import { gunzipSync, zstdDecompressSync } from 'node:zlib'
 
 import { isOutOfStep, type Delivery } from './http-case.ts'
 
@@ -104,8 +105,9 @@ export class Http1Client {
           return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()] as const
         }),
       )
-      const text = await this.#readBody(method, status, headers)
-      if (text === null) return 'closed'
+      const body = await this.#readBody(method, status, headers)
+      if (body === null) return 'closed'
+      const text = unpack(body, headers.get('content-encoding'))
       if (headers.get('connection') === 'close') this.close()
       return { status, headers, text }
     }
@@ -115,13 +117,11 @@ export class Http1Client {
     method: string,
     status: number,
     headers: ReadonlyMap<string, string>,
-  ): Promise<string | null> {
-    if (method === 'HEAD' || status === 204 || status === 304) return ''
+  ): Promise<Buffer | null> {
+    if (method === 'HEAD' || status === 204 || status === 304) return Buffer.alloc(0)
     const length = headers.get('content-length')
-    if (length !== undefined) {
-      const body = await this.#until((bytes) => (bytes.length < Number(length) ? null : Number(length)))
-      return body === null ? null : body.toString()
-    }
+    if (length !== undefined)
+      return this.#until((bytes) => (bytes.length < Number(length) ? null : Number(length)))
     const parts: Buffer[] = []
     for (;;) {
       const line = await this.#until((bytes) =>
@@ -131,7 +131,7 @@ export class Http1Client {
       const size = Number.parseInt(line.toString('latin1'), 16)
       const part = await this.#until((bytes) => (bytes.length < size + 2 ? null : size + 2))
       if (part === null) return null
-      if (size === 0) return Buffer.concat(parts).toString()
+      if (size === 0) return Buffer.concat(parts)
       parts.push(part.subarray(0, size))
     }
   }
@@ -150,6 +150,12 @@ export class Http1Client {
       this.#wake = null
     }
   }
+}
+
+/** The text of an answer's body. Throws when it is not packed as it says. */
+export function unpack(body: Buffer, encoding: string | undefined): string {
+  if (encoding === undefined || body.length === 0) return body.toString()
+  return (encoding === 'gzip' ? gunzipSync(body) : zstdDecompressSync(body)).toString()
 }
 
 function lengthLines(length: number, delivery: Delivery): readonly string[] {

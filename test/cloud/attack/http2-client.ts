@@ -1,6 +1,6 @@
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
 
-import type { Outcome, RawRequest } from './http1-client.ts'
+import { unpack, type Outcome, type RawRequest } from './http1-client.ts'
 
 /** What HTTP/2 has not, or has as something else: its library throws where one of these is given. */
 const NOT_IN_HTTP2 = new Set([
@@ -55,7 +55,7 @@ export class Http2Client {
 }
 
 function readAnswer(stream: ClientHttp2Stream): Promise<Outcome> {
-  return new Promise((resolve) => {
+  return new Promise((resolve, reject) => {
     let status = 0
     let headers = new Map<string, string>()
     const parts: Buffer[] = []
@@ -65,7 +65,12 @@ function readAnswer(stream: ClientHttp2Stream): Promise<Outcome> {
     })
     stream.on('data', (part: Buffer) => parts.push(part))
     stream.on('end', () => {
-      if (status > 0) resolve({ status, headers, text: Buffer.concat(parts).toString() })
+      if (status === 0) return
+      try {
+        resolve({ status, headers, text: unpack(Buffer.concat(parts), headers.get('content-encoding')) })
+      } catch (error) {
+        reject(error)
+      }
     })
     stream.on('error', () => {})
     stream.on('close', () => resolve('closed'))
