@@ -76,7 +76,6 @@ const FAULTS: { readonly [name: string]: Fault } = {
     in: 'commit_1',
     from: ' OR fl <> floor0',
     to: '',
-    runs: true,
     check: 'the floor',
   },
   "replicas' mutations are not compared": {
