@@ -34,7 +34,8 @@ export async function startBalancer(targets: () => readonly number[]): Promise<B
       })
       outgoing.once('connect', () => {
         incoming.pipe(outgoing).pipe(incoming)
-        outgoing.once('close', () => incoming.destroy())
+        // An end is passed on behind what came before it; only a connection that broke breaks the other.
+        outgoing.once('close', (broken) => broken && incoming.destroy())
         incoming.once('close', () => outgoing.destroy())
       })
     }

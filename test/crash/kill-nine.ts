@@ -1,13 +1,14 @@
-import { spawn, execFile, type ChildProcess } from 'node:child_process'
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 
-import Database from 'better-sqlite3'
-
 import { compareFiles } from '../../src/daemon/compare.ts'
 import { randomInt, seededRandom } from '../../src/kernel/random.ts'
+import { killCluster } from './cluster.ts'
+import { openProcesses, stop } from './processes.ts'
+import { checkTruth, makeFile, TABLES } from './writes.ts'
 
 const MAIN = new URL('../../src/cli/main.ts', import.meta.url).pathname
 const WRITER = new URL('./writer.ts', import.meta.url).pathname
@@ -30,21 +31,8 @@ export async function killNine(options: {
 }): Promise<KillReport> {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-kill-'))
   const random = seededRandom(options.seed)
-  const started = new Set<ChildProcess>()
-  const start = (script: string, ...args: string[]): ChildProcess => {
-    const child = spawn(process.execPath, [script, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-    started.add(child)
-    let text = ''
-    child.stderr?.on('data', (chunk: Buffer) => (text = (text + chunk.toString()).slice(-4_000)))
-    child.stdout?.on('data', () => {})
-    child.on('exit', (code, signal) => {
-      started.delete(child)
-      if (code !== 0 && signal !== 'SIGKILL' && signal !== 'SIGTERM')
-        failures.push(`${args.join(' ')} ended with ${code}: ${text}`)
-    })
-    return child
-  }
-  const failures: string[] = []
+  const processes = openProcesses()
+  const { start, failures } = processes
   const homes = { a: join(folder, 'a'), b: join(folder, 'b') }
   const files = { a: join(folder, 'a.db'), b: join(folder, 'b.db') }
   const port = 20_000 + randomInt(random, 20_000)
@@ -100,65 +88,15 @@ export async function killNine(options: {
       if (differing.length === 0) break
       if (round >= 10) throw new Error(`not equal after healing: ${JSON.stringify(differing)}`)
     }
-    const writes = checkTruth(files.a, logs)
+    const writes = checkTruth(files.a, Object.values(logs))
     await stop(cloud, 'SIGTERM')
     if (failures.length > 0) throw new Error(`a process failed: ${failures.join('\n')}`)
     const rows = compareFiles(files.a, files.b, TABLES).reduce((sum, table) => sum + table.rows, 0)
     rmSync(folder, { recursive: true, force: true })
     return { kills, writes, rows }
   } finally {
-    await Promise.all([...started].map((child) => stop(child, 'SIGKILL')))
+    await processes.killAll()
   }
-}
-
-const TABLES = [
-  { name: 'notes', key: ['id'] },
-  { name: 'events', key: ['id'] },
-  { name: 'shared', key: ['id'] },
-]
-
-function makeFile(file: string): void {
-  const database = new Database(file)
-  database.exec(`
-    CREATE TABLE notes (id TEXT PRIMARY KEY, owner TEXT NOT NULL, body TEXT NOT NULL, n INTEGER NOT NULL);
-    CREATE TABLE events (id INTEGER PRIMARY KEY, token TEXT NOT NULL, note TEXT);
-    CREATE TABLE shared (id INTEGER PRIMARY KEY, value TEXT);
-    INSERT INTO shared VALUES (0, ''), (1, ''), (2, ''), (3, ''), (4, '');
-  `)
-  database.close()
-}
-
-/** Every committed write of both writers against the rows; answers how many writes there were. */
-function checkTruth(file: string, logs: { readonly a: string; readonly b: string }): number {
-  const notes = new Map<string, string | null>()
-  const events = new Set<string>()
-  let writes = 0
-  for (const log of Object.values(logs)) {
-    for (const line of readFileSync(log, 'utf8')
-      .split('\n')
-      .filter((text) => text !== '')) {
-      writes++
-      const [kind, id, ...rest] = line.split(' ') as [string, string, ...string[]]
-      if (kind === 'event') events.add(id)
-      else notes.set(id, kind === 'gone' ? null : rest.join(' '))
-    }
-  }
-  const database = new Database(file, { readonly: true })
-  const rows = new Map(database.prepare('SELECT id, body FROM notes').raw().all() as [string, string][])
-  const tokens = database.prepare('SELECT token FROM events').pluck().all() as string[]
-  database.close()
-  const wrong: string[] = []
-  for (const [id, body] of notes) {
-    if (body === null ? rows.has(id) : rows.get(id) !== body)
-      wrong.push(`note ${id}: ${String(rows.get(id))}, written ${String(body)}`)
-  }
-  for (const id of rows.keys()) if (!notes.has(id)) wrong.push(`note ${id} was never written`)
-  for (const token of events) if (!tokens.includes(token)) wrong.push(`event ${token} is lost`)
-  if (tokens.length !== new Set(tokens).size)
-    wrong.push(`${tokens.length - new Set(tokens).size} events are there twice`)
-  if (tokens.length !== events.size) wrong.push(`${tokens.length} events, ${events.size} written`)
-  if (wrong.length > 0) throw new Error(`${wrong.length} writes are wrong: ${wrong.slice(0, 10).join('; ')}`)
-  return writes
 }
 
 async function untilAnswers(port: number): Promise<void> {
@@ -173,17 +111,14 @@ async function untilAnswers(port: number): Promise<void> {
   throw new Error('the cloud does not answer')
 }
 
-function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve()
-  return new Promise((resolve) => {
-    child.once('exit', () => resolve())
-    child.kill(signal)
-  })
-}
-
 if (process.argv[1] === new URL(import.meta.url).pathname) {
-  const [kills = '200', seed = '1'] = process.argv.slice(2)
+  // `postgres 100 1`: two nodes on one PostgreSQL, and three clients; else the cloud of one file.
+  const [first, ...rest] = process.argv.slice(2)
+  const onPostgres = first === 'postgres'
+  const [kills = onPostgres ? '100' : '200', seed = '1'] =
+    onPostgres || first === undefined ? rest : [first, ...rest]
   const begun = performance.now()
-  const report = await killNine({ kills: Number(kills), seed: Number(seed) })
+  const options = { kills: Number(kills), seed: Number(seed) }
+  const report = await (onPostgres ? killCluster(options) : killNine(options))
   console.log(JSON.stringify({ ...report, seconds: Math.round((performance.now() - begun) / 1_000) }))
 }
