@@ -27,6 +27,11 @@ const REFUSALS: readonly string[] = ['28', '3D', '42501', '0A']
 export function toDatabaseError(thrown: unknown): TidemarkError {
   if (thrown instanceof TidemarkError) return thrown
   if (!(thrown instanceof pg.DatabaseError)) {
+    if (thrown instanceof Error && thrown.message === SILENT)
+      return new TidemarkError('unavailable', 'The database took too long', {
+        cause: thrown,
+        details: { overdue: true },
+      })
     const isNetwork = thrown instanceof Error && isConnectionFailure(thrown)
     return isNetwork
       ? new TidemarkError('unavailable', 'The database cannot be reached', { cause: thrown })
@@ -40,6 +45,14 @@ export function toDatabaseError(thrown: unknown): TidemarkError {
     return new TidemarkError('database_refused', undefined, { cause: thrown, details })
   return new TidemarkError('internal', undefined, { cause: thrown, details })
 }
+
+/** What the driver says when nothing was heard for the time that any statement may take. */
+const SILENT = 'Query read timeout'
+
+/** A statement that ran out of time would do so again. */
+export const isOverdue = (thrown: unknown): boolean =>
+  thrown instanceof TidemarkError &&
+  (thrown.details['sqlstate'] === '57014' || thrown.details['overdue'] === true)
 
 /** A refusal that is over by itself: another program held a lock, or two waited for each other. */
 export const isPassing = (thrown: unknown): boolean =>

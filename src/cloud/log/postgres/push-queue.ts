@@ -1,6 +1,6 @@
 import { sleep } from '../../../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../../../kernel/errors.ts'
-import { isPassing } from '../../postgres/failure.ts'
+import { isOverdue, isPassing } from '../../postgres/failure.ts'
 import type { Connection } from '../../postgres/pool.ts'
 import { nextTurn } from '../next-turn.ts'
 import { MOVED, pushGroup, type Outcome, type PushItem } from './push.ts'
@@ -176,8 +176,5 @@ async function attemptUntilDone<T>(
     }
   }
 }
-
-/** A statement that ran out of time would do so again. */
-const isOverdue = (error: TidemarkError): boolean => error.details['sqlstate'] === '57014'
 
 const LOCK = { name: 'tidemark lock', text: 'SELECT FROM tidemark.spaces WHERE id = $1 FOR UPDATE' }
