@@ -1,6 +1,7 @@
 import { execFile, execFileSync } from 'node:child_process'
 import {
   cpSync,
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -37,7 +38,10 @@ export function installExamples(): Installed {
   const own = join(modules, 'tidemark')
   mkdirSync(own, { recursive: true })
   const { dependencies } = readManifest(join(ROOT, 'package.json'))
-  const examples = readdirSync(join(ROOT, 'examples'))
+  // Programs; beside them is what an operator copies.
+  const examples = readdirSync(join(ROOT, 'examples')).filter((name) =>
+    existsSync(join(ROOT, 'examples', name, 'package.json')),
+  )
   const needed = examples.flatMap((name) =>
     Object.keys(readManifest(join(ROOT, 'examples', name, 'package.json')).dependencies),
   )
