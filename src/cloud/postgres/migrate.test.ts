@@ -172,10 +172,10 @@ test('of many new nodes one takes each step', async () => {
   // Nothing in it would fail a second time.
   const counted = {
     ...ADDITIVE,
-    sql: 'CREATE TABLE IF NOT EXISTS taken (n int); INSERT INTO taken VALUES (1)',
+    sql: 'CREATE TABLE IF NOT EXISTS public.taken (n int); INSERT INTO public.taken VALUES (1)',
   }
   await Promise.all(Array.from({ length: 6 }, () => bringTo(database.url, [...MIGRATIONS, counted])))
-  expect(await askDatabase(database.url, 'SELECT n FROM taken')).toEqual([{ n: 1 }])
+  expect(await askDatabase(database.url, 'SELECT n FROM public.taken')).toEqual([{ n: 1 }])
 })
 
 test('a migration that cannot get its lock lets the others go on, and comes to its end when it can', async () => {

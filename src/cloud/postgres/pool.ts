@@ -103,14 +103,18 @@ export function openDatabase(options: DatabaseOptions): Database {
 }
 
 /**
- * What every session needs whatever the database's defaults: at any other level of isolation a statement that
- * waited for the space's lock would not see what its last holder wrote (I4); compiling plans costs more than they do;
- * a plan that was made for a table of one page is kept for one of millions, unless it has to use the index.
+ * What every session needs whatever the defaults of its database and role: at any other level of isolation a statement
+ * that waited for the space's lock would not see what its last holder wrote (I4); with another search path a function
+ * that somebody else made could take the place of PostgreSQL's own; without nulls in arrays "nothing" would become the
+ * text NULL (I10); compiling plans costs more than they do; a plan that was made for a table of one page is kept for one
+ * of millions, unless it has to use the index, in the index's order.
  */
 const sessionSettings = (limits: DatabaseLimits): string => `
   SET default_transaction_isolation = 'read committed'; SET default_transaction_read_only = off; SET jit = off;
-  SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off;
+  SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET enable_bitmapscan = off;
+  SET enable_hashjoin = off; SET enable_mergejoin = off;
   SET client_encoding = 'UTF8'; SET standard_conforming_strings = on; SET client_min_messages = warning;
+  SET search_path = pg_catalog, pg_temp; SET array_nulls = on; SET idle_session_timeout = 0;
   SET statement_timeout = ${limits.statementMs}; SET lock_timeout = ${limits.lockMs};
   SET idle_in_transaction_session_timeout = ${limits.idleInTransactionMs}`
 

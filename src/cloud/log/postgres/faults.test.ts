@@ -47,8 +47,8 @@ const FAULTS: { readonly [name: string]: Fault } = {
   },
   'rows are compared only where they are there by now': {
     in: 'commit_1',
-    from: 'OFFSET 0) r ON true',
-    to: 'OFFSET 0) r ON true AND x.v > 0',
+    from: 'r.key = x.k OFFSET 0) r ON true',
+    to: 'r.key = x.k OFFSET 0) r ON true AND x.v > 0',
     runs: true,
     check: 'a row that was not there',
   },
@@ -168,14 +168,14 @@ const FAULTS: { readonly [name: string]: Fault } = {
   },
   'live rows are not counted': {
     in: 'commit_1',
-    from: 'live = t.live + x.l',
+    from: 'live = t.live + cl[i]',
     to: 'live = t.live',
     runs: true,
     check: 'I3: the same mutation, by another node',
   },
   'tombstones are not counted': {
     in: 'commit_1',
-    from: 'buried = t.buried + x.b',
+    from: 'buried = t.buried + cb[i]',
     to: 'buried = t.buried',
     runs: true,
     check: 'nothing is written while tombstones are collected',

@@ -3,6 +3,7 @@ import type { HydratePlace, HydrateStart } from '../../../protocol/pull.ts'
 import { joinSchemas, type SchemaAnswer, type SchemaTable } from '../../../protocol/schema.ts'
 import type { Ack } from '../acks.ts'
 import { checkSchemaSize } from '../schema-size.ts'
+import { lookUp } from './sql/common.ts'
 import { lockSpace, MARKS, newestOf, type Storage } from './space.ts'
 import { tellGeneration } from '../history.ts'
 
@@ -27,10 +28,11 @@ const SEE = {
 const SEE_MANY = {
   name: 'tidemark see many',
   text: `WITH told AS MATERIALIZED (
-      SELECT r.ctid, x.acked, x.seen FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS x(space, id, acked, seen)
-      JOIN tidemark.spaces s ON s.id = x.space
-      JOIN tidemark.replicas r ON r.space = s.no AND r.id = x.id AND r.seen <= x.seen
-      ORDER BY r.space, r.id FOR UPDATE OF r)
+      SELECT r.ctid, x.acked, x.seen
+      FROM (SELECT s.no, x.* FROM unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[]) AS x(space, id, acked, seen)
+        CROSS JOIN ${lookUp('s.no', 'spaces s', 's.id = x.space')} s ORDER BY s.no, x.id COLLATE "C" OFFSET 0) x
+      CROSS JOIN LATERAL (SELECT r.ctid FROM tidemark.replicas r
+        WHERE r.space = x.no AND r.id = x.id AND r.seen <= x.seen OFFSET 0 FOR UPDATE) r)
     UPDATE tidemark.replicas r SET acked = told.acked, seen = told.seen FROM told WHERE r.ctid = told.ctid`,
 }
 const COUNT = {

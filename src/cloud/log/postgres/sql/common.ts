@@ -1,9 +1,21 @@
+/** What the functions call is PostgreSQL's own, whatever others put on the caller's path. */
+export const OWN_PATH = 'SET search_path = pg_catalog, pg_temp'
+
 /**
  * Plans must not depend on statistics, which are those of an empty table when a node makes its first: each row is
- * looked up by its whole key, and planning anew for each call would cost more than the call.
+ * looked up by its whole key, pages are read in the order of an index (a sort would read all that is left for each
+ * page), and planning anew for each call would cost more than the call.
  */
-export const FIXED_PLANS = `SET plan_cache_mode = force_generic_plan
-  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off`
+export const FIXED_PLANS = `${OWN_PATH} SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_bitmapscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+  SET enable_sort = off SET enable_material = off`
+
+/**
+ * One row of a table `name` of ours, by its whole key, for each row beside it: the OFFSET leaves the planner no other
+ * way. A plain join may read all that the space has, for each.
+ */
+export const lookUp = (columns: string, name: string, where: string): string =>
+  `LATERAL (SELECT ${columns} FROM tidemark.${name} WHERE ${where} OFFSET 0)`
 
 /** Small things that the other functions call. All are inlined but the slow one. */
 export const COMMON = `
@@ -15,7 +27,7 @@ CREATE FUNCTION tidemark.claim_1(name text, value text) RETURNS bytea IMMUTABLE 
   SELECT sha256(convert_to(length(name) || ':' || name || value, 'UTF8')) $$;
 
 -- A version that is given with the commit: U+0001 stands for the record's own, U+0002 k U+0002 for k before it.
-CREATE FUNCTION tidemark.absolute_slow_1(marked text, own bigint) RETURNS text IMMUTABLE LANGUAGE plpgsql AS $$
+CREATE FUNCTION tidemark.absolute_slow_1(marked text, own bigint) RETURNS text IMMUTABLE LANGUAGE plpgsql ${OWN_PATH} AS $$
 DECLARE parts text[] := string_to_array(replace(marked, U&'\\0001', own::text), U&'\\0002');
 BEGIN
   FOR i IN 1 .. cardinality(parts) / 2 LOOP parts[2 * i] := own - parts[2 * i]::bigint; END LOOP;

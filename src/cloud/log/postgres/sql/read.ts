@@ -1,4 +1,6 @@
-import { ABOUT, FIXED_PLANS, RECORD_TEXT } from './common.ts'
+import { ABOUT, FIXED_PLANS, lookUp, RECORD_TEXT } from './common.ts'
+
+const WRITER = lookUp('w.id', 'writers w', 'w.space = sp AND w.no = r.writer')
 
 /**
  * One page of a pull, of one moment (STABLE; a VOLATILE function would give the head of a later one, I4): `about` with
@@ -15,7 +17,8 @@ BEGIN
     LEFT JOIN tidemark.writers w ON w.space = s.no AND w.id = rep WHERE s.id = sid;
   IF sp IS NULL THEN RETURN; END IF;
   IF asked IS NOT NULL THEN
-    nos := ARRAY(SELECT t.no FROM tidemark.tables t WHERE t.space = sp AND t.name = ANY(asked));
+    nos := ARRAY(SELECT t.no FROM unnest(asked) AS a(name)
+      CROSS JOIN ${lookUp('t.no', 'tables t', 't.space = sp AND t.name = a.name')} t);
   END IF;
   SELECT string_agg(${RECORD_TEXT.replaceAll('tj', 'to_json(t.name)::text')}, ',' ORDER BY r.version), max(r.version), count(*),
       max(r.found)
@@ -26,8 +29,8 @@ BEGIN
           AND (own IS NULL OR r.writer <> own OR r.version > high) AND (nos IS NULL OR r.tbl = ANY(nos))
         ORDER BY r.version LIMIT lim + 1) p
       WINDOW v AS (ORDER BY p.version)) r
-    JOIN tidemark.tables t ON t.space = sp AND t.no = r.tbl
-    JOIN tidemark.writers w ON w.space = sp AND w.no = r.writer
+    CROSS JOIN ${lookUp('t.name', 'tables t', 't.space = sp AND t.no = r.tbl')} t
+    CROSS JOIN ${WRITER} w
     WHERE r.place <= lim AND r.before < bytes;
   SELECT json_build_object(${ABOUT}, 'next', CASE WHEN found > taken THEN last ELSE s.head END, 'more', coalesce(found > taken, false),
       'acked', r.acked, 'seen', r.seen)::text
@@ -57,7 +60,7 @@ BEGIN
         FROM (SELECT r.*, octet_length(r.fields) AS size FROM tidemark.records r
           WHERE r.space = sp AND r.tbl = t.no AND r.key > CASE WHEN t.name = after_table THEN after_key ELSE '' END
             AND r.buried_at IS NULL ORDER BY r.key LIMIT free) p) r
-      JOIN tidemark.writers w ON w.space = sp AND w.no = r.writer
+      CROSS JOIN ${WRITER} w
       WHERE r.before < room;
     CONTINUE WHEN taken = 0;
     lines := CASE WHEN lines IS NULL THEN page ELSE lines || E'\\n' || page END;

@@ -1,4 +1,4 @@
-import { ABOUT, FIXED_PLANS } from './common.ts'
+import { ABOUT, FIXED_PLANS, lookUp } from './common.ts'
 
 /**
  * All that a decision can depend on, read without a lock and in one snapshot (STABLE): the space, each replica's last
@@ -19,23 +19,22 @@ BEGIN
   IF sp IS NULL THEN RETURN; END IF;
   SELECT json_agg(json_build_array(a.o, r.mutation, r.hashes, r.base, CASE WHEN r.mutation = a.number THEN r.answer END))::text
     INTO replicas FROM unnest(reps, numbers) WITH ORDINALITY AS a(id, number, o)
-    JOIN tidemark.replicas r ON r.space = sp AND r.id = a.id;
+    CROSS JOIN ${lookUp('r.*', 'replicas r', 'r.space = sp AND r.id = a.id')} r;
   IF rt IS NULL THEN RETURN; END IF;
   SELECT array_agg(t.no ORDER BY n.o) INTO nos FROM unnest(tn) WITH ORDINALITY AS n(name, o)
-    LEFT JOIN tidemark.tables t ON t.space = sp AND t.name = n.name;
+    LEFT JOIN ${lookUp('t.no', 'tables t', 't.space = sp AND t.name = n.name')} t ON true;
   SELECT string_agg(CASE WHEN r.weight <= room THEN '[' || r.o || ',' || r.version || ',' || r.hlc || ',' || to_json(r.by)::text
       || ',' || coalesce(r.buried_at::text, 'null') || ',' || coalesce(r.was::text, 'null')
       || ',' || coalesce(to_json(r.sealed)::text, 'null') || ',' || coalesce(r.claims, 'null')
       || ',' || coalesce('{' || r.ages || '}', 'null') || ',' || coalesce(r.fields, 'null') || ']' END, ','), max(r.weight)
-    INTO rows, touched FROM (SELECT x.o, r.*, sum(coalesce(octet_length(r.fields), 0) + coalesce(octet_length(r.ages), 0)
+    INTO rows, touched FROM (SELECT x.o, r.*, w.by, sum(coalesce(octet_length(r.fields), 0) + coalesce(octet_length(r.ages), 0)
         + coalesce(octet_length(r.claims), 0)) OVER () AS weight
       FROM unnest(rt, rk) WITH ORDINALITY AS x(t, k, o)
-      CROSS JOIN LATERAL (SELECT r.*, w.id AS by FROM tidemark.records r
-        JOIN tidemark.writers w ON w.space = sp AND w.no = r.writer
-        WHERE r.space = sp AND r.tbl = nos[x.t] AND r.key = x.k OFFSET 0) r) r;
+      CROSS JOIN ${lookUp('r.*', 'records r', 'r.space = sp AND r.tbl = nos[x.t] AND r.key = x.k')} r
+      CROSS JOIN ${lookUp('w.id AS by', 'writers w', 'w.space = sp AND w.no = r.writer')} w) r;
   IF ht IS NULL THEN RETURN; END IF;
   SELECT json_agg(c.key ORDER BY h.o)::text INTO holders FROM unnest(ht, hn, hv) WITH ORDINALITY AS h(t, n, v, o)
-    LEFT JOIN LATERAL (SELECT c.key FROM tidemark.claims c
-      WHERE c.space = sp AND c.tbl = nos[h.t] AND c.claim = tidemark.claim_1(h.n, h.v) OFFSET 0) c ON true;
+    LEFT JOIN ${lookUp('c.key', 'claims c', 'c.space = sp AND c.tbl = nos[h.t] AND c.claim = tidemark.claim_1(h.n, h.v)')} c
+      ON true;
 END $$;
 `
