@@ -1,7 +1,9 @@
 import type { Chance } from './chance.ts'
+import type { CloudImage } from './cloud-disk.ts'
 import { SPACE_ID, tokenOf } from './directory.ts'
 import { createMachine, type Machine } from './guard.ts'
 import { excuseForgotten, excuseUnsent, excuseUntold } from './invariants.ts'
+import { moveImage } from './moved-cloud.ts'
 import { join } from './persons.ts'
 import type { DisasterKind, FaultKind } from './plan.ts'
 import { count } from './coverage.ts'
@@ -167,7 +169,11 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
 
   async 'cloud-restore'(world, _replica, chance) {
     if (world.cloudImages.length === 0) return false
-    restoreCloud(world, chance.int(world.cloudImages.length), chance.int(5 * SECONDS))
+    const [at, downMs] = [chance.int(world.cloudImages.length), chance.int(5 * SECONDS)]
+    // What was kept may be an exported file just as well: all that is promised of the one holds of the other.
+    const file = chance.odds(0.7) ? null : await moveImage(imageAt(world, at), chance)
+    if (file !== null) count(world.coverage.outcomes, 'cloud imported')
+    restoreCloud(world, at, downMs, file ?? imageAt(world, at))
     return true
   },
 
@@ -196,12 +202,14 @@ export const FAULT_EFFECTS: { readonly [kind in FaultKind | DisasterKind]: Fault
   },
 }
 
+const imageAt = (world: World, at: number): CloudImage => world.cloudImages[at] as CloudImage
+
 /** The cloud's storage becomes this image; what is newer than it is gone with its backups. */
-function restoreCloud(world: World, at: number, downMs: number): void {
+function restoreCloud(world: World, at: number, downMs: number, image = imageAt(world, at)): void {
   const { server } = world
   server.crash()
   const before = server.view()
-  server.restore(world.cloudImages[at] as (typeof world.cloudImages)[number])
+  server.restore(image)
   excuseUntold(world.model, before, server.view())
   world.cloudImages.splice(at + 1)
   world.rewound()

@@ -161,7 +161,7 @@ export const MUTATIONS: readonly Mutation[] = [
   one(
     'own-echo-skipped-unseen',
     "A pull leaves out all of the asking identity's own records, also those of another copy of it",
-    'cloud/log/memory.ts',
+    'cloud/log/memory-page.ts',
     'record.by === request.replica && record.version <= request.cursor.high',
     'record.by === request.replica',
   ),

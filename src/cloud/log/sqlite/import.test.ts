@@ -68,12 +68,12 @@ test('an import that finds no room leaves nothing, and all others go on', async 
 test('a log that is closed in the middle of an import has imported nothing', async () => {
   const file = join(folder, 'closed.db')
   const log = await openSqliteLog({ file, clock })
-  let closing: PromiseLike<void> | null = null
+  const closing: PromiseLike<void>[] = []
   const copy = largeCopy(50, (at) => {
-    if (at === 20) closing = log[Symbol.asyncDispose]()
+    if (at === 20) closing.push(log[Symbol.asyncDispose]())
   })
   expect(await codeOf(log.importSpace(SPACE, copy))).toBe('unavailable')
-  await closing
+  await Promise.all(closing)
   await using again = await openSqliteLog({ file, clock })
   expect(await codeOf(again.status(SPACE))).toBe('space_not_found')
 })
