@@ -11,7 +11,7 @@ const START_AGAIN_MS = 200
 
 /** Nodes of one cloud, each a process of its own, watched as a supervisor of the system does. */
 export interface Nodes extends AsyncDisposable {
-  /** Ports of all that answer, or did before they were killed. */
+  /** Ports of all that answer, or did before they were killed; of one that is to stop, nobody is sent there any more. */
   ports(): readonly number[]
   start(no: number): void
   /** Fulfilled when it has ended; false when it was not running. */
@@ -30,6 +30,7 @@ interface Node {
   child: ChildProcess
   port: number | null
   wanted: boolean
+  leaving: boolean
 }
 
 /** `args`: of `tidemark`, so that it serves on any port and says where as JSON. */
@@ -40,7 +41,7 @@ export function openNodes(args: readonly string[]): Nodes {
 
   const start = (no: number): void => {
     const child = spawn(process.execPath, [MAIN, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
-    const node: Node = { child, port: null, wanted: true }
+    const node: Node = { child, port: null, wanted: true, leaving: false }
     nodes.set(no, node)
     let [said, failed] = ['', '']
     child.stdout.on('data', (chunk: Buffer) => {
@@ -75,12 +76,13 @@ export function openNodes(args: readonly string[]): Nodes {
   }
 
   return {
-    ports: () => [...nodes.values()].flatMap(({ port }) => (port === null ? [] : [port])),
+    ports: () => [...nodes.values()].flatMap(({ port, leaving }) => (port === null || leaving ? [] : [port])),
     start,
     async kill(no, signal = 'SIGKILL') {
       const node = nodes.get(no)
       if (node === undefined) return false
       node.wanted = false
+      node.leaving = signal === 'SIGTERM'
       const wasAlive = isRunning(node.child)
       await stop(node.child, signal)
       return wasAlive
