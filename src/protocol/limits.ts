@@ -6,9 +6,13 @@ export const MAX_BODY_BYTES = 32 * 1024 * 1024
 export const MAX_ROW_BYTES = 16 * 1024 * 1024
 /** Changes in one push request (one part). */
 export const MAX_PUSH_CHANGES = 20_000
-/** Parts of one mutation, and what they may hold together while staged. */
+/**
+ * Parts of one mutation, and what they may hold together while staged: whoever applies them needs some ten times as
+ * much memory. Each change counts for more than its text, or a million small ones would need as much as large ones.
+ */
 export const MAX_PUSH_PARTS = 1_000
-export const MAX_STAGED_BYTES = 256 * 1024 * 1024
+export const MAX_STAGED_BYTES = 64 * 1024 * 1024
+export const STAGED_CHANGE_BYTES = 512
 /** Records of one pull answer, and the bytes of fields after which it stops early. */
 export const MAX_PULL_RECORDS = 10_000
 export const DEFAULT_PULL_RECORDS = 5_000

@@ -24,7 +24,7 @@ import { readPage, tableFilter } from './memory-page.ts'
 import { MEMORY_RULES, type MemoryRules } from './memory-rules.ts'
 import { MemorySpace, type MemoryReplica, type RowPlace, type SpaceImage } from './memory-space.ts'
 import { checkSchemaSize } from './schema-size.ts'
-import { admitTurn } from './turns.ts'
+import { admitTurn, weighPart } from './turns.ts'
 
 export interface MemoryLogOptions {
   readonly clock: Clock
@@ -109,7 +109,7 @@ export class MemoryLog implements Log {
       async (space): Promise<PushAnswer> => {
         const { cursor } = request
         const replica = space.replicas.get(request.replica) ?? NEW_REPLICA
-        const bytes = (): number => JSON.stringify(request.changes).length
+        const bytes = (): number => weighPart(JSON.stringify(request.changes).length, request.changes.length)
         const judged = this.#rules.judgeTurn(replica.last, replica.staged, request, hash, bytes)
         const turn = admitTurn(judged, request, replica.last, space)
         const read = (table: string, key: string): WireRecord | null =>

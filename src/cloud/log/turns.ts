@@ -1,5 +1,5 @@
 import { TidemarkError } from '../../kernel/errors.ts'
-import { MAX_STAGED_BYTES } from '../../protocol/limits.ts'
+import { MAX_STAGED_BYTES, STAGED_CHANGE_BYTES } from '../../protocol/limits.ts'
 import type { PushRequest } from '../../protocol/push.ts'
 import { checkHistory, type History } from './history.ts'
 
@@ -15,8 +15,12 @@ export interface StagedPart {
   readonly hash: string
   readonly of: number
   readonly attempt: string
+  /** See `weighPart`. */
   readonly bytes: number
 }
+
+/** What a part counts for while it is staged, by the characters of its changes and their number. */
+export const weighPart = (chars: number, changes: number): number => chars + changes * STAGED_CHANGE_BYTES
 
 /**
  * What is due for a request:

@@ -1,5 +1,11 @@
 import { describe, expect } from 'vitest'
 
+import {
+  MAX_BODY_BYTES,
+  MAX_PUSH_CHANGES,
+  MAX_STAGED_BYTES,
+  STAGED_CHANGE_BYTES,
+} from '../../protocol/limits.ts'
 import type { PushRequest } from '../../protocol/push.ts'
 import { codeOf, put, Reader, SPACE, type OpenLog } from './harness.ts'
 import { withLog } from './with-log.ts'
@@ -50,6 +56,29 @@ export function partsContract(open: OpenLog): void {
       expect(await a.send(part(2, 3, '3'))).toEqual(answer)
       expect((await log.status(SPACE)).head).toBe(6)
     })
+
+    run(
+      'parts that no node could hold together are refused; in one piece the same number goes',
+      async ({ log }) => {
+        const a = new Reader(log, 'a')
+        const many = (index: number): PushRequest => ({
+          ...part(index, 7, '1'),
+          changes: Array.from({ length: MAX_PUSH_CHANGES }, (_, at) => put(`${index}-${at}`, 0, {})),
+        })
+        let index = 0
+        for (
+          ;
+          index * MAX_PUSH_CHANGES * STAGED_CHANGE_BYTES < MAX_STAGED_BYTES - MAX_BODY_BYTES / 2;
+          index++
+        )
+          expect(await a.send(many(index))).toMatchObject({ staged: index + 1 })
+        expect(await codeOf(a.send(many(index)).then(() => a.send(many(index + 1))))).toBe(
+          'payload_too_large',
+        )
+        const { part: _, ...whole } = part(0, 1, '1')
+        expect((await a.send(whole)).results).toHaveLength(2)
+      },
+    )
 
     run('I3: staged parts outlive a restart', async (harness) => {
       const a = new Reader(harness.log, 'a')

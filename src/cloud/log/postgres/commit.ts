@@ -3,6 +3,7 @@ import type { Connection, Value } from '../../postgres/pool.ts'
 import type { Folded, HeldClaim } from '../decide-group.ts'
 import type { Reads } from '../group-view.ts'
 import { agesText, claimsText } from './relative.ts'
+import { encodeTexts } from './text-array.ts'
 import { TableList, type View } from './view.ts'
 
 /** What becomes the last mutation of a replica. */
@@ -67,9 +68,9 @@ export async function commit(
     sparse(records.map(({ deleted }) => (deleted === true ? now : null))),
     sparse(writes.map(({ after }) => after.was)),
     sparse(records.map(({ sealed }) => sealed ?? null)),
-    sparse(writes.map(({ after }) => claimsText(after.claims, after.record.version, head))),
-    sparse(records.map((record) => agesText(record, head))),
-    sparse(writes.map(({ text }) => text)),
+    texts(writes.map(({ after }) => claimsText(after.claims, after.record.version, head))),
+    texts(records.map((record) => agesText(record, head))),
+    texts(writes.map(({ text }) => text)),
     folded.total,
     counts.map(({ live }) => live),
     counts.map(({ buried }) => buried),
@@ -91,6 +92,9 @@ export async function commit(
 /** A column without a value is not sent. */
 const sparse = (column: readonly (string | number | null)[]): Value =>
   column.every((value) => value === null) ? null : column
+
+const texts = (column: readonly (string | null)[]): Value =>
+  column.every((text) => text === null) ? null : encodeTexts(column)
 
 function heldColumns(held: readonly HeldClaim[], tables: TableList): readonly Value[] {
   if (held.length === 0) return [null, null, null, null]

@@ -3,7 +3,7 @@ import type { Change } from '../../../protocol/records.ts'
 import { TidemarkError } from '../../../kernel/errors.ts'
 import type { Connection } from '../../postgres/pool.ts'
 import type { PushInput } from '../log.ts'
-import { admitTurn, judgeTurn, type StagedPart } from '../turns.ts'
+import { admitTurn, judgeTurn, weighPart, type StagedPart } from '../turns.ts'
 import type { PushItem } from './push.ts'
 import { answerOf, inThisLife, type Storage } from './space.ts'
 import { readView, type View } from './view.ts'
@@ -52,6 +52,7 @@ export async function pushPart(
   const { request, hash } = input
   const { replica } = request
   const text = JSON.stringify(request.changes)
+  const bytes = weighPart(text.length, request.changes.length)
   // Before the transaction: a generation that begins must be seen by what is judged in it.
   await inThisLife(storage, id, () => look(storage.database, id, input))
   return storage.database.transaction(async (connection) => {
@@ -65,7 +66,7 @@ export async function pushPart(
     const space = await storage.histories.read(connection, id, view.about)
     const last = view.replicas[0]?.last ?? { number: 0, hashes: [] }
     const turn = admitTurn(
-      judgeTurn(last, staged, request, hash, () => text.length),
+      judgeTurn(last, staged, request, hash, () => bytes),
       request,
       last,
       space,
@@ -79,7 +80,7 @@ export async function pushPart(
         // The replica's row first, as a commit takes them: else the two could wait for each other.
         await connection.query(SEE, [id, replica, storage.clock.now()])
         if (turn.fresh) await connection.query(UNSTAGE, [id, replica])
-        await connection.query(STAGE, [id, replica, turn.index, of, attempt, hash, text.length, text])
+        await connection.query(STAGE, [id, replica, turn.index, of, attempt, hash, bytes, text])
         return { answer: { ...answer, staged: turn.index + 1 } }
       }
       case 'replay':

@@ -7,7 +7,7 @@ import { decideGroup, foldWrites, mustStandAlone } from '../decide-group.ts'
 import { readsOf, spaceView, toGroupView, type Reads } from '../group-view.ts'
 import type { BatchRow, PushInput } from '../log.ts'
 import { rowId } from '../standing.ts'
-import { admitTurn, judgeTurn, type StagedPart } from '../turns.ts'
+import { admitTurn, judgeTurn, weighPart, type StagedPart } from '../turns.ts'
 import { commit, type AppliedMutation } from './commit.ts'
 import { keepRelativeAnswer, repeatRelativeAnswer } from './relative.ts'
 import { answerOf, newestOf, type Space, type Storage } from './space.ts'
@@ -100,7 +100,9 @@ function judge(
   const last = replica?.last ?? { number: 0, hashes: [] }
   try {
     const turn = admitTurn(
-      judgeTurn(last, staged, request, hash, () => JSON.stringify(request.changes).length),
+      judgeTurn(last, staged, request, hash, () =>
+        weighPart(JSON.stringify(request.changes).length, request.changes.length),
+      ),
       request,
       last,
       space,

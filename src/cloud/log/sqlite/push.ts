@@ -7,7 +7,7 @@ import { keepAnswer, repeatAnswer } from '../kept-answer.ts'
 import type { BatchRow, PushInput } from '../log.ts'
 import type { SchemaTable } from '../../../protocol/schema.ts'
 import { meterTouched } from '../touched.ts'
-import { admitTurn, judgeTurn, type LastMutation } from '../turns.ts'
+import { admitTurn, judgeTurn, weighPart, type LastMutation } from '../turns.ts'
 import { pushNewRows } from './new-rows.ts'
 import { writeRecords } from './records.ts'
 import { findStanding, moveHead, readSpace, type Space, type Storage } from './space.ts'
@@ -27,12 +27,8 @@ export function pushRequest(storage: Storage, id: string, input: PushInput): Pus
     .all(space.no, replica)
     .map(([hash, of, attempt, bytes]) => ({ hash, of, attempt, bytes }))
   const text = onlyOnce(() => JSON.stringify(request.changes))
-  const turn = admitTurn(
-    judgeTurn(last, staged, request, hash, () => text().length),
-    request,
-    last,
-    space,
-  )
+  const bytes = () => weighPart(text().length, request.changes.length)
+  const turn = admitTurn(judgeTurn(last, staged, request, hash, bytes), request, last, space)
   const about = { epoch: space.epoch, generation: tellGeneration(space, request.cursor) }
   switch (turn.kind) {
     case 'replay': {
@@ -46,7 +42,7 @@ export function pushRequest(storage: Storage, id: string, input: PushInput): Pus
     case 'stage': {
       const { of, attempt } = request.part ?? { of: 1, attempt: '' }
       if (turn.fresh) statements.dropStaged.run(space.no, replica)
-      statements.stage.run(space.no, replica, turn.index, of, attempt, hash, text().length, text())
+      statements.stage.run(space.no, replica, turn.index, of, attempt, hash, bytes(), text())
       statements.seeReplica.run(space.no, replica, row?.[3] ?? null, storage.now())
       return { ...about, head: space.head, staged: turn.index + 1, results: [] }
     }
