@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
 import Database from 'better-sqlite3'
+import type pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { ExportDigest } from '../../src/cloud/export/digest.ts'
@@ -54,6 +55,38 @@ async function fullLog(): Promise<Log> {
     [Symbol.asyncDispose]: () => log[Symbol.asyncDispose](),
   })
   return log
+}
+
+const plainRows = (count: number): SpaceCopy => ({
+  space: {
+    epoch: 'epoch',
+    generations: [{ id: 'generation', start: 0 }],
+    head: count,
+    floor: 0,
+    schema: 0,
+    tables: [],
+    records: count,
+    replicas: 0,
+  },
+  async *pages() {
+    const records = Array.from({ length: count }, (_, at) => ({
+      record: { table: 't', key: `["${at}"]`, version: at + 1, hlc: 1, by: 'a', fields: { x: at } },
+      was: null,
+      claims: {},
+      buriedAt: null,
+    }))
+    yield { records, replicas: [] }
+  },
+})
+
+/** Records that connections which have ended have looked at. */
+async function lookedAt(admin: pg.Client): Promise<number> {
+  await admin.query('SELECT pg_stat_clear_snapshot()')
+  const { rows } = await admin.query<{ rows: number }>(
+    `SELECT (seq_tup_read + idx_tup_fetch)::int AS rows FROM pg_stat_user_tables
+     WHERE schemaname = 'tidemark' AND relname = 'records'`,
+  )
+  return rows[0]?.rows ?? 0
 }
 
 const bodyOf = (text: string): string => text.split('\n').slice(1, -2).join('\n')
@@ -138,6 +171,24 @@ describe('a space and PostgreSQL', () => {
       reason: { code: 'space_not_empty' },
     })
     for (const node of two) expect(withoutLast(await contentOf(node))).toEqual(content)
+  })
+
+  test('a copy reads each record once, whatever statistics say', async () => {
+    await using nodes = await openLogNodes()
+    const node = nodes.node()
+    const ROWS = 3_000
+    // Those of a table with other spaces in it, and of one that was empty.
+    for (const space of ['empty', 'one', 'two']) {
+      await nodes.admin.query('ANALYZE tidemark.records, tidemark.replicas')
+      if (space === 'empty') continue
+      await node.importSpace(space, plainRows(ROWS))
+      const before = await lookedAt(nodes.admin)
+      expect((await contentOf(node, space)).records).toHaveLength(ROWS)
+      // A connection tells it when it ends, a moment later.
+      const looked = async () => (await lookedAt(nodes.admin)) - before
+      await expect.poll(looked).toBeGreaterThanOrEqual(ROWS)
+      expect(await looked()).toBeLessThan(ROWS + 100)
+    }
   })
 
   test('a copy whose connection breaks says so', async () => {
