@@ -24,6 +24,11 @@ import { refuseUnknown, requireKnownRoutes } from './unknown-address.ts'
 
 /** What the last answers of a stop get to leave the machine, in milliseconds. */
 const FLUSH_MS = 100
+/**
+ * So long a stop goes on answering at least, while there are connections, each answer the last of its connection: one
+ * that is closed between two requests may cross the next one, and its client then cannot know whether it was done.
+ */
+const LINGER_MS = 150
 
 export interface ServerOptions {
   readonly handler: Handler
@@ -62,7 +67,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const limits = { ...SERVER_LIMITS, ...options.limits }
   const logger = options.logger ?? silentLogger
   const metrics = options.metrics ?? silentMetrics
-  const state = { closing: false }
+  const state = { leaving: false, closing: false }
 
   const requests = createRequests({ logger, metrics, clock: options.clock })
   const app = openFastify({ ...options, limits }, { logger, requests })
@@ -74,6 +79,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   app.addHook('onRequest', async (request, reply) => {
     requests.begin(request, reply)
     void reply.headers(SECURITY_HEADERS)
+    if (state.leaving && request.raw.httpVersionMajor === 1) void reply.header('connection', 'close')
     if (state.closing) throw new TidemarkError('unavailable', 'The server is stopping')
     if (open) checkLoopbackRequest(request.raw.headers)
   })
@@ -108,7 +114,10 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const close = async (): Promise<void> => {
     readiness.stop()
     // Whoever spreads requests over several nodes sees it, and sends no new ones here.
-    if (limits.drainMs > 0) await sleep(options.clock, limits.drainMs)
+    state.leaving = true
+    sockets.closeWhenIdle()
+    const drainMs = Math.max(limits.drainMs, sockets.count > 0 ? LINGER_MS : 0)
+    if (drainMs > 0) await sleep(options.clock, drainMs)
     state.closing = true
     options.handler.stop()
     const cancel = options.clock.after(limits.stopMs, () => sockets.destroyAll())

@@ -73,7 +73,10 @@ export async function openWorld(
     },
     async [Symbol.asyncDispose]() {
       for (const front of Object.values(fronts)) front.close()
-      await Promise.all(servers.map((server) => server.close()))
+      const closed = Promise.all(servers.map((server) => server.close()))
+      // A server lingers for who is just arriving.
+      bodies.elapse(PATIENCE_MS)
+      await closed
       cloud.handler.stop()
       await storage[Symbol.asyncDispose]()
     },
