@@ -10,9 +10,10 @@ import { COUNTERS, GAUGES, HISTOGRAMS } from '../../src/cloud/metrics.ts'
 import { MAX_WAIT_S } from '../../src/protocol/limits.ts'
 import { EXAMPLE, readExample } from './example.ts'
 
-const FILES = readdirSync(EXAMPLE, { recursive: true, withFileTypes: true })
+const COPIED = readdirSync(EXAMPLE, { recursive: true, withFileTypes: true })
   .filter((file) => file.isFile() && !file.parentPath.endsWith('secrets') && !file.name.endsWith('.tgz'))
   .map((file) => join(file.parentPath, file.name))
+const FILES = [join(EXAMPLE, '../../docs/guides/self-hosting.md'), ...COPIED]
 /** Of every command. */
 const GENERAL = ['--json', '--home', '--quiet', '--profile']
 

@@ -13,6 +13,13 @@ import { listRunBlocks, type Block } from '../readme-blocks.ts'
 import type { PushAnswer } from '../../src/protocol/push.ts'
 import { EXAMPLE, readExample, runProgram } from './example.ts'
 
+const SCHEMA = {
+  space: 'main',
+  replica: 'replica-a',
+  tables: [
+    { name: 'city', columns: [{ name: 'id', type: 'INTEGER' }], key: ['id'], unique: [], foreignKeys: [] },
+  ],
+}
 const SERVICES = ['balancer', 'node-1', 'node-2', 'postgres']
 
 /**
@@ -73,6 +80,8 @@ test.skipIf(debianPostgres() === null)(
       const headers = { authorization: `Bearer ${token}` }
       const push = async (mutation: number): Promise<PushAnswer> => {
         await using node = await startCloudProcess({ database: cloud.href })
+        const told = await ask(node.url, 'PUT', '/sync/schema', { body: SCHEMA, headers })
+        expect(told.status).toBe(200)
         const body = pushBody(mutation, [put(mutation)])
         const answer = await ask(node.url, 'POST', '/sync/push', { body, headers })
         expect(answer.status).toBe(200)
@@ -90,6 +99,9 @@ test.skipIf(debianPostgres() === null)(
       expect(again.generation).toMatchObject({ start: 1, before: [{ id: first.generation.id, start: 0 }] })
       expect(again.generation.id).not.toBe(first.generation.id)
       run(`docker compose exec -T node-1 tidemark cloud check --nodes 2`)
+      expect(run('docker compose exec -T node-1 tidemark cloud views')).toMatch(
+        /^up to date +"ours\/main"\."city"$/m,
+      )
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
