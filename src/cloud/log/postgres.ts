@@ -128,7 +128,9 @@ class PostgresLog implements Log {
   ): Promise<HydrateStart> {
     this.#checkOpen()
     const waiting = this.#acks.find(id, replica)?.acked ?? null
-    const start = await startHydrate(this.#storage, id, replica, { tables, resume }, waiting)
+    const start = await this.#queue.inTurn(id, () =>
+      startHydrate(this.#storage, id, replica, { tables, resume }, waiting),
+    )
     this.#acks.drop(id, replica)
     return start
   }
@@ -162,7 +164,7 @@ class PostgresLog implements Log {
 
   async putSchema(id: string, told: readonly SchemaTable[]): Promise<SchemaAnswer> {
     this.#checkOpen()
-    const { risen, ...answer } = await putSchema(this.#storage, id, told)
+    const { risen, ...answer } = await this.#queue.inTurn(id, () => putSchema(this.#storage, id, told))
     if (risen) this.#onSchema(id)
     return answer
   }
@@ -201,7 +203,7 @@ class PostgresLog implements Log {
     this.#checkOpen()
     await this.#writeAcks()
     for (let dropped = 0; ;) {
-      const chunk = await collectChunk(this.#storage, id, options)
+      const chunk = await this.#queue.inTurn(id, () => collectChunk(this.#storage, id, options))
       dropped += chunk.dropped
       if (!chunk.more) return dropped
     }
@@ -210,7 +212,7 @@ class PostgresLog implements Log {
   async forgetReplica(id: string, replica: string): Promise<void> {
     this.#checkOpen()
     this.#acks.drop(id, replica)
-    await forgetReplica(this.#storage, id, replica)
+    await this.#queue.inTurn(id, () => forgetReplica(this.#storage, id, replica))
   }
 
   async copySpace(id: string): Promise<OpenCopy> {

@@ -89,14 +89,16 @@ export function openDatabase(options: DatabaseOptions): Database {
   // that nobody uses. The next statement says what has become of it.
   pool.on('connect', (client) => client.on('error', () => {}))
   return new PooledDatabase(pool, async (name) => {
-    const client = new pg.Client({ ...config, application_name: name })
-    client.on('error', () => {})
+    let client: pg.Client | null = null
     try {
+      // It reads the certificates that the address names.
+      client = new pg.Client({ ...config, application_name: name })
+      client.on('error', () => {})
       await client.connect()
       await prepare(client)
       return client
     } catch (error) {
-      void client.end().catch(() => {})
+      void client?.end().catch(() => {})
       throw toDatabaseError(error)
     }
   })

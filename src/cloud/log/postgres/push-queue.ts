@@ -57,11 +57,16 @@ export class PushQueue {
     })
   }
 
+  /** Runs what waits for the space's lock: one of a node at a time, so that a space that is held takes no connections. */
+  inTurn<T>(id: string, run: () => Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.#add(id, { run: () => run().then(resolve, reject) })
+    })
+  }
+
   /** Runs `attempt` until nothing has moved under it. */
   alone<T>(id: string, attempt: (connection: Connection) => Promise<T | typeof MOVED>): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#add(id, { run: () => attemptUntilDone(this.#storage, id, attempt).then(resolve, reject) })
-    })
+    return this.inTurn(id, () => attemptUntilDone(this.#storage, id, attempt))
   }
 
   /** Resolves when nothing waits any more. */
