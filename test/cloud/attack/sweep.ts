@@ -104,39 +104,40 @@ const RESUMES = [
  * Requests that are in order but for one thing, every one thing in turn. `some` of each kind are enough for a short
  * run; 0: only what a storage may stumble over.
  */
-export function sweep(some: number): readonly HttpCase[] {
-  const few = (all: readonly string[]): readonly string[] =>
-    all.filter((value, at) => CHARACTERS.has(value) || at % Math.ceil(all.length / some) === 0)
-  const cases: HttpCase[] = []
+export function* sweep(some: number): Generator<HttpCase> {
   for (const [route, texts] of Object.entries(WHOLE) as [RouteName, readonly string[]][]) {
     for (const text of texts) {
-      const add = (spoiled: string): number => cases.push(bodyCase(route, spoiled))
-      add(text)
-      for (const value of few(RAW_VALUES))
-        for (let turn = 0; turn < countValues(text); turn++) add(exchangeValue(value)(text, turn))
-      for (const name of few(RAW_NAMES))
-        for (let turn = 0; turn < countNames(text); turn++) add(rename(name)(text, turn))
-      if (some === 0) continue
-      for (let turn = 0; turn < countNames(text); turn++)
-        for (const value of ['null', '[]', '"x"'])
-          for (const first of [true, false]) add(double(value, first)(text, turn))
-      for (const shorter of withoutEach(JSON.parse(text))) add(JSON.stringify(shorter))
-      for (const odd of few(RAW_VALUES)) add(odd)
+      for (const spoiled of spoiledTexts(text, some)) yield bodyCase(route, spoiled)
     }
   }
   for (const [route, before, after] of ADDRESSES)
     for (const odd of ODD_TEXTS) {
       // An error may name the parameter that is wrong.
       if (after === '=main' && odd === ODD_VALUE) continue
-      cases.push(addressCase(route, before + odd + after))
+      yield addressCase(route, before + odd + after)
     }
   const hydrate = addressCase('hydrate', '/sync/hydrate?space=main&replica=replica-q')
   for (const text of RESUMES)
     for (const encoding of ['base64url', 'latin1'] as const) {
       const place = encoding === 'latin1' ? text : Buffer.from(text).toString(encoding)
-      cases.push({ ...hydrate, headers: [[HEADERS.resume, place]] })
+      yield { ...hydrate, headers: [[HEADERS.resume, place]] }
     }
-  return cases
+}
+
+function* spoiledTexts(text: string, some: number): Generator<string> {
+  const few = (all: readonly string[]): readonly string[] =>
+    all.filter((value, at) => CHARACTERS.has(value) || at % Math.ceil(all.length / some) === 0)
+  yield text
+  for (const value of few(RAW_VALUES))
+    for (let turn = 0; turn < countValues(text); turn++) yield exchangeValue(value)(text, turn)
+  for (const name of few(RAW_NAMES))
+    for (let turn = 0; turn < countNames(text); turn++) yield rename(name)(text, turn)
+  if (some === 0) return
+  for (let turn = 0; turn < countNames(text); turn++)
+    for (const value of ['null', '[]', '"x"'])
+      for (const first of [true, false]) yield double(value, first)(text, turn)
+  for (const shorter of withoutEach(JSON.parse(text))) yield JSON.stringify(shorter)
+  for (const odd of few(RAW_VALUES)) yield odd
 }
 
 /** What a storage may stumble over, where JSON does not: in no run are these left out. */
