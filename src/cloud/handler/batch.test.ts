@@ -49,6 +49,14 @@ describe('batch (origin 000)', () => {
     })
   })
 
+  test('I5: tables of one batch are one commit', async () => {
+    const heads: number[] = []
+    cloud.log.onCommit((_space, head) => heads.push(head))
+    const answer = await send({ a: [{ id: 1 }, { id: 2 }], empty: [], b: [{ id: 1 }] })
+    expect(answer).toMatchObject({ a_synced: 2, empty_synced: 0, b_synced: 1 })
+    expect(heads).toEqual([3])
+  })
+
   test('I3: the same batch twice changes nothing and is answered the same', async () => {
     const body = { a: [{ id: 1, updated_at: '2026-01-01T00:00:00Z', x: 1 }] }
     const first = await send(body)

@@ -48,10 +48,13 @@ export async function writeBatch(
   space: string,
   tables: ReturnType<typeof readBatch>,
 ): Promise<BatchAnswer> {
-  const counts: [string, number][] = []
-  for (const { table, rows } of tables) {
-    counts.push([`${table}${SYNCED_SUFFIX}`, rows.length === 0 ? 0 : await log.batch(space, rows)])
-  }
+  const rows = tables.flatMap((table) => table.rows)
+  const stands = rows.length === 0 ? [] : await log.batch(space, rows)
+  let at = 0
+  const counts = tables.map(({ table, rows }) => {
+    const own = stands.slice(at, (at += rows.length))
+    return [`${table}${SYNCED_SUFFIX}`, own.filter(Boolean).length] as const
+  })
   const sync_timestamp = new Date(clock.now()).toISOString().replace(/\.\d{3}Z$/, 'Z')
   // `fromEntries` defines: a table of the name `__proto__` stays a property.
   return { ...Object.fromEntries(counts), sync_timestamp }

@@ -21,8 +21,8 @@ export const BATCH_WRITER = 'batch'
 export interface BatchDecision {
   readonly head: number
   readonly writes: readonly Write[]
-  /** Rows that stand as they were sent. */
-  readonly count: number
+  /** Of each row, whether it stands as it was sent. */
+  readonly stands: readonly boolean[]
 }
 
 /**
@@ -38,24 +38,23 @@ export function decideBatch(
   const written = new Map<string, Standing>()
   const writes: Write[] = []
   let head = view.head
-  let count = 0
-  for (const row of rows) {
-    if ((tableFault(row.table) ?? keyFault(row.key) ?? fieldsFault(row.fields)) !== null) continue
+
+  const take = (row: BatchRow): boolean => {
+    if ((tableFault(row.table) ?? keyFault(row.key) ?? fieldsFault(row.fields)) !== null) return false
     const id = rowId(row.table, row.key)
     const before = written.get(id) ?? view.standing(row.table, row.key)
-    if (before !== null && changesNothing(row, before)) {
-      count++
-      continue
-    }
-    if (before !== null && !isNewer(row, before)) continue
+    if (before !== null && changesNothing(row, before)) return true
+    if (before !== null && !isNewer(row, before)) return false
     const write = writeRow(row, before, head + 1, view.now, schema)
-    if (sizeFault(write.text ?? '') !== null) continue
+    if (sizeFault(write.text ?? '') !== null) return false
     head++
-    count++
     written.set(id, write.after)
     writes.push(write)
+    return true
   }
-  return { head, writes, count }
+
+  const stands = rows.map(take)
+  return { head, writes, stands }
 }
 
 function changesNothing(row: BatchRow, { record }: Standing): boolean {

@@ -81,10 +81,10 @@ export interface Log extends SpaceCopies, AsyncDisposable {
 
   /**
    * Origin 000's upsert: where both rows have a time, only the newer one is taken, and a tombstone's time is that
-   * of the delete. Columns not sent stay. Answers how many rows stand as sent, those that were there already
-   * included.
+   * of the delete. Columns not sent stay. All of it is one commit, whatever tables the rows are of. Answers of each
+   * row whether it stands as sent; those that were there already do.
    */
-  batch(space: string, rows: readonly BatchRow[]): Promise<number>
+  batch(space: string, rows: readonly BatchRow[]): Promise<readonly boolean[]>
 
   /**
    * Drops tombstones that every replica seen since `liveSince` has acknowledged, and any older than

@@ -251,7 +251,7 @@ export class MemoryLog implements Log {
     }
   }
 
-  async batch(id: string, rows: readonly BatchRow[]): Promise<number> {
+  async batch(id: string, rows: readonly BatchRow[]): Promise<readonly boolean[]> {
     return this.#write(id, async (space) => {
       await this.#yield('decide')
       const view = {
@@ -261,11 +261,11 @@ export class MemoryLog implements Log {
         standing: (table: string, key: string) => space.standing(table, key),
         holder: () => null,
       }
-      const { head, writes, count } = decideBatch(rows, view, space.tables)
+      const { head, writes, stands } = decideBatch(rows, view, space.tables)
       await this.#yield('commit')
       space.write(writes, this.#clock.now())
       space.head = Math.max(space.head, head)
-      return count
+      return stands
     })
   }
 

@@ -187,13 +187,13 @@ class PostgresLog implements Log {
     return { ...newestOf(space), floor: space.floor, schema: space.schema, records, tombstones, replicas }
   }
 
-  async batch(id: string, rows: readonly BatchRow[]): Promise<number> {
+  async batch(id: string, rows: readonly BatchRow[]): Promise<readonly boolean[]> {
     this.#checkOpen()
-    const { head, count } = await this.#queue.alone(id, (connection) =>
+    const { head, stands } = await this.#queue.alone(id, (connection) =>
       pushBatch(this.#storage, connection, id, rows),
     )
     this.#teller.tell(id, head, null)
-    return count
+    return stands
   }
 
   async collect(

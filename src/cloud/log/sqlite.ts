@@ -228,14 +228,14 @@ class SqliteLog implements Log {
     })
   }
 
-  async batch(id: string, rows: readonly BatchRow[]): Promise<number> {
+  async batch(id: string, rows: readonly BatchRow[]): Promise<readonly boolean[]> {
     await this.#use(id)
-    const { head, count } = await this.#write(
+    const { head, stands } = await this.#write(
       () => pushBatch(this.#storage, id, rows),
       rows.length * CHANGE_WEIGHT,
     )
     this.#teller.tell(id, head, null)
-    return count
+    return stands
   }
 
   async collect(

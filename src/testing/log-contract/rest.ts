@@ -1,5 +1,6 @@
 import { describe, expect } from 'vitest'
 
+import type { BatchRow, Log } from '../../cloud/log/log.ts'
 import type { SchemaTable } from '../../protocol/schema.ts'
 import { codeOf, del, hydrateAll, put, readOne, Reader, row, SPACE, START, type OpenLog } from './harness.ts'
 import { withLog } from './with-log.ts'
@@ -73,11 +74,7 @@ export function restContract(open: OpenLog): void {
       const a = new Reader(log, 'a')
       await a.start()
       expect(
-        await log.batch(SPACE, [
-          row('1', { x: 1 }, START),
-          row('2', { x: 1 }, null),
-          row('3', {}, null, 'u'),
-        ]),
+        await batchCount(log, [row('1', { x: 1 }, START), row('2', { x: 1 }, null), row('3', {}, null, 'u')]),
       ).toBe(3)
       const records = await a.pullAll()
       expect(records.map(({ key, version, fields }) => [key, version, fields])).toEqual([
@@ -85,27 +82,27 @@ export function restContract(open: OpenLog): void {
         ['["2"]', 2, { id: '2', x: 1 }],
         ['["3"]', 3, { id: '3' }],
       ])
-      expect(await log.batch(SPACE, [])).toBe(0)
+      expect(await batchCount(log, [])).toBe(0)
     })
 
     run('takes a newer row only, where both have a time', async ({ log }) => {
       const at = (ms: number, x: number) => row('1', { x, updated_at: new Date(ms).toISOString() }, ms)
-      expect(await log.batch(SPACE, [at(START, 1)])).toBe(1)
-      expect(await log.batch(SPACE, [at(START - 1, 2)])).toBe(0)
-      expect(await log.batch(SPACE, [at(START, 3)])).toBe(0)
+      expect(await batchCount(log, [at(START, 1)])).toBe(1)
+      expect(await batchCount(log, [at(START - 1, 2)])).toBe(0)
+      expect(await batchCount(log, [at(START, 3)])).toBe(0)
       expect((await readOne(log, '1'))?.fields).toMatchObject({ x: 1 })
-      expect(await log.batch(SPACE, [at(START + 1, 4)])).toBe(1)
+      expect(await batchCount(log, [at(START + 1, 4)])).toBe(1)
       expect((await readOne(log, '1'))?.fields).toMatchObject({ x: 4 })
-      expect(await log.batch(SPACE, [row('1', { x: 5 }, null)])).toBe(1)
+      expect(await batchCount(log, [row('1', { x: 5 }, null)])).toBe(1)
       expect((await readOne(log, '1'))?.fields).toMatchObject({ x: 5 })
     })
 
     run('I3: the same batch again changes nothing and answers the same', async ({ log }) => {
       const rows = [row('1', { x: 1 }, START), row('2', { x: 1 }, null)]
-      expect(await log.batch(SPACE, rows)).toBe(2)
+      expect(await batchCount(log, rows)).toBe(2)
       const heads: number[] = []
       log.onCommit((_, head) => heads.push(head))
-      expect(await log.batch(SPACE, rows)).toBe(2)
+      expect(await batchCount(log, rows)).toBe(2)
       expect((await log.status(SPACE)).head).toBe(2)
       expect(heads).toEqual([])
     })
@@ -113,7 +110,7 @@ export function restContract(open: OpenLog): void {
     run('keeps columns that are not sent, and touches only those that differ', async ({ log }) => {
       const a = new Reader(log, 'a')
       await a.write(put('1', 0, { id: '1', x: 1, y: 1, z: 1 }))
-      expect(await log.batch(SPACE, [row('1', { x: 1, y: 2 }, null)])).toBe(1)
+      expect(await batchCount(log, [row('1', { x: 1, y: 2 }, null)])).toBe(1)
       expect(await readOne(log, '1')).toMatchObject({ version: 2, fields: { id: '1', x: 1, y: 2, z: 1 } })
       const { results } = await a.push([put('1', 1, { x: 5 })])
       expect(results).toMatchObject([{ status: 'ok', version: 3, current: { fields: { x: 5, y: 2 } } }])
@@ -125,27 +122,40 @@ export function restContract(open: OpenLog): void {
         const a = new Reader(log, 'a')
         await log.batch(SPACE, [row('1', { x: 1 }, START - 10)])
         await a.write(del('1', 1, { hlc: START * 1_000 }))
-        expect(await log.batch(SPACE, [row('1', { x: 1 }, START - 10)])).toBe(0)
+        expect(await batchCount(log, [row('1', { x: 1 }, START - 10)])).toBe(0)
         expect((await readOne(log, '1'))?.deleted).toBe(true)
         time.advance(10)
-        expect(await log.batch(SPACE, [row('1', { x: 2 }, START + 5)])).toBe(1)
+        expect(await batchCount(log, [row('1', { x: 2 }, START + 5)])).toBe(1)
         expect(await readOne(log, '1')).toMatchObject({ fields: { x: 2 } })
         await a.write(del('1', 3))
-        expect(await log.batch(SPACE, [row('1', { x: 3 }, null)])).toBe(1)
+        expect(await batchCount(log, [row('1', { x: 3 }, null)])).toBe(1)
         expect(await hydrateAll(log)).toHaveLength(1)
       },
     )
 
     run('two rows of one key in a batch: each meets the one before', async ({ log }) => {
       const at = (ms: number, x: number) => row('1', { x, updated_at: ms }, ms)
-      expect(await log.batch(SPACE, [at(START + 2, 2), at(START + 1, 1), at(START + 3, 3)])).toBe(2)
+      expect(await batchCount(log, [at(START + 2, 2), at(START + 1, 1), at(START + 3, 3)])).toBe(2)
       expect((await readOne(log, '1'))?.fields).toMatchObject({ x: 3 })
       expect((await log.status(SPACE)).records).toBe(1)
     })
 
+    run('rows of several tables are one commit, and each is told how it stands', async ({ log }) => {
+      const heads: number[] = []
+      log.onCommit((_, head) => heads.push(head))
+      const at = (table: string, ms: number) => row('1', { updated_at: ms }, ms, table)
+      expect(await log.batch(SPACE, [at('u', START), at('t', START), at('u', START - 1)])).toEqual([
+        true,
+        true,
+        false,
+      ])
+      await Promise.resolve()
+      expect(heads).toEqual([2])
+    })
+
     run('I9: a row that cannot be kept is left out alone', async ({ log }) => {
       const bad = [row('1', { x: 'a\0b' }, null), { ...row('2', {}, null), key: '["\ud800"]' }]
-      expect(await log.batch(SPACE, [...bad, row('3', {}, null)])).toBe(1)
+      expect(await batchCount(log, [...bad, row('3', {}, null)])).toBe(1)
       expect(await hydrateAll(log)).toHaveLength(1)
     })
 
@@ -172,3 +182,6 @@ export function restContract(open: OpenLog): void {
     })
   })
 }
+
+const batchCount = async (log: Log, rows: readonly BatchRow[]): Promise<number> =>
+  (await log.batch(SPACE, rows)).filter(Boolean).length

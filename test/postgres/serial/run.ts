@@ -29,7 +29,8 @@ export interface SentMutation {
 export interface SentBatch {
   readonly rows: readonly BatchRow[]
   readonly now: number
-  count: number
+  /** Null when nobody heard the answer. */
+  stands: readonly boolean[] | null
 }
 
 /** All that was done, to be decided again. */
@@ -111,10 +112,10 @@ export async function runSerial(on: LogNodes, space: string, options: SerialOpti
   async function sendBatches(): Promise<void> {
     while (busy) {
       const { log, now } = anyNode()
-      const batch: SentBatch = { rows: randomBatch(chance, batches.length), now, count: -1 }
+      const batch: SentBatch = { rows: randomBatch(chance, batches.length), now, stands: null }
       batches.push(batch)
       try {
-        batch.count = await log.batch(space, batch.rows)
+        batch.stands = await log.batch(space, batch.rows)
       } catch (error) {
         if (!(error instanceof TidemarkError) || error.code !== 'unavailable') throw error
       }

@@ -147,7 +147,7 @@ export async function pushBatch(
   connection: Connection,
   id: string,
   rows: readonly BatchRow[],
-): Promise<{ readonly head: number; readonly count: number } | typeof MOVED> {
+): Promise<{ readonly head: number; readonly stands: readonly boolean[] } | typeof MOVED> {
   const reads = readsOf(rows)
   const view = await readView(connection, id, null, reads)
   if (view === null) throw new TidemarkError('space_not_found')
@@ -155,8 +155,8 @@ export async function pushBatch(
   const { head, floor } = view.about
   const now = storage.clock.now()
   const groupView = toGroupView({ head, floor, now }, reads, view.standings, view.holders)
-  const { writes, count } = decideBatch(rows, spaceView(groupView, head), view.schema)
-  if (writes.length === 0) return { head, count }
+  const { writes, stands } = decideBatch(rows, spaceView(groupView, head), view.schema)
+  if (writes.length === 0) return { head, stands }
   const base = await commit(connection, id, view, reads, foldWrites(writes, head), [], now)
-  return base === null ? MOVED : { head: base + writes.length, count }
+  return base === null ? MOVED : { head: base + writes.length, stands }
 }

@@ -81,13 +81,13 @@ export function pushBatch(
   storage: Storage,
   id: string,
   rows: readonly BatchRow[],
-): { readonly head: number; readonly count: number } {
+): { readonly head: number; readonly stands: readonly boolean[] } {
   const space = readSpace(storage, id)
   const schema = JSON.parse(storage.statements.readSchema.get(space.no) ?? '[]') as SchemaTable[]
-  const { head, writes, count } = decideBatch(rows, viewOf(storage, space), schema)
+  const { head, writes, stands } = decideBatch(rows, viewOf(storage, space), schema)
   moveHead(storage, space, head)
   writeRecords(storage, space.no, writes, storage.now())
-  return { head, count }
+  return { head, stands }
 }
 
 function viewOf(storage: Storage, { no, head, floor }: Space): SpaceView {
