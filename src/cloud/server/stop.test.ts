@@ -145,6 +145,8 @@ describe('a stop', () => {
     const reader = (response.body as ReadableStream<Uint8Array>).getReader()
     await reader.read()
     const closing = cloud.close()
+    // A stop goes on for a while before it ends anything; who read on meanwhile could be through.
+    for (let asked = 0; asked < 10_000 && (await isServed(cloud)); asked++);
     let text = ''
     const reading = async (): Promise<void> => {
       for (;;) {
@@ -159,6 +161,12 @@ describe('a stop', () => {
     await cloud[Symbol.asyncDispose]()
   })
 })
+
+const isServed = async (cloud: ServedCloud): Promise<boolean> =>
+  cloud.ask('GET', '/healthz').then(
+    ({ status }) => status === 200,
+    () => false,
+  )
 
 describe('at the same time', () => {
   test('I3, I5: two connections push into one space; every change has its own version', async () => {
