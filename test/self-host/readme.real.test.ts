@@ -88,6 +88,8 @@ test.skipIf(debianPostgres() === null)(
         return answer.json as PushAnswer
       }
       const first = await push(1)
+      // That node was killed, perhaps before it came to the views.
+      run('docker compose exec -T node-1 tidemark cloud views --refresh')
       run(upgrade.script, upgrade.line)
       run(backUp.script, backUp.line)
       expect((await push(2)).head).toBe(2)

@@ -170,7 +170,7 @@ test('hostile, long and like names each get a view and columns of their own', as
       names.map((one) => column(one, 'TEXT')),
     ),
   )
-  const id = await makeSpace('acc"ount', `${'s'.repeat(120)}`, ...tables)
+  const id = await makeSpace('acc"ount', 's'.repeat(120), ...tables)
   const views = await refreshViews(database, id)
   expect(new Set(views.map(({ view }) => view)).size).toBe(4)
   const writer = new Reader(log, 'writer', id)
