@@ -19,12 +19,14 @@ export function requireLoopback(host: string): void {
  * A cloud without tokens must not answer a web page that has made its own name point here: such a request still
  * shows the page's name as host or origin. Throws `forbidden`.
  */
-export function checkLoopbackRequest(
-  headers: { readonly host?: string | undefined; readonly origin?: string | undefined },
-  authority?: string,
-): void {
-  const named = headers.host ?? authority ?? ''
-  if (!isLoopback(hostOf(named)))
+export function checkLoopbackRequest(headers: {
+  readonly host?: string | undefined
+  readonly origin?: string | undefined
+  /** What HTTP/2 has for the host; it may have both. */
+  readonly ':authority'?: string | undefined
+}): void {
+  const named = [headers.host, headers[':authority']].filter((name) => name !== undefined)
+  if (named.length === 0 || !named.every((name) => isLoopback(hostOf(name))))
     throw new TidemarkError('forbidden', 'This cloud serves requests to a loopback name only')
   if (headers.origin !== undefined && !isLoopback(hostOf(headers.origin.replace(/^[a-z]+:\/\//i, '')))) {
     throw new TidemarkError('forbidden', 'This cloud serves requests from its own machine only')

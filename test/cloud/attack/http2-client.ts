@@ -3,15 +3,7 @@ import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } f
 import { unpack, type Outcome, type RawRequest } from './http1-client.ts'
 
 /** What HTTP/2 has not, or has as something else: its library throws where one of these is given. */
-const NOT_IN_HTTP2 = new Set([
-  'connection',
-  'keep-alive',
-  'transfer-encoding',
-  'host',
-  'expect',
-  'te',
-  'upgrade',
-])
+const NOT_IN_HTTP2 = new Set(['connection', 'keep-alive', 'transfer-encoding', 'expect', 'te', 'upgrade'])
 
 /** One HTTP/2 session. */
 export class Http2Client {
