@@ -101,7 +101,9 @@ async function serve(folder: string, programs: string, flags: readonly string[])
   async function end(signal: NodeJS.Signals): Promise<void> {
     if (!running) return
     running = false
-    // Killed with it: who computes would go on to the end of the statement before noticing.
+    // Killed with it: who computes would go on to the end of the statement before noticing; and one that was born
+    // between the look and the kill may wait for ever for what the others held, with the port in its hands.
+    if (signal === 'SIGKILL') await standStill([guard.pid])
     const orphans = signal === 'SIGKILL' ? childrenOf(guard.pid) : paused
     signalAll([guard.pid], signal)
     signalAll(orphans, 'SIGKILL')
