@@ -9,20 +9,21 @@ import { cpuMs, n, type Print, residentMiB } from './figures.ts'
 import { quantile, startRig, type Node } from './rig.ts'
 
 const CLIENTS = 200
-/** Two clients share a space, each on another node: every push wakes one poll there. */
-const SPACES = CLIENTS / 2
 const PUSHES_PER_SECOND = 20
 const WAIT_S = 25
 
-/** 200 clients with a long poll and 20 pushes a second each through two nodes on one PostgreSQL. */
-export async function measureNodes(print: Print, seconds: number): Promise<void> {
+/**
+ * 200 clients with a long poll and 20 pushes a second each through two nodes on one PostgreSQL. Neighbours share a
+ * space, on both nodes: with 100 spaces every push wakes one poll on the other node.
+ */
+export async function measureNodes(print: Print, seconds: number, spaces: number): Promise<void> {
   await using server = await startPostgres()
   await using rig = await startRig({ database: server.url, nodes: 2 })
   const cpuBefore = [...rig.nodes.map(({ pid }) => cpuMs(pid)), cpuMs(server.pid), ownCpuMs()]
   const load = new Load(rig.token)
   const clients = Array.from({ length: CLIENTS }, (_, at) => ({
     node: rig.nodes[at % 2] as Node,
-    space: `pair-${Math.floor(at / 2) % SPACES}`,
+    space: `space-${Math.floor(at / (CLIENTS / spaces))}`,
   }))
   const begun = performance.now()
   await load.run(clients, seconds)

@@ -18,13 +18,18 @@ import { measureWriters } from './writers.ts'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { rows: { type: 'string' }, seconds: { type: 'string' }, json: { type: 'boolean' } },
+  options: {
+    rows: { type: 'string' },
+    seconds: { type: 'string' },
+    spaces: { type: 'string' },
+    json: { type: 'boolean' },
+  },
 })
 const rows = Number(values.rows ?? 100_000)
 /** What takes long, or a PostgreSQL: measured when it is asked for by name. */
 const APART: { readonly [name: string]: (print: Print) => Promise<void> } = {
   postgres: (print) => measurePostgres(rows, print),
-  nodes: (print) => measureNodes(print, Number(values.seconds ?? 60)),
+  nodes: (print) => measureNodes(print, Number(values.seconds ?? 60), Number(values.spaces ?? 100)),
   polls: measurePolls,
 }
 const wanted = (name: string): boolean => positionals.length === 0 || positionals.includes(name)

@@ -30,7 +30,8 @@ async function openEmpty(now: number): Promise<LogHarness> {
   let pool: Database = openDatabase(database)
   let log = openPostgresLog({ database: pool, clock })
   const others: AsyncDisposable[] = []
-  await pool.query(`TRUNCATE ${TABLES.map((name) => `tidemark.${name}`).join(', ')} RESTART IDENTITY`)
+  // Of a few rows it is quicker than TRUNCATE.
+  await pool.query(TABLES.map((name) => `DELETE FROM tidemark.${name}`).join('; '))
   const close = async (): Promise<void> => {
     await log[Symbol.asyncDispose]()
     await pool[Symbol.asyncDispose]()
