@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process'
+import { spaceOfRows } from './cloud/copied-space.ts'
 import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
@@ -181,14 +182,7 @@ function largeExport(count: number): string {
   const header: HeaderLine = {
     format: 'tidemark-space',
     version: 1,
-    epoch: 'epoch',
-    generations: [{ id: 'generation', start: 0 }],
-    head: count,
-    floor: 0,
-    schema: 0,
-    tables: [],
-    records: count,
-    replicas: 0,
+    ...spaceOfRows(count),
   }
   const records = Array.from({ length: count }, (_, at) => ({
     table: 'notes',

@@ -1,20 +1,10 @@
 import { join } from 'node:path'
 
-import pg from 'pg'
 import { expect, test } from 'vitest'
 
+import { askNumbers as ask } from './ask.ts'
 import { debianPostgres, runDebian } from './debian.ts'
 import { startPostgres } from './server.ts'
-
-async function ask(url: string, sql: string): Promise<readonly unknown[]> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return (await client.query<{ readonly n: unknown }>(sql)).rows.map(({ n }) => n)
-  } finally {
-    await client.end()
-  }
-}
 
 const ROWS = 'SELECT n FROM t ORDER BY n'
 

@@ -1,4 +1,5 @@
 import { mkdtempSync, rmSync, statSync } from 'node:fs'
+import { spaceOfRows } from '../cloud/copied-space.ts'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -58,16 +59,7 @@ async function fullLog(): Promise<Log> {
 }
 
 const plainRows = (count: number): SpaceCopy => ({
-  space: {
-    epoch: 'epoch',
-    generations: [{ id: 'generation', start: 0 }],
-    head: count,
-    floor: 0,
-    schema: 0,
-    tables: [],
-    records: count,
-    replicas: 0,
-  },
+  space: spaceOfRows(count),
   async *pages() {
     const records = Array.from({ length: count }, (_, at) => ({
       record: { table: 't', key: `["${at}"]`, version: at + 1, hlc: 1, by: 'a', fields: { x: at } },

@@ -8,6 +8,7 @@ import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 
+import { askNumbers as ask } from './ask.ts'
 import { makeLinks } from './binaries.ts'
 import { openTestDatabase } from './database.ts'
 import { describeOwnPostgres } from './own.ts'
@@ -26,16 +27,6 @@ const undo: (() => Promise<void>)[] = []
 afterEach(async () => {
   for (const step of undo.splice(0).reverse()) await step()
 })
-
-async function ask(url: string, sql: string): Promise<readonly unknown[]> {
-  const client = new pg.Client({ connectionString: url })
-  await client.connect()
-  try {
-    return (await client.query<{ readonly n: unknown }>(sql)).rows.map(({ n }) => n)
-  } finally {
-    await client.end()
-  }
-}
 
 function isAlive(pid: number): boolean {
   try {

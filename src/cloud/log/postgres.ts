@@ -258,6 +258,8 @@ class PostgresLog implements Log {
   }
 
   #planAcks(): void {
+    // What a pull that outlived the log acknowledges only holds tombstones longer.
+    if (this.#closed) return
     this.#cancelAcks ??= this.#storage.clock.after(ACK_EVERY_MS, () => {
       this.#cancelAcks = null
       // They wait for the next time.

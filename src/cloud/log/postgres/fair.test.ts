@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 
 import { openTestDatabase } from '../../../../test/postgres/database.ts'
 import { systemClock } from '../../../kernel/clock.ts'
-import { codeOf, Reader } from '../../../testing/log-contract/harness.ts'
+import { codeOf, Reader, SPACE, START } from '../../../testing/log-contract/harness.ts'
+import { createManualClock } from '../../../testing/manual-clock.ts'
 import { migrate } from '../../postgres/migrate.ts'
 import { MIGRATIONS } from '../../postgres/migrations.ts'
 import { openDatabase } from '../../postgres/pool.ts'
@@ -35,4 +36,19 @@ test('a certificate that is not there is told as any other reason', async () => 
     url: 'postgres://nobody@127.0.0.1:1/none?sslrootcert=/not/there.pem',
   })
   expect(await codeOf(database.connect('tidemark test'))).toBe('unavailable')
+})
+
+test('a pull that ends after its log was closed leaves no timer behind', async () => {
+  await using served = await openTestDatabase()
+  await using database = openDatabase(served)
+  await migrate(database, MIGRATIONS, systemClock)
+  const clock = createManualClock(START)
+  const log = openPostgresLog({ database, clock })
+  await log.ensureSpace(SPACE)
+  const reader = new Reader(log, 'reader')
+  await reader.start()
+  const pulled = reader.pull()
+  await log[Symbol.asyncDispose]()
+  await pulled
+  expect(clock.pending).toEqual([])
 })

@@ -1,11 +1,10 @@
-import { checkFloor, acknowledgeHydrate, releasedVersion, type Reader } from '../history.ts'
+import { checkFloor, acknowledgeHydrate, releasedVersion, tellGeneration, type Reader } from '../history.ts'
 import type { HydratePlace, HydrateStart } from '../../../protocol/pull.ts'
 import { joinSchemas, type SchemaAnswer, type SchemaTable } from '../../../protocol/schema.ts'
 import type { Ack } from '../acks.ts'
 import { checkSchemaSize } from '../schema-size.ts'
 import { lookUp } from './sql/common.ts'
 import { lockSpace, MARKS, newestOf, type Storage } from './space.ts'
-import { tellGeneration } from '../history.ts'
 
 /** Tombstones dropped in one transaction: bounds how long a push waits for it. */
 const CHUNK = 5_000

@@ -1,4 +1,5 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { spaceOfRows } from '../../../../test/cloud/copied-space.ts'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -21,16 +22,7 @@ const clock = { now: () => START, after: () => () => {} }
 
 /** `count` large rows; `page` runs before each page of them. */
 const largeCopy = (count: number, page: (at: number) => Promise<void> | void = () => {}): SpaceCopy => ({
-  space: {
-    epoch: 'epoch',
-    generations: [{ id: 'generation', start: 0 }],
-    head: count,
-    floor: 0,
-    schema: 0,
-    tables: [],
-    records: count,
-    replicas: 0,
-  },
+  space: spaceOfRows(count),
   async *pages() {
     for (let at = 0; at < count; at++) {
       await page(at)
