@@ -29,6 +29,7 @@ const EVERY_ROOM = [
   'client/',
   'relay/',
   'backup/',
+  'http/',
   'cloud/',
   'daemon/',
   'testing/',
@@ -49,7 +50,9 @@ export const ROOMS: { readonly [room: string]: readonly string[] } = {
   client: ['protocol/', 'kernel/'],
   relay: ['protocol/', 'kernel/'],
   backup: ['kernel/'],
-  cloud: ['relay/', 'protocol/', 'kernel/'],
+  // What the servers of the cloud and of the daemon share.
+  http: ['protocol/', 'kernel/'],
+  cloud: ['relay/', 'http/', 'protocol/', 'kernel/'],
   daemon: [
     'engine/',
     'stores/',
@@ -59,6 +62,7 @@ export const ROOMS: { readonly [room: string]: readonly string[] } = {
     'relay/',
     'backup/',
     'client/',
+    'http/',
     'protocol/',
     'kernel/',
   ],

@@ -26,6 +26,10 @@ export const ERRORS = {
   lost_history: { status: 409, retry: false, title: 'The cloud was restored to an older state', hint: 'The client offers again what the cloud lost, by itself.' },
   cursor_expired: { status: 410, retry: false, title: 'The replica was away longer than tombstones are kept', hint: 'The client reads the space anew, by itself; local changes are kept.' },
   needs_upgrade: { status: 426, retry: false, title: 'Client and cloud speak different protocol versions', hint: 'Install the same version of tidemark on both.' },
+  // approvals
+  already_decided: { status: 409, retry: false, title: 'The approval is decided already', hint: 'The details have the decision, which is final; ask for another approval.' },
+  approval_differs: { status: 409, retry: false, title: 'Another approval was asked for under this id', hint: 'Use an id of its own for each question, or leave it out.' },
+  not_owned: { status: 409, retry: false, title: 'The approval belongs to another device', hint: 'Decide it on the device that asked.' },
   // network, seen by the client
   network: { status: 0, retry: true, title: 'The cloud cannot be reached', hint: 'Check the endpoint (http or https, host, port, certificate) and the network; work goes on offline and is sent later.' },
   bad_answer: { status: 0, retry: true, title: 'The cloud sent an answer that does not fit the protocol', hint: 'Check that the endpoint is a Tidemark cloud and nothing between changes its answers.' },
@@ -47,9 +51,11 @@ export const ERRORS = {
   in_use: { status: 0, retry: false, title: 'Another Tidemark process is already at work here', hint: 'Stop the other one, or let it do the work; the details name its process where that is known.' },
   cannot_listen: { status: 0, retry: false, title: 'The address cannot be listened on', hint: 'Choose another one with `--host` and `--port`, or stop the program that has it.' },
   database_refused: { status: 503, retry: true, title: 'PostgreSQL refuses the connection or lacks a right', hint: 'Check user, password, database name and rights; `tidemark cloud check` tries each of them.' },
+  daemon_not_running: { status: 0, retry: false, title: 'The daemon is not running', hint: 'Start it with `tidemark daemon start`, or in the foreground with `tidemark daemon`.' },
   config_invalid: { status: 0, retry: false, title: 'The configuration cannot be read', hint: 'The details name the file, the line and the key; the file was left as it is.' },
   not_confirmed: { status: 0, retry: false, title: 'Nothing was changed: nobody said yes', hint: 'Answer y, or say --yes where nobody can be asked.' },
   bad_usage: { status: 0, retry: false, title: 'What was asked was not understood', hint: 'The message says what is wrong; `--help` of a command says what it takes.' },
+  newer_database: { status: 0, retry: false, title: 'The database was written by a newer version of tidemark', hint: 'Install that version, or a newer one; the file was left as it is.' },
   node_too_old: { status: 0, retry: false, title: 'This version of Node.js is too old', hint: 'Install Node.js 24 or newer, or a 22 from 22.19 on.' },
   node_sqlite_too_old: { status: 0, retry: false, title: 'The node:sqlite of this Node.js cuts text at NUL characters, unseen', hint: 'Install Node.js 24.16 or newer, or open the file with better-sqlite3.' },
   insecure_address: { status: 0, retry: false, title: '`--insecure-loopback` serves loopback addresses only', hint: 'Listen on 127.0.0.1 or ::1, or use tokens.' },

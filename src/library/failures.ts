@@ -34,6 +34,9 @@ export const TROUBLES: { readonly [Code in ErrorCode]: Trouble } = {
   no_access: 'other', not_an_export: 'other', space_not_empty: 'other', database_locked: 'other', in_use: 'other', cannot_listen: 'other', config_invalid: 'other',
   not_confirmed: 'other', bad_usage: 'other', insecure_address: 'other', resolver_failed: 'other',
   invariant: 'other', aborted: 'other',
+  // Of the daemon's approvals.
+  already_decided: 'other', approval_differs: 'other', not_owned: 'other', daemon_not_running: 'other',
+  newer_database: 'other',
 }
 
 /** How a message begins, and the word of the origin that it must have. */
