@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { Command } from 'commander'
 import { expect, test } from 'vitest'
 
-import { defineCloud } from '../../src/cli/cloud-commands.ts'
+import { defineCloud } from '../../src/cli/define-cloud.ts'
 import { CLOUD_VARIABLES, DATABASE_VARIABLE } from '../../src/cli/option-variables.ts'
 import { COUNTERS, GAUGES, HISTOGRAMS } from '../../src/cloud/metrics.ts'
 import { MAX_WAIT_S } from '../../src/protocol/limits.ts'

@@ -3,7 +3,7 @@ import { Option, type Command } from 'commander'
 import { TidemarkError } from '../kernel/errors.ts'
 import type { LogLevel } from '../cloud/server/log-lines.ts'
 import type { Environment } from '../machine/folders.ts'
-import type { CliContext } from './context.ts'
+import type { CommandTable } from './command-table.ts'
 import { parseAddress, parseCount, parseCountOrNone, parsePort, parseSeconds } from './option-values.ts'
 import { CLOUD_VARIABLES, DATABASE_VARIABLE, isGiven, readVariables } from './option-variables.ts'
 import { EXIT } from './output.ts'
@@ -12,17 +12,6 @@ import { EXIT } from './output.ts'
 export const DEFAULT_PORT = 7_600
 
 const LOG_LEVELS: readonly LogLevel[] = ['debug', 'info', 'warn', 'error', 'silent']
-
-/** What the table of commands is made with. */
-export interface CommandTable {
-  readonly program: Command
-  readonly env: Environment
-  readonly define: (parent: Command, usage: string, about: string) => Command
-  /** The action of a command: makes its context, and tells what it threw. */
-  readonly run: (work: (context: CliContext, home: string) => unknown) => () => Promise<void>
-  /** Ends the program with this exit code, though nothing was thrown. */
-  readonly endWith: (code: number) => void
-}
 
 /** tidemark cloud …: what an operator of a cloud does. */
 export function defineCloud({ program, env, define, run, endWith }: CommandTable): void {
