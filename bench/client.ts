@@ -15,6 +15,7 @@ import { systemClock } from '../src/kernel/clock.ts'
 import { systemRandom } from '../src/kernel/random.ts'
 import { measureLibrary, type LibraryInput } from './library.ts'
 import { quantile } from './rig.ts'
+import { homeFolders } from '../src/machine/folders.ts'
 
 interface Input {
   readonly url: string
@@ -35,7 +36,7 @@ const input = JSON.parse(json) as Input
 const shared = (name: string) => {
   const home = join(input.folder, `home-${name}`)
   return {
-    folders: { data: home, config: join(home, 'config.json'), secrets: join(home, 'secrets.json') },
+    folders: homeFolders(home),
     clock: systemClock,
     random: systemRandom,
     connection: { endpoint: input.url, token: input.token },

@@ -1,6 +1,7 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import { systemClock } from '../kernel/clock.ts'
-import type { Environment, Folders } from '../machine/folders.ts'
+import type { Folders } from '../machine/folders.ts'
+import { findProfile, type Environment } from '../machine/variables.ts'
 import { changePrivateFile, readPrivateFile } from '../machine/private-file.ts'
 import {
   isSettingName,
@@ -32,8 +33,7 @@ export interface Config {
 /** Opens the configuration of a profile. Throws `config_invalid` with file and place when it cannot be read. */
 export function openConfig(folders: Folders, env: Environment, chosen?: string): Config {
   const file = parseFile(folders.config, readPrivateFile(folders.config))
-  const profile =
-    chosen ?? env['TIDEMARK_PROFILE'] ?? env['CLANKERS_PROFILE'] ?? file.active_profile ?? 'default'
+  const profile = chosen ?? findProfile(env)?.text ?? file.active_profile ?? 'default'
   const pathOf = (name: SettingName) => (SETTINGS[name].kind === 'secret' ? folders.secrets : folders.config)
   return {
     profile,

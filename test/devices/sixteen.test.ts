@@ -14,6 +14,7 @@ import { AsyncDisposableStack } from '../../src/kernel/disposable-stack.ts'
 import { seededRandom, systemRandom } from '../../src/kernel/random.ts'
 import { openMachine } from '../command-line.ts'
 import { openFarAway } from './far-away.ts'
+import { homeFolders } from '../../src/machine/folders.ts'
 
 const REPLICAS = 16
 const ROWS = 10
@@ -38,7 +39,7 @@ test('I2, I8: sixteen replicas on the same ten rows converge, and the one 200 ms
   await machine.ask('attach', first, '--space', 'rows', '--yes')
 
   const home = join(machine.folder, 'home')
-  const folders = { data: home, config: join(home, 'config.json'), secrets: join(home, 'secrets.json') }
+  const folders = homeFolders(home)
   const context = { folders, clock: systemClock, random: systemRandom, profile: 'default' }
   const files = Array.from({ length: REPLICAS }, (_, at) => join(machine.folder, `r${at}.db`))
   const near = { endpoint: cloud.url, token }
