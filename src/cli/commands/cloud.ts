@@ -2,7 +2,8 @@ import { join, resolve } from 'node:path'
 
 import { startCloud, type Cloud } from '../../cloud/index.ts'
 import { describePlace, type Place } from '../../cloud/server/place.ts'
-import { isLoopback } from '../../cloud/server/addresses.ts'
+import { isLoopback } from '../../http/addresses.ts'
+import { toListenError } from '../../http/listening.ts'
 import type { ServerLimits } from '../../cloud/server/limits.ts'
 import type { LogLevel } from '../../cloud/server/log-lines.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
@@ -87,30 +88,12 @@ function readLimits(options: CloudOptions): Partial<ServerLimits> {
   }
 }
 
-/** Why the system does not let a program listen. */
-const REFUSALS: { readonly [code: string]: string } = {
-  EADDRINUSE: 'is taken by another program',
-  EADDRNOTAVAIL: 'is no address of this machine',
-  EACCES: 'is for privileged programs only',
-  ENOTFOUND: 'is not known',
-}
-
-interface ListenError {
-  readonly address?: string
-  readonly port?: number
-}
-
 async function serve(
   options: Parameters<typeof startCloud>[0] & { readonly host: string; readonly port: number },
 ): Promise<Cloud> {
   try {
     return await startCloud(options)
   } catch (thrown) {
-    const { code, address, port } = thrown as NodeJS.ErrnoException & ListenError
-    const refusal = REFUSALS[code ?? '']
-    if (refusal === undefined) throw thrown
-    // The system says which address: there may be two.
-    const where = `${address ?? options.host}:${port ?? options.port}`
-    throw new TidemarkError('cannot_listen', `${where} ${refusal}`, { cause: thrown })
+    throw toListenError(thrown, options)
   }
 }

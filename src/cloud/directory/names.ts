@@ -1,6 +1,6 @@
 import { TidemarkError } from '../../kernel/errors.ts'
 import { MAX_ID_CHARS, MAX_NAME_CHARS, MAX_SPACE_CHARS } from '../../protocol/limits.ts'
-import { isCleanText } from '../handler/check.ts'
+import { isCleanText } from '../../http/check.ts'
 import type { TokenInput } from '../directory.ts'
 
 /**

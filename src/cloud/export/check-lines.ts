@@ -2,7 +2,7 @@ import type { TSchema, Static } from 'typebox'
 import { Compile } from 'typebox/compile'
 
 import { TidemarkError } from '../../kernel/errors.ts'
-import { checkTexts } from '../handler/check.ts'
+import { checkTexts } from '../../http/check.ts'
 import { fieldsFault, keyFault, sizeFault, tableFault } from '../log/faults.ts'
 import {
   EndLine,

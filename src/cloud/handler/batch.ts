@@ -12,7 +12,7 @@ import {
 import { MAX_BATCH_RECORDS, MAX_NAME_CHARS } from '../../protocol/limits.ts'
 import { fieldsFault } from '../log/faults.ts'
 import type { BatchRow, Log } from '../log/log.ts'
-import { compileCheck, isCleanText } from './check.ts'
+import { compileCheck, isCleanText } from '../../http/check.ts'
 import { parsePlainJson, plainToEncoded } from './plain.ts'
 import { readInstant } from './instant.ts'
 

@@ -1,8 +1,8 @@
 import { TidemarkError } from '../../kernel/errors.ts'
 import { HydratePlace, type HydrateQuery, type HydrateStart } from '../../protocol/pull.ts'
 import type { Log } from '../log/log.ts'
-import { checkTexts, compileCheck } from './check.ts'
-import { parseJson } from './json.ts'
+import { checkTexts, compileCheck } from '../../http/check.ts'
+import { parseJson } from '../../http/json.ts'
 
 const checkPlace = compileCheck(HydratePlace)
 

@@ -1,5 +1,5 @@
 import { encodeInt, encodeReal, encodeText, MAX_VALUE_DEPTH, type Encoded } from '../../kernel/values.ts'
-import { parseJson } from './json.ts'
+import { parseJson } from '../../http/json.ts'
 
 /** Digits from which a JSON number may not fit a double. */
 const LONG_NUMBER = /\d{16}/

@@ -6,7 +6,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { PushRequest } from '../../protocol/push.ts'
 import { Change, Claims } from '../../protocol/records.ts'
 import { hasUnfitClaims, UNFIT_CLAIMS } from './claims-check.ts'
-import { MAX_JSON_DEPTH } from './limits.ts'
+import { MAX_JSON_DEPTH } from '../../http/limits.ts'
 import { checkPush, checkValueDepth, isPlainChange } from './push-check.ts'
 
 const request = Compile(PushRequest)

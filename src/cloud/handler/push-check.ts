@@ -1,9 +1,9 @@
 import { TidemarkError } from '../../kernel/errors.ts'
 import { MAX_NAME_CHARS, MAX_PUSH_CHANGES } from '../../protocol/limits.ts'
 import { PushRequest } from '../../protocol/push.ts'
-import { compileCheck } from './check.ts'
+import { compileCheck } from '../../http/check.ts'
 import { arePlainClaims, hasUnfitClaims, UNFIT_CLAIMS } from './claims-check.ts'
-import { MAX_JSON_DEPTH } from './limits.ts'
+import { MAX_JSON_DEPTH } from '../../http/limits.ts'
 
 const checkWhole = compileCheck(PushRequest)
 const MAX_KEY_CHARS = 1_024

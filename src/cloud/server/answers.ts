@@ -3,7 +3,7 @@ import { pipeline } from 'node:stream'
 
 import type { Logger } from '../../kernel/logger.ts'
 import { NDJSON } from '../../protocol/routes.ts'
-import { describeFailure } from '../handler/failures.ts'
+import { describeFailure } from '../../http/failures.ts'
 import type { CloudAnswer } from '../handler/handler.ts'
 import { chooseEncoding, compress, createCompressor, streamOf } from './compress.ts'
 import { COMPRESS_FROM_BYTES } from './limits.ts'

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Readable } from 'node:stream'
 
 import type { Clock } from '../../kernel/clock.ts'
+import { bodyTooLarge, collectBody } from '../../http/collect-body.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { silentMetrics, type Metrics } from '../metrics.ts'
 import { decompress, isQuick, readEncoding } from './decompress.ts'
@@ -46,7 +47,7 @@ export function createBodyReader(
   return {
     async read(source, headers) {
       const encoding = readEncoding(headers['content-encoding'])
-      if (Number(headers['content-length'] ?? 0) > limits.bodyBytes) throw tooLarge(limits)
+      if (Number(headers['content-length'] ?? 0) > limits.bodyBytes) throw bodyTooLarge(limits)
       let held = 0
       const hold = (bytes: number): void => {
         held += bytes
@@ -60,7 +61,7 @@ export function createBodyReader(
         held = 0
       }
       try {
-        const sent = await collect(source, clock, limits, hold)
+        const sent = await collectBody(source, clock, limits, hold)
         if (encoding === 'identity') return { bytes: sent, release }
         const work = () => decompress(encoding, sent, limits.bodyBytes)
         const bytes = await (isQuick(sent) ? work() : turns.take(work))
@@ -75,51 +76,3 @@ export function createBodyReader(
 }
 
 const TOO_MANY = 'Too many large requests at the same time'
-
-const tooLarge = (limits: ServerLimits): TidemarkError =>
-  new TidemarkError('payload_too_large', undefined, { details: { limit: limits.bodyBytes } })
-
-/** The bytes as sent. What comes after a refusal is left to the connection to throw away. */
-function collect(
-  source: Readable,
-  clock: Clock,
-  limits: ServerLimits,
-  hold: (bytes: number) => void,
-): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = []
-    let length = 0
-    const late = (): void => finish(new TidemarkError('unavailable', 'The body did not arrive in time'))
-    const cancelTotal = clock.after(limits.bodyTotalMs, late)
-    let cancelIdle = clock.after(limits.bodyIdleMs, late)
-
-    const onData = (chunk: Buffer): void => {
-      cancelIdle()
-      cancelIdle = clock.after(limits.bodyIdleMs, late)
-      length += chunk.length
-      if (length > limits.bodyBytes) return finish(tooLarge(limits))
-      try {
-        hold(chunk.length)
-        chunks.push(chunk)
-      } catch (error) {
-        finish(error)
-      }
-    }
-    const onEnd = (): void => finish(null)
-    const onBroken = (): void => finish(new TidemarkError('bad_request', 'The body broke off'))
-
-    function finish(error: unknown): void {
-      cancelTotal()
-      cancelIdle()
-      source.off('data', onData).off('end', onEnd).off('error', onBroken).off('close', onBroken)
-      // A stream without a listener for its errors ends the process.
-      source.on('error', () => {})
-      if (error === null)
-        return resolve(chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks, length))
-      source.resume()
-      reject(error)
-    }
-
-    source.on('data', onData).on('end', onEnd).on('error', onBroken).on('close', onBroken)
-  })
-}

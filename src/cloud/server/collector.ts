@@ -3,7 +3,7 @@ import type { Logger } from '../../kernel/logger.ts'
 import type { Random } from '../../kernel/random.ts'
 import type { Directory } from '../directory.ts'
 import type { Exclusive } from '../exclusive.ts'
-import { describeFailure } from '../handler/failures.ts'
+import { describeFailure } from '../../http/failures.ts'
 import type { Log } from '../log/log.ts'
 
 const DAY_MS = 86_400_000

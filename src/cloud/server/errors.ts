@@ -1,43 +1,11 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 
-import { TidemarkError, type ErrorCode } from '../../kernel/errors.ts'
+import { sendErrorAnswer, toHttpError } from '../../http/errors.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
-import type { ErrorAnswer } from '../../protocol/status.ts'
-import { describeFailure } from '../handler/failures.ts'
 import type { Requests } from './requests.ts'
 
-const RETRY_AFTER_MS = 1_000
-
-/** What Fastify and Node throw by themselves, as errors of ours. Anything else is a fault and is logged. */
-function toHttpError(
-  thrown: unknown,
-  logger: Logger,
-  about: { readonly route: string; readonly request: string },
-): TidemarkError {
-  if (thrown instanceof TidemarkError) return toRemoteError(thrown)
-  const status: unknown = thrown instanceof Error ? Reflect.get(thrown, 'statusCode') : undefined
-  if (typeof status === 'number' && status >= 400 && status < 500) return new TidemarkError(codeOf(status))
-  logger.error('A request failed for an unexpected reason', { ...about, ...describeFailure(thrown) })
-  return new TidemarkError('internal')
-}
-
-/** Codes that only mean something on the machine itself do not travel. */
-function toRemoteError(error: TidemarkError): TidemarkError {
-  if (error.status !== 0) return error
-  return new TidemarkError(error.retry ? 'unavailable' : 'internal')
-}
-
-function codeOf(status: number): ErrorCode {
-  if (status === 404) return 'not_found'
-  if (status === 405) return 'method_not_allowed'
-  if (status === 413) return 'payload_too_large'
-  if (status === 415) return 'unsupported_encoding'
-  return status === 429 ? 'rate_limited' : 'bad_request'
-}
-
-export const errorBody = (error: TidemarkError): ErrorAnswer => ({ error: error.toJSON() })
-
-/** Every error leaves in one shape, whatever threw it. */
+/** Answers whatever was thrown. */
 export async function sendError(
   { logger, requests }: { readonly logger: Logger; readonly requests: Requests },
   thrown: unknown,
@@ -45,26 +13,13 @@ export async function sendError(
   reply: FastifyReply,
 ): Promise<void> {
   const about = { route: request.routeOptions.url ?? '', request: request.id }
-  const error = toHttpError(thrown, logger, about)
+  const error = toRemoteError(toHttpError(thrown, logger, about))
   requests.notesOf(request).code = error.code
-  if (error.status === 401) void reply.header('www-authenticate', 'Bearer')
-  if (error.status === 429 || error.status === 503 || error.status === 507) {
-    void reply.header('retry-after', Math.ceil((error.retryAfterMs ?? RETRY_AFTER_MS) / 1_000))
-  }
-  keepConnection(error, request, reply)
-  await reply
-    .code(error.status)
-    .type('application/json; charset=utf-8')
-    .send(JSON.stringify(errorBody(error)))
+  await sendErrorAnswer(error, request, reply)
 }
 
-/**
- * Fastify closes the connection where it could not read a body. With bytes under way that is a reset, which may take
- * the answer along, and the client would send the same again. It stays, unless the body is one that does not come, or
- * somebody else wants it closed: the client, or a server that stops.
- */
-function keepConnection({ status }: TidemarkError, request: FastifyRequest, reply: FastifyReply): void {
-  if (!reply.hasHeader('connection') || reply.raw.hasHeader('connection')) return
-  const isOne = request.raw.httpVersionMajor === 1
-  if (!isOne || (status !== 503 && reply.raw.shouldKeepAlive)) void reply.removeHeader('connection')
+/** Codes that only mean something on the machine itself do not travel. */
+function toRemoteError(error: TidemarkError): TidemarkError {
+  if (error.status !== 0) return error
+  return new TidemarkError(error.retry ? 'unavailable' : 'internal')
 }

@@ -1,11 +1,11 @@
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import type { Socket } from 'node:net'
 
-import { TidemarkError } from '../../kernel/errors.ts'
+import { answerBrokenRequest, answerExpectations, type ClientError } from '../../http/broken-requests.ts'
+import { checkingMs } from '../../http/connections.ts'
+import { SECURITY_HEADERS } from '../../http/headers.ts'
 import type { Logger } from '../../kernel/logger.ts'
-import { errorBody, sendError } from './errors.ts'
-import { SECURITY_HEADERS } from './headers.ts'
-import { checkingMs } from './connections.ts'
+import { sendError } from './errors.ts'
 import { CONNECTION_IDLE_MS, REQUEST_MS, type ServerLimits } from './limits.ts'
 import { readRequestId, type Requests } from './requests.ts'
 
@@ -28,7 +28,7 @@ export function openFastify(
   reports: { readonly logger: Logger; readonly requests: Requests },
 ): FastifyInstance {
   const proxies = Number(options.trustProxy ?? 0)
-  const checking = { connectionsCheckingInterval: checkingMs(options.limits) }
+  const checking = { connectionsCheckingInterval: checkingMs(options.limits.headersMs) }
   const common = {
     logger: false,
     exposeHeadRoutes: false,
@@ -43,8 +43,8 @@ export function openFastify(
       reports.requests.begin(request, reply)
       void sendError(reports, error, request, reply.headers(SECURITY_HEADERS))
     },
-    clientErrorHandler: (error: Error & { readonly code?: string }, socket: Socket): void =>
-      answerBrokenRequest(error, socket, reports.requests),
+    clientErrorHandler: (error: ClientError, socket: Socket): void =>
+      answerBrokenRequest(error, socket, (failure) => reports.requests.countBroken(failure)),
   }
   if (options.tls === undefined) return answerExpectations(Fastify(common))
   const { key, cert } = options.tls
@@ -54,45 +54,4 @@ export function openFastify(
   const https = { key, cert, allowHTTP1: true, settings, handshakeTimeout, ...checking }
   const http2: object = { http2: true, https }
   return answerExpectations(Fastify({ ...common, ...http2 }))
-}
-
-/** An `expect` that Node does not know is passed over: its own answer has no body to read the reason from. */
-function answerExpectations(app: FastifyInstance): FastifyInstance {
-  app.server.on('checkExpectation', (request, response) => app.server.emit('request', request, response))
-  return app
-}
-
-/** A request that is not even HTTP, or that takes too long: there is no reply object yet. */
-function answerBrokenRequest(
-  error: Error & { readonly code?: string },
-  socket: Socket,
-  requests: Requests,
-): void {
-  // A TLS handshake that failed, or never ended, comes here too: to such a socket nothing can be said.
-  const isHttp = /^(HPE_|ERR_HTTP_)/.test(error.code ?? '')
-  if (!isHttp || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const [status, failure] = describeBroken(error.code)
-  requests.countBroken(failure)
-  const body = JSON.stringify(errorBody(failure))
-  const head = [
-    `HTTP/1.1 ${status}`,
-    'content-type: application/json; charset=utf-8',
-    `content-length: ${Buffer.byteLength(body)}`,
-    'connection: close',
-  ]
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`)
-}
-
-function describeBroken(code: string | undefined): readonly [status: string, error: TidemarkError] {
-  if (code === 'ERR_HTTP_REQUEST_TIMEOUT')
-    return ['503 Service Unavailable', new TidemarkError('unavailable', 'The request did not arrive in time')]
-  if (code === 'HPE_HEADER_OVERFLOW')
-    return [
-      '431 Request Header Fields Too Large',
-      new TidemarkError('bad_request', 'The headers are too large'),
-    ]
-  return ['400 Bad Request', new TidemarkError('bad_request', 'This is not HTTP that this server reads')]
 }

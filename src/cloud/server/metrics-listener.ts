@@ -2,8 +2,9 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net'
 
 import type { PrometheusMetrics } from '../metrics/prometheus.ts'
-import { checkLoopbackRequest, isLoopback, urlHost } from './addresses.ts'
-import { SECURITY_HEADERS } from './headers.ts'
+import { isLoopback, urlHost } from '../../http/addresses.ts'
+import { SECURITY_HEADERS } from '../../http/headers.ts'
+import { checkLoopbackRequest } from './addresses.ts'
 
 export const METRICS_PATH = '/metrics'
 /** Programs that look at the same time: more than two or three are a mistake. */

@@ -1,8 +1,8 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 
+import { createPage } from '../../http/page.ts'
 import { ROUTES } from '../../protocol/routes.ts'
 import { createOpenApi } from './openapi.ts'
-import { createPage } from './page.ts'
 import { answeredUnderPressure } from './pressure.ts'
 
 export interface PublicRoutes {
@@ -19,7 +19,7 @@ export interface PublicRoutes {
 export function addPublicRoutes(app: FastifyInstance, routes: PublicRoutes): void {
   const document = createOpenApi(routes)
   const text = JSON.stringify(document)
-  const page = createPage(document)
+  const page = createPage(document, ['healthz', 'readyz'])
   const onRequest = (request: FastifyRequest, reply: FastifyReply): Promise<void> =>
     routes.count(request, reply)
 

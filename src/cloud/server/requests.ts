@@ -7,7 +7,7 @@ import type { Clock } from '../../kernel/clock.ts'
 import type { ErrorCode, TidemarkError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import { ROUTES } from '../../protocol/routes.ts'
-import { onEnded } from './ended.ts'
+import { onEnded } from '../../http/ended.ts'
 import { METHODS, type MethodLabel, type Metrics, type RouteLabel, type StatusLabel } from '../metrics.ts'
 
 /** Whoever asks may name the request, and finds it again in the log; else it gets a name. */

@@ -8,8 +8,8 @@ import { systemClock } from '../../kernel/clock.ts'
 import { ROUTES } from '../../protocol/routes.ts'
 import type { Grant } from '../directory.ts'
 import { chooseEncoding } from './compress.ts'
-import { isLoopback } from './addresses.ts'
-import type { OpenApi } from './openapi.ts'
+import { isLoopback } from '../../http/addresses.ts'
+import type { OpenApi } from '../../http/openapi.ts'
 import { startServer } from './server.ts'
 
 let cloud: ServedCloud

@@ -3,24 +3,25 @@ import type { AddressInfo } from 'node:net'
 import { sleep, type Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { silentLogger, type Logger } from '../../kernel/logger.ts'
+import { isLoopback, urlHost } from '../../http/addresses.ts'
+import { limitConnections } from '../../http/connections.ts'
+import { SECURITY_HEADERS } from '../../http/headers.ts'
+import { trackSockets } from '../../http/sockets.ts'
 import type { Handler } from '../handler/handler.ts'
 import { silentMetrics, type Metrics } from '../metrics.ts'
-import { checkLoopbackRequest, isLoopback, requireLoopback, urlHost } from './addresses.ts'
+import { checkLoopbackRequest, requireLoopback } from './addresses.ts'
 import { addApiRoutes } from './api-routes.ts'
 import { createBodyReader } from './body.ts'
 import { levelFor } from './compress.ts'
 import { sendError } from './errors.ts'
 import { openFastify, type Tls } from './fastify.ts'
-import { SECURITY_HEADERS } from './headers.ts'
-import { limitConnections } from './connections.ts'
-import { SERVER_LIMITS, type ServerLimits } from './limits.ts'
+import { REQUEST_MS, SERVER_LIMITS, type ServerLimits } from './limits.ts'
 import { watchPressure } from './pressure.ts'
 import { addPublicRoutes } from './public-routes.ts'
 import { createRates } from './rates.ts'
 import { createReadiness } from './readiness.ts'
 import { createRequests } from './requests.ts'
-import { trackSockets } from './sockets.ts'
-import { refuseUnknown, requireKnownRoutes } from './unknown-address.ts'
+import { CLOUD_ROUTES } from './unknown-address.ts'
 
 /** What the last answers of a stop get to leave the machine, in milliseconds. */
 const FLUSH_MS = 100
@@ -71,10 +72,12 @@ export async function startServer(options: ServerOptions): Promise<Server> {
 
   const requests = createRequests({ logger, metrics, clock: options.clock })
   const app = openFastify({ ...options, limits }, { logger, requests })
-  requireKnownRoutes(app)
+  CLOUD_ROUTES.requireKnown(app)
   const sockets = trackSockets(app.server)
   metrics.watch('connections', {}, () => sockets.count)
-  limitConnections(app.server, { limits, logger, metrics, clock: options.clock })
+  const { clock } = options
+  const onDropped = (): void => metrics.count('droppedConnections', {})
+  limitConnections(app.server, { ...limits, requestMs: REQUEST_MS }, { logger, clock, onDropped })
   app.setErrorHandler((error, request, reply) => sendError({ logger, requests }, error, request, reply))
   app.addHook('onRequest', async (request, reply) => {
     requests.begin(request, reply)
@@ -85,7 +88,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   })
   await watchPressure(app, limits)
   const rates = await createRates(app, limits)
-  refuseUnknown(app)
+  CLOUD_ROUTES.refuseUnknown(app)
   const { version } = options
   const readiness = createReadiness(options.clock, () => options.checkStorage())
   addPublicRoutes(app, {

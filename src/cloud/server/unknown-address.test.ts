@@ -2,11 +2,11 @@ import Fastify from 'fastify'
 import { expect, test } from 'vitest'
 
 import { ROUTES } from '../../protocol/routes.ts'
-import { requireKnownRoutes } from './unknown-address.ts'
+import { CLOUD_ROUTES } from './unknown-address.ts'
 
 test('I12: only routes of the table can be added', () => {
   const app = Fastify()
-  requireKnownRoutes(app)
+  CLOUD_ROUTES.requireKnown(app)
   const handler = async (): Promise<string> => ''
   for (const { method, path } of Object.values(ROUTES))
     if (method !== 'GET') app.route({ method, url: path, handler })

@@ -1,5 +1,5 @@
 import type { Logger } from '../../kernel/logger.ts'
-import { describeFailure } from '../handler/failures.ts'
+import { describeFailure } from '../../http/failures.ts'
 import type { Database } from '../postgres/pool.ts'
 import { refreshViews } from './refresh.ts'
 

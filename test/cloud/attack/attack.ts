@@ -1,5 +1,5 @@
 import { ROUTES } from '../../../src/protocol/routes.ts'
-import { methodsAt } from '../../../src/cloud/server/unknown-address.ts'
+import { CLOUD_ROUTES } from '../../../src/cloud/server/unknown-address.ts'
 import { bodyBytes, encodingOf, isOutOfStep, type HttpCase, type RouteName } from './http-case.ts'
 import type { WaitsFor } from './front.ts'
 import type { Outcome, RawAnswer, RawRequest } from './http1-client.ts'
@@ -84,7 +84,7 @@ function prepare(
 /** The route that a case in order reaches; null where its address or method is another one. */
 function servedBy({ route, method, path }: HttpCase): RouteName | null {
   const [address = ''] = path.split('?', 1)
-  return method === ROUTES[route].method && methodsAt(address).includes(method) ? route : null
+  return method === ROUTES[route].method && CLOUD_ROUTES.methodsAt(address).includes(method) ? route : null
 }
 
 /** A request may end without an answer only where it was not sent as one. */

@@ -1,6 +1,6 @@
 import { isUtf8 } from 'node:buffer'
 
-import { TidemarkError } from '../../kernel/errors.ts'
+import { TidemarkError } from '../kernel/errors.ts'
 import { MAX_JSON_DEPTH, MAX_JSON_PARTS } from './limits.ts'
 
 /** Bodies shorter than this cannot cost anything, whatever they hold. */

@@ -20,8 +20,8 @@ summary { cursor: pointer } summary code { font-weight: 600 }
 table { border-collapse: collapse; width: 100% } td, th { text-align: left; vertical-align: top; border-top: 1px solid var(--line); padding: .35rem .6rem .35rem 0 }
 `
 
-/** The API for people: one file, no script, nothing loaded from anywhere. */
-export function createPage(document: OpenApi): Page {
+/** The API for people: one file, no script, nothing loaded from anywhere. `links`: addresses without a token, for the first lines. */
+export function createPage(document: OpenApi, links: readonly string[]): Page {
   const operations = Object.entries(document.paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, operation]) => showOperation(method, path, operation)),
   )
@@ -34,7 +34,7 @@ export function createPage(document: OpenApi): Page {
 <title>${escape(document.info.title)}</title><style>${STYLE}</style></head><body>
 <h1>${escape(document.info.title)}</h1>
 <p>Version ${escape(document.info.version)}. ${escape(document.info.description)} The same as
-<a href="openapi.json">OpenAPI 3.1</a>; <a href="healthz">healthz</a>, <a href="readyz">readyz</a>.</p>
+<a href="openapi.json">OpenAPI 3.1</a>; ${links.map((link) => `<a href="${escape(link)}">${escape(link)}</a>`).join(', ')}.</p>
 <h2>Routes</h2>
 ${operations.join('\n')}
 <h2>Schemas</h2>

@@ -1,5 +1,5 @@
-import { TidemarkError } from '../../kernel/errors.ts'
-import type { Logger } from '../../kernel/logger.ts'
+import { TidemarkError } from '../kernel/errors.ts'
+import type { Logger } from '../kernel/logger.ts'
 
 /**
  * Runs `work`; what it throws is a `TidemarkError` afterwards. Anything unexpected is logged by its kind and the

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 
-import { TidemarkError } from '../../kernel/errors.ts'
+import { TidemarkError } from '../kernel/errors.ts'
 import { bodyText, parseJson } from './json.ts'
 import { MAX_JSON_DEPTH, MAX_JSON_PARTS } from './limits.ts'
 

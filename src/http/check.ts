@@ -1,7 +1,7 @@
 import type { Static, TSchema } from 'typebox'
 import { Compile } from 'typebox/compile'
 
-import { TidemarkError } from '../../kernel/errors.ts'
+import { TidemarkError } from '../kernel/errors.ts'
 
 /** Characters of a place in the error details; a place may hold a column name of any length. */
 const MAX_PLACE_CHARS = 200
