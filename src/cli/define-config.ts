@@ -4,11 +4,11 @@ import { EXIT } from './output.ts'
 /** tidemark config … | doctor */
 export function defineConfig({ program, define, run, endWith }: CommandTable): void {
   const config = define(program, 'config', 'settings')
-  define(config, 'set <name> <value>', 'set endpoint, token, sync_enabled, …').action(
+  define(config, 'set <setting> <value>', 'set endpoint, token, sync_enabled, …').action(
     (name: string, value: string) =>
       run(async (context) => (await import('./commands/config.ts')).setSetting(context, name, value))(),
   )
-  define(config, 'get <name>', 'print a setting')
+  define(config, 'get <setting>', 'print a setting')
     .option('--origin', 'where the value comes from')
     .action((name: string, options) =>
       run(async (context) => (await import('./commands/config.ts')).getSetting(context, name, options))(),
@@ -16,7 +16,7 @@ export function defineConfig({ program, define, run, endWith }: CommandTable): v
   define(config, 'list', 'print all settings').action(() =>
     run(async (context) => (await import('./commands/config.ts')).listSettings(context))(),
   )
-  define(config, 'unset <name>', 'take a setting back').action((name: string) =>
+  define(config, 'unset <setting>', 'take a setting back').action((name: string) =>
     run(async (context) => (await import('./commands/config.ts')).unsetSetting(context, name))(),
   )
 

@@ -1,20 +1,14 @@
 import { createInterface } from 'node:readline/promises'
 import { resolve } from 'node:path'
-import { createRequire } from 'node:module'
 
-import { Command, CommanderError } from 'commander'
+import { CommanderError } from 'commander'
 
 import { findFolders, homeFolders } from '../machine/folders.ts'
 import { systemClock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
 import { systemRandom } from '../kernel/random.ts'
 import { createConfig, type CliContext } from './context.ts'
-import type { CommandTable } from './command-table.ts'
-import { defineCloud } from './define-cloud.ts'
-import { defineConfig } from './define-config.ts'
-import { defineFiles } from './define-files.ts'
-import { defineInbox } from './define-inbox.ts'
-import { defineSync } from './define-sync.ts'
+import { createProgram } from './create-program.ts'
 import { createOutput, EXIT, reportError, type Streams } from './output.ts'
 
 interface GlobalOptions {
@@ -32,7 +26,6 @@ export interface CliProcess extends Streams {
 /** Runs one command line; answers the exit code. */
 export async function runCli(argv: readonly string[], host: CliProcess): Promise<number> {
   let exit: number = EXIT.done
-  const program = new Command()
   const json = argv.includes('--json')
   const fallback = createOutput(host, { json, quiet: false })
 
@@ -63,27 +56,16 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
       }
     }
 
-  program
-    .name('tidemark')
-    .description('Local-first cloud sync: your SQLite stays the truth, every device stays in step.')
-    .version(readVersion())
-    .option('--profile <name>', 'configuration profile (TIDEMARK_PROFILE)')
-    .option('--home <dir>', 'keep configuration and data of Tidemark in this folder')
-    .option('--json', 'print one JSON value')
-    .option('-q, --quiet', 'print results and errors only')
-    .showHelpAfterError('(see tidemark --help)')
-    .configureOutput({
+  const program = createProgram({
+    env: host.env,
+    run,
+    endWith: (code) => void (exit = code),
+    output: {
       writeOut: (text) => void host.out.write(text),
       // With --json it is told as the one value, below.
       writeErr: (text) => void (json || host.err.write(text)),
-    })
-    .exitOverride()
-  const define = (parent: Command, usage: string, about: string): Command =>
-    parent.command(usage).description(about).exitOverride()
-
-  const table: CommandTable = { program, env: host.env, define, run, endWith: (code) => void (exit = code) }
-  for (const defineSome of [defineFiles, defineCloud, defineSync, defineConfig, defineInbox])
-    defineSome(table)
+    },
+  })
 
   try {
     await program.parseAsync(argv, { from: 'user' })
@@ -111,6 +93,3 @@ async function confirm(host: CliProcess, question: string): Promise<boolean> {
     prompt.close()
   }
 }
-
-const readVersion = (): string =>
-  (createRequire(import.meta.url)('../../package.json') as { readonly version: string }).version

@@ -1,5 +1,6 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import { systemClock } from '../kernel/clock.ts'
+import { suggest } from '../kernel/nearest.ts'
 import type { Folders } from '../machine/folders.ts'
 import { findProfile, type Environment } from '../machine/variables.ts'
 import { changePrivateFile, readPrivateFile } from '../machine/private-file.ts'
@@ -68,9 +69,10 @@ export function decideSync(config: Config): { readonly on: boolean; readonly rul
 /** The setting's name, or `bad_usage` with the names there are. */
 export function requireSetting(name: string): SettingName {
   if (isSettingName(name)) return name
+  const names = Object.keys(SETTINGS)
   throw new TidemarkError(
     'bad_usage',
-    `there is no setting of this name; there are ${Object.keys(SETTINGS).join(', ')}`,
+    `there is no setting of this name.${suggest(name, names)} There are ${names.join(', ')}`,
   )
 }
 

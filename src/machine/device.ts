@@ -96,6 +96,15 @@ export async function registerDevice(
   return answer.device
 }
 
+/** Forgets the device's own token that was got with this one. The cloud goes on taking it until it is revoked. */
+export function forgetToken(machine: Machine, { endpoint, token }: Credentials): void {
+  if (token === null || readDevice(machine.folders) === null) return
+  changeDevice(machine, (file) => {
+    const { [placeOf(endpoint, token)]: _, ...tokens } = file.tokens
+    return { ...file, tokens }
+  })
+}
+
 /** What the cloud says to a token of this device that is over. */
 const STOPPED: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'token_revoked', 'device_deregistered'])
 

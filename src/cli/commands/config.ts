@@ -55,7 +55,7 @@ function showValue(setting: SettingName, read: SettingRead): SettingRead {
   return SETTINGS[setting].kind === 'secret' && read.value !== null ? { ...read, value: '(set)' } : read
 }
 
-const describeOrigin = (read: SettingRead): string =>
+export const describeOrigin = (read: SettingRead): string =>
   read.origin === 'environment' ? `from ${read.variable ?? 'environment'}` : read.origin
 
 function warnOverridden(context: CliContext, setting: SettingName): void {

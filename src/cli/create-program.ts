@@ -1,0 +1,40 @@
+import { createRequire } from 'node:module'
+
+import { Command, type OutputConfiguration } from 'commander'
+
+import type { CommandTable } from './command-table.ts'
+import { defineAccount } from './define-account.ts'
+import { defineCloud } from './define-cloud.ts'
+import { defineConfig } from './define-config.ts'
+import { defineFiles } from './define-files.ts'
+import { defineInbox } from './define-inbox.ts'
+import { defineSync } from './define-sync.ts'
+import { addExamples } from './examples.ts'
+
+/** Every family of commands, in the order of the help. */
+const FAMILIES = [defineFiles, defineSync, defineInbox, defineConfig, defineAccount, defineCloud]
+
+/** The whole command line: what there is to type, with its help. */
+export function createProgram(
+  options: Omit<CommandTable, 'program' | 'define'> & { readonly output: OutputConfiguration },
+): Command {
+  const program = new Command()
+    .name('tidemark')
+    .description('Local-first cloud sync: your SQLite stays the truth, every device stays in step.')
+    .version(readVersion())
+    .option('--profile <name>', 'configuration profile (TIDEMARK_PROFILE)')
+    .option('--home <dir>', 'keep configuration and data of Tidemark in this folder')
+    .option('--json', 'print one JSON value')
+    .option('-q, --quiet', 'print results and errors only')
+    .showHelpAfterError('(see tidemark --help)')
+    .configureOutput(options.output)
+    .exitOverride()
+  const define = (parent: Command, usage: string, about: string): Command =>
+    parent.command(usage).description(about).copyInheritedSettings(parent).exitOverride()
+  for (const defineFamily of FAMILIES) defineFamily({ ...options, program, define })
+  addExamples(program)
+  return program
+}
+
+const readVersion = (): string =>
+  (createRequire(import.meta.url)('../../package.json') as { readonly version: string }).version
