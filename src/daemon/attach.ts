@@ -13,11 +13,12 @@ import type { TableChoice } from '../stores/sqlite/store/attach.ts'
 import { addAttachment, findAttachment, removeAttachment } from './attachments.ts'
 import { canonicalPath } from '../machine/files.ts'
 import { askPatiently, type Asking } from './ask.ts'
+import { borrowFile } from './borrow.ts'
 import { createProvider } from '../machine/cloud.ts'
 import type { Credentials } from '../machine/device.ts'
 import { attachReplica } from '../machine/attach.ts'
 import { guardOf } from '../machine/guard.ts'
-import { lockFile, removeFileLock } from '../machine/file-lock.ts'
+import { removeFileLock } from '../machine/file-lock.ts'
 import type { Machine } from '../machine/machine.ts'
 import { requireFile } from './replica.ts'
 
@@ -89,7 +90,7 @@ export async function attachFile(
   const { folders, clock, random, space, profile, merge } = options
   requireSpaceName(space)
   const file = requireFile(options.file)
-  const lock = lockFile(folders, file)
+  const lock = await borrowFile(folders, file, clock, options.signal)
   try {
     if (
       !merge &&
@@ -135,7 +136,7 @@ async function countRecords(
 export async function detachFile(
   options: Machine & { readonly file: string },
 ): Promise<{ readonly journalRestored: boolean }> {
-  const { folders } = options
+  const { folders, clock } = options
   const file = canonicalPath(options.file)
   if (!existsSync(file)) {
     if (findAttachment(folders, file) === undefined)
@@ -143,7 +144,7 @@ export async function detachFile(
     removeAttachment(folders, file)
     return { journalRestored: true }
   }
-  const lock = lockFile(folders, file)
+  const lock = await borrowFile(folders, file, clock)
   try {
     const store = openSqliteStore({ file, driver: betterSqlite3 })
     const { replica, mutation } = await store.state()

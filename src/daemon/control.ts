@@ -1,4 +1,4 @@
-import { createConnection, createServer, type Server } from 'node:net'
+import { createConnection, createServer, type Socket } from 'node:net'
 import { rmSync } from 'node:fs'
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
@@ -7,10 +7,35 @@ import { tmpdir } from 'node:os'
 import { TidemarkError, toTidemarkError, isErrorCode } from '../kernel/errors.ts'
 
 /**
- * How a command reaches the process that already works on a file: one JSON line each way over a local socket
- * in the private data folder (a named pipe on Windows). Commands are few and carry no row values.
+ * How a command reaches the process that already works on a file, or the daemon: one JSON line each way over a local
+ * socket in the private data folder (a named pipe on Windows). Commands are few and carry no row values.
  */
-export type ControlRequest = { readonly command: 'status' | 'now' | 'pause' | 'resume' }
+export type ControlRequest = {
+  /**
+   * `release`: the process lets the file go, answers, and takes it back once the connection that asked is closed,
+   * however it closes. `stop`: the daemon ends.
+   */
+  readonly command: 'status' | 'now' | 'pause' | 'resume' | 'release' | 'stop'
+}
+
+const COMMANDS: ReadonlySet<unknown> = new Set<ControlRequest['command']>([
+  'status',
+  'now',
+  'pause',
+  'resume',
+  'release',
+  'stop',
+])
+
+/** Answers a command; `gone` is aborted once whoever asked closed the connection. */
+export type ControlAnswer = (request: ControlRequest, gone: AbortSignal) => Promise<unknown>
+
+export interface ControlServer {
+  /** Takes no more commands. */
+  stop(): void
+  /** Those that came are answered, but for releases: who asked for one is still at work. */
+  answered(): Promise<void>
+}
 
 const MAX_LINE_CHARS = 1_000_000
 /** Longest path of a Unix socket that every system takes. */
@@ -27,27 +52,20 @@ export function socketPath(folder: string, name: string): string {
   return join(tmpdir(), `tidemark-${tag}.sock`)
 }
 
-/** Serves commands until closed. The holder of the lock calls this, so an old socket is a dead one's. */
-export function serveControl(
-  path: string,
-  answer: (request: ControlRequest) => Promise<unknown>,
-): Promise<Server> {
+/** Serves commands until it is stopped. The holder of the lock calls this, so an old socket is a dead one's. */
+export function serveControl(path: string, answer: ControlAnswer): Promise<ControlServer> {
   if (process.platform !== 'win32') rmSync(path, { force: true })
+  const answering = new Set<Promise<void>>()
   const server = createServer((socket) => {
-    let text = ''
-    socket.setEncoding('utf8')
-    socket.on('error', () => socket.destroy())
-    socket.on('data', (chunk: string) => {
-      text += chunk
-      if (text.length > MAX_LINE_CHARS) socket.destroy()
-      const end = text.indexOf('\n')
-      if (end < 0) return
-      const line = text.slice(0, end)
-      text = ''
-      answerLine(line, answer).then(
-        (result) => socket.end(`${JSON.stringify({ result })}\n`),
-        (error: unknown) => socket.end(`${JSON.stringify({ error: toTidemarkError(error) })}\n`),
-      )
+    readLine(socket, (line) => {
+      const request = parseRequest(line)
+      const isLease = request?.command === 'release'
+      // Who holds a file back for its own work does not hold this process.
+      if (isLease) socket.unref()
+      const done = answerTo(socket, request, answer)
+      if (isLease) return
+      answering.add(done)
+      void done.finally(() => answering.delete(done))
     })
   })
   return new Promise((resolve, reject) => {
@@ -56,46 +74,101 @@ export function serveControl(
     server.listen(path, () => {
       process.umask(mask)
       server.unref()
-      resolve(server)
+      resolve({
+        stop: () => void server.close(),
+        answered: async () => void (await Promise.allSettled(answering)),
+      })
     })
   })
 }
 
-async function answerLine(
-  line: string,
-  answer: (request: ControlRequest) => Promise<unknown>,
-): Promise<unknown> {
-  const request: unknown = JSON.parse(line)
-  const command =
-    typeof request === 'object' && request !== null
-      ? (request as { readonly command?: unknown }).command
-      : null
-  if (command === 'status' || command === 'now' || command === 'pause' || command === 'resume')
-    return answer({ command })
-  throw new TidemarkError('bad_usage', 'the running process does not know this command')
+/** The first line of a connection; what is too long for a command ends it. */
+function readLine(socket: Socket, take: (line: string) => void): void {
+  let text = ''
+  let taken = false
+  socket.setEncoding('utf8')
+  socket.on('error', () => socket.destroy())
+  socket.on('data', (chunk: string) => {
+    if (taken) return
+    text += chunk
+    if (text.length > MAX_LINE_CHARS) return void socket.destroy()
+    const end = text.indexOf('\n')
+    if (end < 0) return
+    taken = true
+    take(text.slice(0, end))
+  })
+}
+
+/** Writes the answer; ends the connection, but for a release, which lasts as long as the connection. */
+async function answerTo(
+  socket: Socket,
+  request: ControlRequest | null,
+  answer: ControlAnswer,
+): Promise<void> {
+  const gone = new AbortController()
+  socket.once('close', () => gone.abort())
+  let line: string
+  let ends = true
+  try {
+    if (request === null)
+      throw new TidemarkError('bad_usage', 'the running process does not know this command')
+    line = JSON.stringify({ result: await answer(request, gone.signal) })
+    ends = request.command !== 'release'
+  } catch (error) {
+    line = JSON.stringify({ error: toTidemarkError(error) })
+  }
+  if (!ends) return void socket.write(`${line}\n`)
+  await new Promise<void>((resolve) => {
+    if (socket.destroyed) return resolve()
+    socket.once('close', () => resolve())
+    socket.end(`${line}\n`, () => resolve())
+  })
+}
+
+function parseRequest(line: string): ControlRequest | null {
+  try {
+    const request: unknown = JSON.parse(line)
+    if (typeof request !== 'object' || request === null) return null
+    const { command } = request as { readonly command?: unknown }
+    return COMMANDS.has(command) ? { command: command as ControlRequest['command'] } : null
+  } catch {
+    return null
+  }
 }
 
 /** Asks the process that serves `path`; null when none does. Rejects with the process's own error. */
-export function askControl(path: string, request: ControlRequest): Promise<unknown> {
+export async function askControl(path: string, request: ControlRequest): Promise<unknown> {
+  const asked = await openControl(path, request)
+  asked?.close()
+  return asked?.result ?? null
+}
+
+/** An answer whose connection stays open until it is closed. */
+export interface Asked {
+  readonly result: unknown
+  close(): void
+}
+
+/** As `askControl`, for a request that lasts: it ends when it is closed, or with this process. */
+export function openControl(path: string, request: ControlRequest): Promise<Asked | null> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(path)
-    let text = ''
-    socket.setEncoding('utf8')
-    socket.once('error', () => resolve(null))
+    socket.once('close', () => resolve(null))
     socket.once('connect', () => socket.write(`${JSON.stringify(request)}\n`))
-    socket.on('data', (chunk: string) => (text += chunk))
-    socket.once('end', () => {
+    readLine(socket, (line) => {
       try {
-        const answer = JSON.parse(text) as {
-          readonly result?: unknown
-          readonly error?: { readonly code?: unknown; readonly message?: string }
-        }
-        if (answer.error === undefined) return resolve(answer.result ?? null)
-        const code = isErrorCode(answer.error.code) ? answer.error.code : 'internal'
-        reject(new TidemarkError(code, answer.error.message))
+        const { result, error } = JSON.parse(line) as ControlReply
+        if (error === undefined) return resolve({ result: result ?? null, close: () => socket.destroy() })
+        reject(new TidemarkError(isErrorCode(error.code) ? error.code : 'internal', error.message))
       } catch {
         resolve(null)
       }
+      socket.destroy()
     })
   })
+}
+
+interface ControlReply {
+  readonly result?: unknown
+  readonly error?: { readonly code?: unknown; readonly message?: string }
 }

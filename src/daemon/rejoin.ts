@@ -46,7 +46,7 @@ export async function rejoinFile(
 ): Promise<void> {
   const { folders, clock, random, overwrite } = options
   const file = requireFile(options.file)
-  await using store = await openStoreOf(folders, file, { lock: true })
+  await using store = await openStoreOf(folders, file, { borrow: clock })
   const { replica, mutation, cursor } = await store.state()
   if (overwrite && cursor === null) {
     throw new TidemarkError(

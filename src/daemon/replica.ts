@@ -2,7 +2,9 @@ import { statSync } from 'node:fs'
 
 import { SyncEngine } from '../engine/engine.ts'
 import type { Provider } from '../engine/provider.ts'
+import type { Clock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
+import type { Logger } from '../kernel/logger.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import { openSqliteStore } from '../stores/sqlite/store/open.ts'
 import type { SqliteStore } from '../stores/sqlite/store/store.ts'
@@ -12,7 +14,7 @@ import type { Credentials } from '../machine/device.ts'
 import { canonicalPath } from '../machine/files.ts'
 import type { Folders } from '../machine/folders.ts'
 import { guardOf } from '../machine/guard.ts'
-import { lockFile } from '../machine/file-lock.ts'
+import { borrowFile } from './borrow.ts'
 import type { Machine } from '../machine/machine.ts'
 
 /** One attached file with its engine, not started yet. */
@@ -34,14 +36,16 @@ export async function openReplica(
     readonly pollMs?: number | undefined
     readonly batchRows?: number | undefined
     readonly afterRestore?: 'rejoin' | 'overwrite' | undefined
+    readonly signal?: AbortSignal | undefined
+    readonly logger?: Logger | undefined
   },
 ): Promise<Replica> {
-  const { folders, clock, random, pollMs, batchRows, afterRestore } = options
+  const { folders, clock, random, pollMs, batchRows, afterRestore, logger } = options
   const file = requireFile(options.file)
   const store = openSqliteStore({ file, driver: betterSqlite3, clock, random })
   try {
     const { space } = await store.state()
-    const provider = await createProvider(options, options.connection)
+    const provider = await createProvider(options, options.connection, options.signal)
     const engine = new SyncEngine({
       store,
       provider,
@@ -51,6 +55,7 @@ export async function openReplica(
       ...(pollMs === undefined ? {} : { pollMs }),
       ...(batchRows === undefined ? {} : { batchRows }),
       ...(afterRestore === undefined ? {} : { afterRestore }),
+      ...(logger === undefined ? {} : { logger }),
     })
     return {
       file,
@@ -70,14 +75,17 @@ export async function openReplica(
   }
 }
 
-/** The store alone, to look at or to settle something. Safe beside a running engine: each call is a transaction. */
+/**
+ * The store alone, to look at or to settle something. Safe beside a running engine: each call is a transaction. With
+ * `borrow` no engine is there meanwhile, and the file is locked.
+ */
 export async function openStoreOf(
   folders: Folders,
   file: string,
-  options: { readonly lock?: boolean } = {},
+  options: { readonly borrow?: Clock } = {},
 ): Promise<SqliteStore> {
   const path = requireFile(file)
-  const lock = options.lock === true ? lockFile(folders, path) : null
+  const lock = options.borrow === undefined ? null : await borrowFile(folders, path, options.borrow)
   try {
     const store = openSqliteStore({ file: path, driver: betterSqlite3 })
     if (lock === null) return store

@@ -3,10 +3,12 @@ import type { Patience } from '../engine/patience.ts'
 import type { SyncResult } from '../engine/waiters.ts'
 import type { EngineStatus } from '../engine/status.ts'
 import type { Clock } from '../kernel/clock.ts'
+import { TidemarkError } from '../kernel/errors.ts'
 import { AsyncDisposableStack } from '../kernel/disposable-stack.ts'
 import { fileTag } from '../machine/files.ts'
 import { writeStatus } from './attachments.ts'
-import { serveControl, socketPath } from './control.ts'
+import { borrowFile } from './borrow.ts'
+import { serveControl, socketPath, type ControlServer } from './control.ts'
 import { runFolder, type Folders } from '../machine/folders.ts'
 import { lockFile } from '../machine/file-lock.ts'
 import { watchPlace } from './place.ts'
@@ -23,6 +25,17 @@ export interface RunningReplica extends AsyncDisposable {
   status(): Promise<EngineStatus>
   /** One whole cycle: the first of all where the engine was not started yet. */
   syncNow(options?: { readonly signal?: AbortSignal; readonly patience?: Patience }): Promise<SyncResult>
+}
+
+export interface HoldOptions {
+  readonly listener?: (event: EngineEvent) => void
+  /** A command's: the daemon lets the file go for as long as it is held. */
+  readonly borrow?: boolean
+  /**
+   * Called when a command wants to work on the file: resolves once this replica is closed; `gone` is aborted when
+   * that command is through. Absent: whoever wants the file is refused.
+   */
+  readonly release?: (gone: AbortSignal) => Promise<void>
 }
 
 /** As `holdReplica`, and its engine begins. Nothing is left behind where it cannot. */
@@ -46,13 +59,16 @@ export async function holdReplica(
   open: () => Promise<Replica>,
   file: string,
   clock: Clock,
-  listener?: (event: EngineEvent) => void,
+  { listener, borrow = false, release }: HoldOptions = {},
 ): Promise<RunningReplica> {
   const folder = runFolder(folders)
   const tag = fileTag(file)
   await using stack = new AsyncDisposableStack()
-  const lock = lockFile(folders, file)
+  const lock = borrow ? await borrowFile(folders, file, clock) : lockFile(folders, file)
   stack.defer(() => lock.release())
+  let control: ControlServer | null = null
+  // After the engine's end, which ends the waiting of those that asked.
+  stack.defer(() => control?.answered())
   const replica = await open()
   stack.use(replica)
   const place = watchPlace(replica.file, clock)
@@ -60,13 +76,16 @@ export async function holdReplica(
   const keeper = keepStatus(folders, replica, clock)
   stack.defer(() => keeper.close())
   if (listener !== undefined) replica.engine.on(listener)
-  const control = await serveControl(socketPath(folder, tag), async ({ command }) => {
+  control = await serveControl(socketPath(folder, tag), async ({ command }, gone) => {
     if (command === 'now') return replica.engine.runOnce()
+    if (command === 'release' && release !== undefined) return release(gone)
+    if (command === 'release' || command === 'stop')
+      throw new TidemarkError('bad_usage', 'the process that works on the file does not take this command')
     if (command === 'pause') replica.engine.pause()
     if (command === 'resume') await replica.engine.resume()
     return { pid: process.pid, ...(await statusOf(replica)) }
   })
-  stack.defer(() => new Promise<void>((resolve) => control.close(() => resolve())))
+  stack.defer(() => control?.stop())
   const owned = stack.move()
   return {
     replica,

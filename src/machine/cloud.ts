@@ -35,6 +35,10 @@ export async function connectCloud(
 }
 
 /** A provider with this device's own token. */
-export async function createProvider(machine: Machine, credentials: Credentials): Promise<Provider> {
-  return (await connectCloud(machine, credentials)).provider
+export async function createProvider(
+  machine: Machine,
+  credentials: Credentials,
+  signal?: AbortSignal,
+): Promise<Provider> {
+  return (await connectCloud(machine, credentials, signal)).provider
 }

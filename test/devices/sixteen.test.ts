@@ -57,9 +57,11 @@ test('I2, I8: sixteen replicas on the same ten rows converge, and the one 200 ms
       () => openReplica({ ...context, file, connection }),
       file,
       systemClock,
-      (event) => {
-        if (event.type === 'phase') mostRounds[at] = Math.max(mostRounds[at] ?? 0, event.to.rounds)
-        else if (event.type === 'pushed') sent[at] = (sent[at] ?? 0) + event.rows
+      {
+        listener: (event) => {
+          if (event.type === 'phase') mostRounds[at] = Math.max(mostRounds[at] ?? 0, event.to.rounds)
+          else if (event.type === 'pushed') sent[at] = (sent[at] ?? 0) + event.rows
+        },
       },
     )
     running.push(stack.use(one))

@@ -137,7 +137,9 @@ export async function firstSync(
   waits: Waits = createWaits(context.output, label),
 ): Promise<unknown> {
   const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
-  await using running: RunningReplica = await holdReplica(context.folders, open, file, context.clock)
+  await using running: RunningReplica = await holdReplica(context.folders, open, file, context.clock, {
+    borrow: true,
+  })
   return await syncWithProgress(context, running, label, waits)
 }
 

@@ -218,7 +218,7 @@ async function syncFile(context: CliContext, file: string): Promise<SyncResult> 
   if (known !== null) return known as SyncResult
   const connection = requireConnection(context.config)
   const open = () => openReplica({ ...context, ...engineSettings(context.config), file, connection })
-  await using running = await holdReplica(context.folders, open, file, context.clock)
+  await using running = await holdReplica(context.folders, open, file, context.clock, { borrow: true })
   return await running.syncNow({ signal: context.signal })
 }
 
@@ -272,7 +272,7 @@ export async function resetSync(
   const question = `Read the whole space again with the next sync of ${chosen.length} file(s)? Local changes are kept.`
   if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
   for (const { file: name } of chosen) {
-    await using store = await openStoreOf(context.folders, name, { lock: true })
+    await using store = await openStoreOf(context.folders, name, { borrow: context.clock })
     const state = await store.state()
     if (state.cursor !== null)
       await store.startHydrate({ cursor: state.cursor, tables: null, place: null, sweep: true })
