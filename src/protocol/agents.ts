@@ -9,9 +9,9 @@ import Type, { type Static, type TSchema } from 'typebox'
 export const MAX_RECORD_ID_CHARS = 256
 /** Longest text of one field, in characters: a message, an output, a context. */
 export const MAX_TEXT_CHARS = 8 * 1024 * 1024
-const MAX_SHORT_CHARS = 4_096
+export const MAX_SHORT_CHARS = 4_096
 /** The last time a Date can hold. */
-const MAX_TIME = 8_640_000_000_000_000
+export const MAX_TIME = 8_640_000_000_000_000
 
 const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
@@ -145,7 +145,7 @@ export const NotificationsInput = Type.Object({ notifications: manyOf(Notificati
 export const MemoriesInput = Type.Object({ memories: manyOf(MemoryInput) }, STRICT)
 
 /** Opaque: it leads to the next page of the same list. */
-export const PageCursor = Type.String({ minLength: 1, maxLength: 1_024 })
+export const PageCursor = Type.String({ minLength: 1, maxLength: 2_048 })
 const pageOf = <T extends TSchema, N extends string>(name: N, schema: T) =>
   Type.Object({ [name]: Type.Array(schema), next: orNull(PageCursor) } as {
     [K in N]: ReturnType<typeof Type.Array<T>>
