@@ -106,7 +106,11 @@ export function forgetToken(machine: Machine, { endpoint, token }: Credentials):
 }
 
 /** What the cloud says to a token of this device that is over. */
-const STOPPED: ReadonlySet<ErrorCode> = new Set(['unauthorized', 'token_revoked', 'device_deregistered'])
+export const STOPPED: ReadonlySet<ErrorCode> = new Set([
+  'unauthorized',
+  'token_revoked',
+  'device_deregistered',
+])
 
 async function registerAs(
   machine: Machine,

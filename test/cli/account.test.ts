@@ -30,6 +30,8 @@ test('devices: this machine registers, is listed, renamed and removed, and comes
   expect(await machine.ask('whoami')).toMatchObject({
     cloud: { accepts: false, reason: expect.stringMatching(/deregistered|revoked/) as unknown },
   })
+  // Which device it was, and how to come back, is told with the account's own token.
+  expect((await machine.tidemark('devices', 'list')).out).toContain('removed just now')
   await machine.ask('devices', 'register')
   expect(await machine.ask('whoami')).toMatchObject({ device: { name: 'Bad' }, cloud: { accepts: true } })
   expect((await machine.tidemark('devices', 'rename', 'nobody', 'x')).code).toBe(1)

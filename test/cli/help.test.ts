@@ -1,14 +1,12 @@
-import { Command } from 'commander'
 import { expect, test } from 'vitest'
 
 import { EXAMPLES } from '../../src/cli/examples.ts'
 import { createProgram } from '../../src/cli/create-program.ts'
 import { openMachine } from '../command-line.ts'
+import { listLeaves } from './leaves.ts'
 
-/** Groups that do something by themselves. */
-const ACTING_GROUPS = new Set(['cloud'])
 const program = createProgram({ env: {}, run: () => async () => {}, endWith: () => {}, output: {} })
-const leaves = listLeaves(program, '')
+const leaves = listLeaves(program)
 
 test('every command has an example', () => {
   expect(leaves.map(({ path }) => path).filter((path) => EXAMPLES[path] === undefined)).toEqual([])
@@ -61,15 +59,3 @@ test.each([
   expect(code).toBe(2)
   expect(err).toContain(`Did you mean ${meant}?`)
 })
-
-/** Commands that do something, with their paths. */
-function listLeaves(
-  command: Command,
-  path: string,
-): readonly { readonly path: string; readonly command: Command }[] {
-  return command.commands.flatMap((child) => {
-    const below = path === '' ? child.name() : `${path} ${child.name()}`
-    const isGroup = child.commands.length > 0 && !ACTING_GROUPS.has(below)
-    return [...(isGroup ? [] : [{ path: below, command: child }]), ...listLeaves(child, below)]
-  })
-}

@@ -1,19 +1,16 @@
-import { TidemarkError } from '../../kernel/errors.ts'
+import { TidemarkError, toTidemarkError } from '../../kernel/errors.ts'
 import { connectCloud } from '../../machine/cloud.ts'
-import { localDevice, registerDevice } from '../../machine/device.ts'
+import { localDevice, registerDevice, STOPPED } from '../../machine/device.ts'
 import type { Device } from '../../protocol/status.ts'
+import { createDeviceClient, type DeviceClient } from '../../providers/cloud/devices.ts'
 import { requireConnection } from '../../daemon/connection.ts'
 import type { CliContext } from '../context.ts'
 import { formatAgo } from '../progress.ts'
 
 /** tidemark devices list */
 export async function listDevices(context: CliContext): Promise<void> {
-  const { devices, device: here } = await connectCloud(
-    context,
-    requireConnection(context.config),
-    context.signal,
-  )
-  const list = await devices.list(context.signal)
+  const here = localDevice(context).id
+  const list = await askDevices(context, (devices) => devices.list(context.signal))
   const now = context.clock.now()
   const lines = list.map((device) => describeDevice(device, here, now))
   context.output.result(
@@ -54,12 +51,27 @@ export async function removeDevice(
   id: string,
   options: { readonly yes?: boolean },
 ): Promise<void> {
-  const connected = await connectCloud(context, requireConnection(context.config), context.signal)
-  const which = id === connected.device ? 'this machine' : id
+  requireConnection(context.config)
+  const which = id === localDevice(context).id ? 'this machine' : id
   const question = `Remove ${which} from the cloud? It syncs no more until it is registered again; its files stay.`
   if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
-  const device = await connected.devices.deregister(id, context.signal)
+  const device = await askDevices(context, (devices) => devices.deregister(id, context.signal))
   context.output.result({ device }, [`${device.name} (${device.id}) is removed; its token has stopped.`])
+}
+
+/** As this device; where that was removed, with the token of the account, which goes on. */
+async function askDevices<Answer>(
+  context: CliContext,
+  ask: (devices: DeviceClient) => Promise<Answer>,
+): Promise<Answer> {
+  const connection = requireConnection(context.config)
+  const { devices, isOwn } = await connectCloud(context, connection, context.signal)
+  try {
+    return await ask(devices)
+  } catch (thrown) {
+    if (!isOwn || !STOPPED.has(toTidemarkError(thrown).code)) throw thrown
+    return await ask(createDeviceClient({ ...connection, clock: context.clock }))
+  }
 }
 
 function describeDevice(device: Device, here: string, now: number): string {

@@ -1,0 +1,179 @@
+import Database from 'better-sqlite3'
+import { join } from 'node:path'
+import { expect, test } from 'vitest'
+
+import { createProgram } from '../../src/cli/create-program.ts'
+import { openMachine, type Machine } from '../command-line.ts'
+import { listLeaves } from './leaves.ts'
+import { joinShapes, printShape, shapeOf, type Shape } from './shape.ts'
+
+/** Objects that hold data by name. */
+const NAMED = new Set(['pending', 'fields', 'local', 'fieldVersions'])
+/** Commands that print no JSON of their own here, each with where it is seen. */
+const LEFT_OUT: { readonly [path: string]: string } = {
+  up: 'goes on until it is stopped',
+  run: 'goes on until it is stopped',
+  cloud: 'goes on until it is stopped',
+  'cloud views': 'is of PostgreSQL',
+  'cloud begin-generation': 'is of PostgreSQL',
+}
+
+const shapes = new Map<string, Shape>()
+
+test('what every command prints with --json is documented', async () => {
+  await using machine = await openMachine()
+  await seeConfiguration(machine)
+  await seeFiles(machine)
+  await seeInboxes(machine)
+  await seeCloud(machine)
+  await seeDevices(machine)
+
+  const paths = listLeaves(
+    createProgram({ env: {}, run: () => async () => {}, endWith: () => {}, output: {} }),
+  ).map(({ path }) => path)
+  expect(paths.filter((path) => !shapes.has(path) && LEFT_OUT[path] === undefined)).toEqual([])
+  expect([...shapes.keys(), ...Object.keys(LEFT_OUT)].filter((path) => !paths.includes(path))).toEqual([])
+  await expect(printAll(paths)).toMatchFileSnapshot('../../docs/guides/json.md')
+})
+
+/** Runs a command and counts what it printed as its shape. */
+async function see<T>(machine: Machine, path: string, ...rest: readonly string[]): Promise<T> {
+  const value = await machine.ask(...path.split(' '), ...rest)
+  const shape = shapeOf(value, NAMED)
+  const known = shapes.get(path)
+  shapes.set(path, known === undefined ? shape : joinShapes(known, shape))
+  return value as T
+}
+
+function write(file: string, ...statements: readonly string[]): void {
+  const database = new Database(file)
+  for (const statement of statements) database.exec(statement)
+  database.close()
+}
+
+async function seeConfiguration(machine: Machine): Promise<void> {
+  await see(machine, 'sync status')
+  await see(machine, 'doctor')
+  await see(machine, 'whoami')
+  await see(machine, 'config list')
+  await see(machine, 'config set', 'sync_enabled', 'true')
+  await see(machine, 'config set', 'token', 'x')
+  await see(machine, 'config set', 'sync_interval', '20')
+  await see(machine, 'config get', 'sync_interval')
+  await see(machine, 'config get', 'endpoint')
+  await see(machine, 'config unset', 'sync_interval')
+  await see(machine, 'completion', 'bash')
+}
+
+async function seeFiles(machine: Machine): Promise<void> {
+  const { url } = await machine.serve()
+  machine.env['TIDEMARK_ENDPOINT'] = url
+  await see(machine, 'config get', 'endpoint')
+  await see(machine, 'config list')
+  const [one, two] = [join(machine.folder, 'one.db'), join(machine.folder, 'two.db')]
+  write(
+    one,
+    'CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT)',
+    "INSERT INTO notes VALUES ('a', 'x')",
+    'CREATE TABLE plain (text TEXT)',
+    "CREATE TABLE odd (id TEXT PRIMARY KEY, text TEXT); INSERT INTO odd VALUES (NULL, 'x')",
+  )
+  await see(machine, 'attach', one, '--space', 'notes', '--yes')
+  write(one, "INSERT INTO notes VALUES ('b', 'y')")
+  await see(machine, 'sync pending')
+  await see(machine, 'sync status')
+  await see(machine, 'sync pending', '--verbose')
+  await see(machine, 'sync now')
+  await see(machine, 'clone', 'notes', two)
+  await see(machine, 'sync status')
+  await see(machine, 'doctor')
+  await see(machine, 'sync reset', two, '--yes')
+  await see(machine, 'sync reset', two, '--rejoin', '--yes')
+  await see(machine, 'sync now')
+  await see(machine, 'sync status')
+  const third = join(machine.folder, 'third.db')
+  write(third, 'CREATE TABLE notes (id TEXT PRIMARY KEY)', 'CREATE TABLE plain (text TEXT)')
+  await see(machine, 'migrate', third)
+  await see(machine, 'attach', third, '--yes', '--no-sync')
+  await see(machine, 'detach', third, '--yes')
+}
+
+async function seeInboxes(machine: Machine): Promise<void> {
+  const [one, two] = [join(machine.folder, 'one.db'), join(machine.folder, 'two.db')]
+  write(one, "UPDATE notes SET text = 'here'", `INSERT INTO notes VALUES ('${'k'.repeat(2_000)}', '')`)
+  write(two, "UPDATE notes SET text = 'there'")
+  for (let round = 0; round < 3; round++) await see(machine, 'sync now')
+  await see(machine, 'sync status')
+  const { conflicts } = await see<{ readonly conflicts: readonly { readonly id: string }[] }>(
+    machine,
+    'conflicts list',
+  )
+  const [first = { id: '' }, second = { id: '' }] = conflicts
+  await see(machine, 'conflicts show', first.id)
+  await see(machine, 'conflicts undo', first.id)
+  await see(machine, 'conflicts dismiss', second.id)
+  write(one, "UPDATE notes SET text = 'again'")
+  write(two, "UPDATE notes SET text = 'once more'")
+  for (let round = 0; round < 3; round++) await see(machine, 'sync now')
+  const open = await see<{ readonly conflicts: readonly { readonly id: string }[] }>(
+    machine,
+    'conflicts list',
+  )
+  await see(machine, 'conflicts resolve', open.conflicts[0]?.id ?? '', 'local')
+  await see(machine, 'conflicts list', '--all')
+  const { quarantine } = await see<{ readonly quarantine: readonly { readonly id: string }[] }>(
+    machine,
+    'quarantine list',
+  )
+  const id = quarantine[0]?.id ?? ''
+  await see(machine, 'quarantine show', id)
+  await see(machine, 'quarantine retry', id)
+  await see(machine, 'sync now')
+  const again = await see<{ readonly quarantine: readonly { readonly id: string }[] }>(
+    machine,
+    'quarantine list',
+  )
+  await see(machine, 'quarantine drop', again.quarantine[0]?.id ?? '', '--yes')
+}
+
+async function seeCloud(machine: Machine): Promise<void> {
+  const data = ['--data', join(machine.folder, 'other')]
+  const made = await see<{ readonly id: string }>(machine, 'cloud token create', ...data, '--days', '1')
+  await see(machine, 'cloud token create', ...data)
+  await see(machine, 'cloud token list', ...data)
+  await see(machine, 'cloud token revoke', made.id, ...data)
+  await see(machine, 'cloud token list', ...data)
+  await see(machine, 'cloud check', ...data)
+  await see(machine, 'cloud audit', ...data)
+  const copy = join(machine.folder, 'copy.zst')
+  const account = ['--space', 'notes']
+  await see(machine, 'cloud export', copy, ...account, '--data', join(machine.folder, 'cloud'))
+  await see(machine, 'cloud import', copy, ...account, ...data)
+  await see(machine, 'cloud spaces', ...data)
+}
+
+async function seeDevices(machine: Machine): Promise<void> {
+  const { device } = await see<{ readonly device: { readonly id: string } }>(machine, 'devices register')
+  await see(machine, 'devices list')
+  await see(machine, 'whoami')
+  await see(machine, 'devices rename', device.id, 'Kitchen')
+  await see(machine, 'devices remove', device.id, '--yes')
+  await see(machine, 'devices list')
+  await see(machine, 'whoami')
+  await see(machine, 'logout')
+}
+
+function printAll(paths: readonly string[]): string {
+  const sections = paths.flatMap((path) => {
+    const shape = shapes.get(path)
+    return shape === undefined ? [] : [`## tidemark ${path}\n\n\`\`\`ts\n${printShape(shape)}\n\`\`\``]
+  })
+  return `# What commands print with \`--json\`
+
+One JSON value on a line, of the shape below; \`?\` is a field that is not always there, times are milliseconds since 1970. Names stay, and new fields may come. Where a command fails it prints \`{ "error": { "code", "message", "details", "retry" } }\` and ends with the [exit code](cli.md#exit-codes) of that error; the codes are listed in [errors](../errors.md).
+
+This file is made by a test that runs every command.
+
+${sections.join('\n\n')}
+`
+}
