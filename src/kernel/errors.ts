@@ -50,7 +50,7 @@ export const ERRORS = {
   database_locked: { status: 0, retry: true, title: 'Another process holds the database locked', hint: 'Wait for it to finish; the work is tried again.' },
   in_use: { status: 0, retry: false, title: 'Another Tidemark process is already at work here', hint: 'Stop the other one, or let it do the work; the details name its process where that is known.' },
   cannot_listen: { status: 0, retry: false, title: 'The address cannot be listened on', hint: 'Choose another one with `--host` and `--port`, or stop the program that has it.' },
-  database_refused: { status: 503, retry: true, title: 'PostgreSQL refuses the connection or lacks a right', hint: 'Check user, password, database name and rights; `tidemark cloud check` tries each of them.' },
+  database_refused: { status: 503, retry: true, title: 'PostgreSQL refuses the connection or lacks a right', hint: 'Check user, password, certificate, and name, encoding and rights of the database; `tidemark cloud check` tries each of them.' },
   daemon_not_running: { status: 0, retry: false, title: 'The daemon is not running', hint: 'Start it with `tidemark daemon start`, or in the foreground with `tidemark daemon`.' },
   config_invalid: { status: 0, retry: false, title: 'The configuration cannot be read', hint: 'The details name the file, the line and the key; the file was left as it is.' },
   not_confirmed: { status: 0, retry: false, title: 'Nothing was changed: nobody said yes', hint: 'Answer y, or say --yes where nobody can be asked.' },

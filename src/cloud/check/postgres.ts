@@ -46,17 +46,23 @@ export async function checkPostgres(
 
 /** Why it does not let us in. What PostgreSQL says of that names no secret, and is what an operator looks for. */
 function describeRefusal(address: string, error: unknown): Finding {
-  const state = error instanceof TidemarkError ? error.details['sqlstate'] : undefined
+  const { sqlstate: state, reason = '' } = error instanceof TidemarkError ? error.details : {}
+  const isRefused = error instanceof TidemarkError && error.code === 'database_refused'
+  const password =
+    'Check user and password; a password that is not in the address comes from PGPASSWORD or ~/.pgpass.'
+  const certificate =
+    'Name in the address the certificate of who signed it, sslrootcert=FILE, and the host as it is called there.'
   const fixes: { readonly [state: string]: string } = {
-    '28P01':
-      'Check user and password; a password that is not in the address comes from PGPASSWORD or ~/.pgpass.',
+    '28P01': password,
     '28000': 'Check the user, and that pg_hba.conf lets it in from this machine.',
-    '3D000': `Make it: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0.`,
+    '3D000': `Make it: CREATE DATABASE name OWNER user ENCODING 'UTF8' TEMPLATE template0.`,
     '42501': 'GRANT CONNECT ON DATABASE … TO the user.',
     '53300': 'Raise max_connections, or let the nodes use fewer: --database-connections.',
   }
   const fix =
-    fixes[String(state)] ?? 'Check host, port and network, and that the server runs and listens there.'
+    fixes[String(state)] ??
+    (isRefused ? (reason === '' ? password : certificate) : undefined) ??
+    'Check host, port and network, and that the server runs and listens there.'
   return fail('connection', `${address}: ${sentenceOf(error)}`, fix)
 }
 

@@ -32,6 +32,11 @@ export function toDatabaseError(thrown: unknown): TidemarkError {
         cause: thrown,
         details: { overdue: true },
       })
+    if (isUntrusted(thrown))
+      return new TidemarkError('database_refused', 'The certificate of the database is not trusted', {
+        cause: thrown,
+        details: { reason: Reflect.get(thrown, 'code') },
+      })
     const isNetwork = thrown instanceof Error && isConnectionFailure(thrown)
     return isNetwork
       ? new TidemarkError('unavailable', 'The database cannot be reached', { cause: thrown })
@@ -57,6 +62,13 @@ export const isOverdue = (thrown: unknown): boolean =>
 /** A refusal that is over by itself: another program held a lock, or two waited for each other. */
 export const isPassing = (thrown: unknown): boolean =>
   thrown instanceof TidemarkError && /^(?:55P03|40)/.test(String(thrown.details['sqlstate']))
+
+/** What OpenSSL says of a chain it cannot follow to the end, and Node of a name that is not in it. */
+const UNTRUSTED =
+  /^(?:ERR_TLS_CERT_|CERT_|DEPTH_ZERO_|SELF_SIGNED_|UNABLE_TO_(?:GET_ISSUER|VERIFY)|INVALID_CA|HOSTNAME_MISMATCH)/
+
+const isUntrusted = (thrown: unknown): thrown is Error =>
+  thrown instanceof Error && UNTRUSTED.test(String(Reflect.get(thrown, 'code')))
 
 /** What the driver says has no code of its own. */
 const SAID = /connection|terminated|timeout|not queryable|Cannot use a pool|ended/i

@@ -2,6 +2,7 @@ import pg from 'pg'
 
 import { TidemarkError } from '../../kernel/errors.ts'
 import { toDatabaseError } from './failure.ts'
+import { Session } from './session.ts'
 
 export interface DatabaseOptions {
   /** `postgres://user:password@host:port/database?sslmode=…`; what it leaves out comes from the `PG…` variables. */
@@ -78,6 +79,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   const prepare: (client: pg.ClientBase) => unknown = (client) => client.query(settings)
   const pool = new pg.Pool({
     ...config,
+    Client: Session,
     application_name: 'tidemark',
     max: limits.connections,
     idleTimeoutMillis: 30_000,
@@ -92,7 +94,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     let client: pg.Client | null = null
     try {
       // It reads the certificates that the address names.
-      client = new pg.Client({ ...config, application_name: name })
+      client = new Session({ ...config, application_name: name })
       client.on('error', () => {})
       await client.connect()
       await prepare(client)
@@ -183,7 +185,18 @@ async function ask<Row extends object>(
   }
 }
 
+/** What may stand after `sslmode=`; the driver takes anything else for one of them, in silence. */
+const TLS_MODES: readonly string[] = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify']
+
+/** Nothing of the address is repeated: it may hold a password. */
 function checkUrl(url: string): string {
-  if (/^postgres(?:ql)?:\/\//.test(url) && URL.canParse(url)) return url
-  throw new TidemarkError('bad_usage', 'a database is named as postgres://user@host:port/name')
+  if (!/^postgres(?:ql)?:\/\//.test(url) || !URL.canParse(url))
+    throw new TidemarkError(
+      'bad_usage',
+      'a database is named as postgres://user@host:port/name (in a password, /, ?, #, @ and % are %2F, %3F, %23, %40 and %25)',
+    )
+  for (const mode of new URL(url).searchParams.getAll('sslmode'))
+    if (!TLS_MODES.includes(mode))
+      throw new TidemarkError('bad_usage', `the sslmode of a database is one of ${TLS_MODES.join(', ')}`)
+  return url
 }
