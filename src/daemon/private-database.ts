@@ -61,8 +61,9 @@ const STEPS = [
     at INTEGER NOT NULL
   ) STRICT;
 
-  -- How far each reader of local_changes is; 'state' is its own JSON.
-  CREATE TABLE readers (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, state TEXT) STRICT;
+  -- How far each reader of local_changes is: the last line it has passed, what shows that it is the same line still
+  -- (a copy may have been put in the file's place), and its own JSON.
+  CREATE TABLE readers (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, mark TEXT NOT NULL, state TEXT) STRICT;
   `,
 ]
 
