@@ -67,6 +67,65 @@ test('hints are about the command, not about the API', async () => {
   }
 })
 
+test('a database that cannot be had says why, to people and to programs', async () => {
+  await using machine = await openMachine()
+  const args = ['cloud', 'spaces', '--database', 'postgres://127.0.0.1:1/cloud']
+  const { code, err } = await machine.tidemark(...args)
+  expect([code, err]).toMatchObject([3, expect.stringContaining('reason: connect ECONNREFUSED 127.0.0.1:1')])
+  const told = await machine.tidemark('--json', ...args)
+  const error = { code: 'unavailable', details: { reason: 'connect ECONNREFUSED 127.0.0.1:1' } }
+  expect([told.code, JSON.parse(told.out)]).toMatchObject([3, { error }])
+})
+
+test('what an operator misspelt is told, and never another cloud taken or made', async () => {
+  await using machine = await openMachine()
+  for (const [why, ...args] of [
+    ['--database names nothing', 'token', 'create', '--database', ''],
+    ['--data names nothing', 'token', 'create', '--data', ''],
+    ['cloud has no command "chek"; it has token, check, begin-generation, views', 'chek'],
+  ] as const) {
+    const { code, out, err } = await machine.tidemark('cloud', ...args)
+    expect([code, out, err]).toEqual([2, '', expect.stringContaining(why) as string])
+  }
+  const nowhere = join(machine.folder, 'nowhere')
+  const { code, err } = await machine.tidemark('cloud', '--data', nowhere, 'token', 'revoke', 'id')
+  expect([code, err]).toEqual([1, expect.stringContaining('there is no token with this id') as string])
+  expect([nowhere, join(machine.folder, 'home/cloud')].filter((path) => existsSync(path))).toEqual([])
+})
+
+test('a cloud says where its data is, and when what it serves can be read on the way', async () => {
+  await using machine = await openMachine()
+  const said = async (...args: readonly string[]): Promise<string> => {
+    const cloud = machine.start('cloud', '--port', '0', ...args)
+    await expect.poll(cloud.said).toContain('Make a token')
+    await cloud.stop()
+    return cloud.said()
+  }
+  const plain = await said()
+  expect(plain).toContain(`Data in ${join(machine.folder, 'home/cloud')}\n`)
+  expect(plain).not.toContain('unencrypted')
+  expect(await said('--host', '0.0.0.0')).toContain('unencrypted')
+  expect(await said('--host', '0.0.0.0', '--trust-proxy', '1')).not.toContain('unencrypted')
+})
+
+test('who revokes a token hears of the devices that have one of their own by it', async () => {
+  await using machine = await openMachine()
+  await openPair(machine)
+  const token = ['cloud', '--data', join(machine.folder, 'cloud'), 'token'] as const
+  const { tokens } = (await machine.ask(...token, 'list')) as {
+    readonly tokens: readonly { readonly id: string; readonly device?: string }[]
+  }
+  const [first] = tokens.filter(({ device }) => device === undefined)
+  const [own] = tokens.filter(({ device }) => device !== undefined)
+  expect((await machine.tidemark(...token, 'list')).out).toContain("(a device's own)")
+  expect((await machine.tidemark(...token, 'revoke', first?.id ?? '')).err).toContain(
+    'The account has 1 of them',
+  )
+  expect((await machine.tidemark('sync', 'now')).code).toBe(0)
+  expect((await machine.tidemark(...token, 'revoke', own?.id ?? '')).err).toBe('')
+  expect((await machine.tidemark('sync', 'now')).code).toBe(4)
+})
+
 test('an address that cannot be listened on is named, and what to do', async () => {
   await using machine = await openMachine()
   const other = createServer()

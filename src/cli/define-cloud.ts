@@ -38,8 +38,12 @@ export function defineCloud({ program, env, define, run, endWith }: CommandTable
     .option('--drain <seconds>', 'when stopping, be not ready for so long before', parseSeconds)
     .addHelpText('after', `\nEach option has a variable, too: --log-level is ${CLOUD_VARIABLES}_LOG_LEVEL.`)
     .hook('preAction', (cloud, action) => readEnvironment(cloud, action, env))
-    .action((options) =>
-      run(async (context) => (await import('./commands/cloud.ts')).runCloud(context, options))(),
+    .allowExcessArguments()
+    .action((options, command: Command) =>
+      run(async (context) => {
+        refuseUnknown(command)
+        return (await import('./commands/cloud.ts')).runCloud(context, options)
+      })(),
     )
   const token = define(cloud, 'token', 'make, list and revoke tokens')
   define(token, 'create', 'make a token and print it, once')
@@ -147,6 +151,16 @@ function readEnvironment(cloud: Command, action: Command, env: Environment): voi
     throw new TidemarkError('bad_usage', `${folder} and ${DATABASE_VARIABLE} are both set: name one of them`)
   const except = isPlaced ? ['data', 'database'] : ['database']
   readVariables(cloud, action, { prefix: CLOUD_VARIABLES, env, except })
+}
+
+/** What Commander would call an argument too many, since `cloud` alone serves. */
+function refuseUnknown({ args, commands }: Command): void {
+  if (args.length === 0) return
+  const known = commands.map((one) => one.name()).filter((name) => name !== 'help')
+  throw new TidemarkError(
+    'bad_usage',
+    `cloud has no command ${JSON.stringify(args[0])}; it has ${known.join(', ')}`,
+  )
 }
 
 /** An option of `cloud` that its subcommands take too, as people write it there. */

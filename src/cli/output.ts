@@ -1,4 +1,4 @@
-import { ERRORS, type TidemarkError } from '../kernel/errors.ts'
+import { ERRORS, TidemarkError } from '../kernel/errors.ts'
 import { toSystemError } from '../machine/failures.ts'
 
 /** Where a command prints: people read lines, machines one JSON value. */
@@ -77,7 +77,7 @@ export const EXIT = { done: 0, failed: 1, usage: 2, offline: 3, refused: 4, inte
 
 /** Tells an error as what, why and what to do; answers the exit code. */
 export function reportError(output: Output, thrown: unknown): number {
-  const error = toSystemError(thrown)
+  const error = withReason(toSystemError(thrown))
   if (output.json) output.result({ error }, [])
   else {
     output.warn(`tidemark: ${describeError(error)}`)
@@ -87,6 +87,19 @@ export function reportError(output: Output, thrown: unknown): number {
       output.warn(`  ${error.cause.stack ?? error.cause.message}`)
   }
   return exitCodeOf(error)
+}
+
+/**
+ * Why a database does not let us in, or cannot be had. What it says of that names no secret and is what its operator
+ * looks for; to the clients of a cloud it is not told.
+ */
+function withReason(error: TidemarkError): TidemarkError {
+  const { code, message, details, cause } = error
+  if (!['unavailable', 'database_refused'].includes(code) || details['reason'] !== undefined) return error
+  // Of several addresses of one host, each with a reason: the first.
+  const first: unknown = cause instanceof AggregateError ? cause.errors[0] : cause
+  if (!(first instanceof Error) || first.message === '' || first.message === message) return error
+  return new TidemarkError(code, message, { details: { ...details, reason: first.message }, cause })
 }
 
 /**

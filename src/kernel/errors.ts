@@ -49,7 +49,7 @@ export const ERRORS = {
   no_access: { status: 0, retry: false, title: 'A file or folder cannot be read or written', hint: 'Check that it and its folder are there, belong to you, and can be written to.' },
   database_locked: { status: 0, retry: true, title: 'Another process holds the database locked', hint: 'Wait for it to finish; the work is tried again.' },
   in_use: { status: 0, retry: false, title: 'Another Tidemark process is already at work here', hint: 'Stop the other one, or let it do the work; the details name its process where that is known.' },
-  cannot_listen: { status: 0, retry: false, title: 'The address cannot be listened on', hint: 'Choose another one with `--host` and `--port`, or stop the program that has it.' },
+  cannot_listen: { status: 0, retry: false, title: 'The address cannot be listened on', hint: 'Choose another one with `--host` and `--port` (that of the numbers with `--metrics-address`), or stop the program that has it.' },
   database_refused: { status: 503, retry: true, title: 'PostgreSQL refuses the connection or lacks a right', hint: 'Check user, password, certificate, and name, encoding and rights of the database; `tidemark cloud check` tries each of them.' },
   daemon_not_running: { status: 0, retry: false, title: 'The daemon is not running', hint: 'Start it with `tidemark daemon start`, or in the foreground with `tidemark daemon`.' },
   config_invalid: { status: 0, retry: false, title: 'The configuration cannot be read', hint: 'The details name the file, the line and the key; the file was left as it is.' },

@@ -1,4 +1,5 @@
 import { describePlace } from '../../cloud/server/place.ts'
+import type { TokenInfo } from '../../cloud/directory.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES, type Scope } from '../../protocol/routes.ts'
 import type { CliContext } from '../context.ts'
@@ -49,7 +50,7 @@ export async function listTokens(context: CliContext, options: PlaceOptions): Pr
         : (token.expiresAt ?? Infinity) < context.clock.now()
           ? 'expired'
           : 'active'
-    return `${token.id}  ${state.padEnd(8)} ${token.account}  ${token.scopes.join(',')}  ${token.spaces?.join(',') ?? 'all spaces'}  ${token.name}`
+    return `${token.id}  ${state.padEnd(8)} ${token.account}  ${token.scopes.join(',')}  ${token.spaces?.join(',') ?? 'all spaces'}  ${token.name}${isOfDevice(token) ? " (a device's own)" : ''}`
   })
   context.output.result(
     { tokens },
@@ -59,8 +60,26 @@ export async function listTokens(context: CliContext, options: PlaceOptions): Pr
 
 /** tidemark cloud token revoke ID */
 export async function revokeToken(context: CliContext, id: string, options: PlaceOptions): Promise<void> {
-  await using directory = await openDirectory(cloudPlace(context, options), context)
-  if (!(await directory.revokeToken(id, COMMAND_LINE)))
-    throw new TidemarkError('not_found', 'there is no token with this id; see tidemark cloud token list')
+  const place = cloudPlace(context, options)
+  const unknown = new TidemarkError(
+    'not_found',
+    'there is no token with this id; see tidemark cloud token list',
+  )
+  if (!(await hasDirectory(place))) throw unknown
+  await using directory = await openDirectory(place, context)
+  if (!(await directory.revokeToken(id, COMMAND_LINE))) throw unknown
   context.output.result({ revoked: id }, ['The token is revoked; requests with it are refused from now on.'])
+  const tokens = await directory.listTokens()
+  const revoked = tokens.find((token) => token.id === id)
+  if (revoked === undefined || isOfDevice(revoked)) return
+  const others = tokens.filter(
+    (token) => token.account === revoked.account && token.revokedAt === null && isOfDevice(token),
+  )
+  if (others.length > 0)
+    context.output.warn(
+      `Devices that were set up with it go on with tokens of their own; to lock one out, revoke that, too. The account has ${others.length} of them: tidemark cloud token list`,
+    )
 }
+
+/** A device is given a token of its own with its first sync, whatever token it came with. */
+const isOfDevice = (token: TokenInfo): boolean => token.device !== undefined

@@ -62,10 +62,15 @@ export async function runCloud(context: CliContext, options: CloudOptions): Prom
   const { url, metricsUrl } = cloud
   output.result({ url, ...(metricsUrl === null ? {} : { metrics: metricsUrl }), pid: process.pid }, [
     `Tidemark cloud at ${url} (API page: ${url}/)`,
+    `Data in ${'data' in place ? resolve(place.data) : describePlace(place)}`,
     ...(metricsUrl === null ? [] : [`Metrics at ${metricsUrl}`]),
   ])
   if (metrics !== undefined && !isLoopback(metrics.host))
     output.warn(`Anyone who reaches ${metrics.host} can read the metrics: they need no token.`)
+  if (options.tlsKey === undefined && (options.trustProxy ?? 0) === 0 && !isLoopback(options.host))
+    output.warn(
+      'Tokens and rows go over the network unencrypted: --tls-key and --tls-cert, or a proxy in front and --trust-proxy.',
+    )
   if (options.insecureLoopback === true)
     output.warn('Anyone on this machine can read and write: --insecure-loopback is for trying out.')
   else

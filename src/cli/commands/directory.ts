@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Directory } from '../../cloud/directory.ts'
 import { hasPassword, toPlace, type Place } from '../../cloud/server/place.ts'
 import { isCloudAt, openDirectory as openDirectoryAt } from '../../cloud/server/storage.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
 import type { CliContext } from '../context.ts'
 import { DATABASE_VARIABLE } from '../option-variables.ts'
 
@@ -23,6 +24,12 @@ export const COMMAND_LINE = 'command line'
  */
 export function cloudPlace(context: CliContext, options: PlaceOptions): Place {
   const { data } = options
+  // What a script meant to fill in: the default in its place would be another cloud.
+  for (const [name, value] of [
+    ['data', data],
+    ['database', options.database],
+  ] as const)
+    if (value === '') throw new TidemarkError('bad_usage', `--${name} names nothing: its value is empty`)
   const url = options.database ?? (data === undefined ? (context.env[DATABASE_VARIABLE] ?? '') : '')
   if (url === '') return { data: data ?? join(context.folders.data, 'cloud') }
   const { databaseConnections: connections } = options

@@ -157,6 +157,14 @@ describeOwnPostgres('a check of a server', () => {
     })
     await admin.query('CREATE SCHEMA tidemark AUTHORIZATION plain')
     expect(await rights()).toMatchObject({ state: 'ok' })
+    // It may keep its tables there, and make no schemas for views: that is a warning, unless nobody wants them.
+    const words = async (views: boolean) =>
+      find(
+        await checkCloud({ database: { url: asPlain(), views } }, { clock: systemClock, nodes: 1 }),
+        'views',
+      )
+    expect(await words(true)).toMatchObject({ state: 'warn', fix: expect.stringContaining('--no-views') })
+    expect(await words(false)).toBeUndefined()
     // Made by another user: first out of reach, then to be used, but not to be upgraded.
     await migrateAt(server.url)
     expect(await rights()).toMatchObject({ state: 'fail', what: expect.stringContaining('may not be read') })

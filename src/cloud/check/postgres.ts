@@ -2,8 +2,8 @@ import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { readLevel } from '../postgres/migrate.ts'
 import { MIGRATIONS } from '../postgres/migrations.ts'
-import { DATABASE_LIMITS, openDatabase, type Database, type DatabaseOptions } from '../postgres/pool.ts'
-import { describePlace } from '../server/place.ts'
+import { DATABASE_LIMITS, openDatabase, type Database } from '../postgres/pool.ts'
+import { describePlace, type DatabasePlace } from '../server/place.ts'
 import type { CheckOptions } from './check.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { describeServer, readServer } from './postgres-server.ts'
@@ -18,7 +18,7 @@ const CLOCK_LOOKS = 3
 
 /** A cloud's database: can we get in, may we do what we must, and is it set up to keep what it acknowledges? */
 export async function checkPostgres(
-  options: DatabaseOptions,
+  options: DatabasePlace,
   { clock, nodes }: CheckOptions,
 ): Promise<readonly Finding[]> {
   await using database = openDatabase({ ...options, limits: { ...options.limits, ...LIMITS } })
@@ -35,6 +35,7 @@ export async function checkPostgres(
       ok('connection', `${address} as ${server.user}`),
       ...describeServer(server, { nodes, connections, address }),
       ...(await checkTables(database, server.isStandby)),
+      ...(options.views === false ? [] : await checkViews(database)),
       await checkClock(database, clock),
     ]
   } catch (error) {
@@ -143,6 +144,16 @@ async function checkRights(database: Database, isThere: boolean): Promise<Findin
       'Upgrades need their owner: let every node be the same user.',
     )
   return ok('rights', 'all tables and functions can be used, and new ones made')
+}
+
+/** Each space has a schema of its own for them; without that right a cloud works, and plain SQL finds nothing. */
+async function checkViews(database: Database): Promise<readonly Finding[]> {
+  const [found] = await database.query<{ readonly may: boolean }>(
+    `SELECT has_database_privilege(current_database(), 'CREATE') AS may`,
+  )
+  if (found?.may !== false) return []
+  const fix = 'GRANT CREATE ON DATABASE … TO it, or say --no-views, here and at each node.'
+  return [warn('views', 'this user may make no schemas, so there are no views for plain SQL', fix)]
 }
 
 /** In a transaction that is undone. Null when nothing was refused. */

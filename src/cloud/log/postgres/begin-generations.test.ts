@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 
 import { openMachine } from '../../../../test/command-line.ts'
+import { openTestDatabase } from '../../../../test/postgres/database.ts'
 import { openLogNodes } from '../../../../test/postgres/log-nodes.ts'
 import { generationsOf, pullOf } from '../../../../test/postgres/running-node.ts'
 import { codeOf, put, Reader } from '../../../testing/log-contract/harness.ts'
+import { openDatabase } from '../../postgres/pool.ts'
 
 test('I11: an operator begins a generation in every space, under nodes that go on', async () => {
   await using nodes = await openLogNodes()
@@ -34,4 +36,13 @@ test('I11: an operator begins a generation in every space, under nodes that go o
   const inFolder = await machine.tidemark('cloud', 'begin-generation', '--data', machine.folder)
   expect(inFolder.code).toBe(2)
   expect(inFolder.err).toContain('stop it and start it again')
+})
+
+test('in a database without a cloud no generation begins, and nothing is made', async () => {
+  await using empty = await openTestDatabase()
+  await using machine = await openMachine()
+  const told = await machine.tidemark('cloud', 'begin-generation', '--database', empty.url)
+  expect(told).toMatchObject({ code: 1, err: expect.stringContaining('there is no cloud in postgres://') })
+  await using admin = openDatabase(empty)
+  expect(await admin.query(`SELECT FROM pg_namespace WHERE nspname = 'tidemark'`)).toEqual([])
 })
