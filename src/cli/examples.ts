@@ -57,10 +57,18 @@ export const EXAMPLES: { readonly [path: string]: readonly Example[] } = {
   'config set': [
     ['tidemark config set endpoint https://cloud.example', 'turns sync on'],
     ['tidemark config set sync_enabled false', 'turns it off and keeps the endpoint'],
+    ['tidemark config set token - < token.txt', 'no other program sees it'],
   ],
   'config get': [['tidemark config get endpoint --origin', 'and where the value comes from']],
   'config list': [['tidemark config list', 'all settings with their origins']],
   'config unset': [['tidemark config unset endpoint', 'turns sync off']],
+  'config profiles list': [['tidemark config profiles list', 'and which is in use']],
+  'config profiles use': [['tidemark config profiles use work', 'where no --profile is given']],
+  'config profiles add': [
+    ['tidemark config profiles add work', 'with nothing set in it'],
+    ['tidemark config profiles add test --copy work', 'with its settings, not its token'],
+  ],
+  'config profiles remove': [['tidemark config profiles remove test', 'asks first']],
   'conflicts list': [['tidemark conflicts list notes.db', 'of one file']],
   'conflicts show': [['tidemark conflicts show ID', 'both values']],
   'conflicts resolve': [['tidemark conflicts resolve ID remote', 'take the value of the others']],

@@ -1,7 +1,6 @@
 import { join } from 'node:path'
 
 import type { Reset } from '../engine/status.ts'
-import { systemClock } from '../kernel/clock.ts'
 import { canonicalPath, fileTag } from '../machine/files.ts'
 import { changePrivateFile, readPrivateFile, writePrivateFile } from '../machine/private-file.ts'
 import type { Folders } from '../machine/folders.ts'
@@ -61,9 +60,5 @@ function parseList(text: string | null): readonly Attachment[] {
 }
 
 function changeList(folders: Folders, change: (list: readonly Attachment[]) => readonly Attachment[]): void {
-  changePrivateFile(
-    listPath(folders),
-    () => systemClock.now(),
-    (text) => `${JSON.stringify(change(parseList(text)), null, 2)}\n`,
-  )
+  changePrivateFile(listPath(folders), (text) => `${JSON.stringify(change(parseList(text)), null, 2)}\n`)
 }

@@ -1,9 +1,6 @@
 import { TidemarkError } from '../kernel/errors.ts'
-import { systemClock } from '../kernel/clock.ts'
 import { suggest } from '../kernel/nearest.ts'
 import type { Folders } from '../machine/folders.ts'
-import { findProfile, type Environment } from '../machine/variables.ts'
-import { changePrivateFile, readPrivateFile } from '../machine/private-file.ts'
 import {
   isSettingName,
   parseSetting,
@@ -11,47 +8,96 @@ import {
   SETTINGS,
   type SettingName,
   type SettingRead,
+  type Settings,
   type SettingValue,
 } from '../machine/settings.ts'
+import { findProfile, type Environment } from '../machine/variables.ts'
+import {
+  changeConfigFile,
+  readConfigFile,
+  type ConfigChange,
+  type ConfigFile,
+  type StoredValue,
+} from './config-file.ts'
+import { chooseProfile, EMPTY_CONFIG, EMPTY_SECRETS, hasProfile, requireProfileName } from './profiles.ts'
 
 /**
- * The configuration: flags over environment over file over defaults. The file has origin 000's shape, lines
- * 129-141; keys that are not known are kept. Values of the environment are never written into it.
+ * The configuration: flags over environment over file over defaults. Files are read anew with each call, so what
+ * another process set is there; values of the environment are never written into them.
  */
-interface ConfigFile {
-  readonly profiles?: { readonly [profile: string]: { readonly [key: string]: unknown } }
-  readonly active_profile?: string
-  readonly [key: string]: unknown
-}
-
 export interface Config {
+  /** Throws `bad_usage` where there is no such profile: it would look like one in which nothing is set. */
   readonly profile: string
+  /** Whether somebody asked for this profile, rather than the one in use being taken. */
+  readonly isChosen: boolean
+  /** Throws `bad_usage` as `profile`, and for a variable; `config_invalid` for the file. */
   read(name: SettingName): SettingRead
-  set(name: SettingName, text: string): void
+  /** All of them at one moment. */
+  readAll(): Settings
+  /** Makes the profile where it is not there yet; answers whether it did. */
+  set(name: SettingName, text: string): { readonly made: boolean }
   unset(name: SettingName): void
+  /** The same environment and files with another profile. */
+  of(profile: string): Config
 }
 
-/** Opens the configuration of a profile. Throws `config_invalid` with file and place when it cannot be read. */
+/** The configuration of a profile: the chosen one, else what the environment names, else the file's active one. */
 export function openConfig(folders: Folders, env: Environment, chosen?: string): Config {
-  const file = parseFile(folders.config, readPrivateFile(folders.config))
-  const profile = chosen ?? findProfile(env)?.text ?? file.active_profile ?? 'default'
-  const pathOf = (name: SettingName) => (SETTINGS[name].kind === 'secret' ? folders.secrets : folders.config)
+  const named = chosen?.trim() ?? findProfile(env)?.text
+  const profileIn = (file: ConfigFile): string => chooseProfile(file, named)
+  const isSecret = (name: SettingName): boolean => SETTINGS[name].kind === 'secret'
+  const readIn = (config: ConfigFile, secrets: () => ConfigFile, name: SettingName): SettingRead => {
+    const profile = profileIn(config)
+    const fromEnvironment = readVariable(name, env)
+    if (fromEnvironment !== null) return fromEnvironment
+    const stored = (isSecret(name) ? secrets() : config).find(profile, name)
+    if (stored === undefined) return { value: SETTINGS[name].default, origin: 'default' }
+    return { value: parseStored(name, stored), origin: 'file' }
+  }
+  const readFile = (): ConfigFile => readConfigFile(folders.config)
+  const readSecrets = (): ConfigFile => readConfigFile(folders.secrets)
   return {
-    profile,
-    read(name) {
-      const fromEnvironment = readVariable(name, env)
-      if (fromEnvironment !== null) return fromEnvironment
-      const path = pathOf(name)
-      const stored = parseFile(path, readPrivateFile(path)).profiles?.[profile]?.[name]
-      if (stored === undefined || stored === null) return { value: SETTINGS[name].default, origin: 'default' }
-      return { value: checkStored(path, profile, name, stored), origin: 'file' }
+    get profile() {
+      return profileIn(readFile())
+    },
+    isChosen: named !== undefined,
+    read: (name) => readIn(readFile(), readSecrets, name),
+    readAll() {
+      const [config, secrets] = [readFile(), readSecrets()]
+      const values = Object.keys(SETTINGS).map((name) => [
+        name,
+        readIn(config, () => secrets, requireSetting(name)).value,
+      ])
+      return Object.fromEntries(values) as Settings
     },
     set(name, text) {
-      change(pathOf(name), profile, name, parseSetting(name, text))
+      const value = JSON.stringify(parseSetting(name, text))
+      let made = false
+      let profile = ''
+      changeConfigFile(
+        folders.config,
+        (file) => {
+          profile = named ?? file.active ?? 'default'
+          made = !hasProfile(file, profile)
+          if (made) requireProfileName(profile)
+          const path = ['profiles', profile]
+          if (!isSecret(name)) return [{ set: [...path, name], value }]
+          return made ? [{ set: path, value: '{}' }] : []
+        },
+        EMPTY_CONFIG,
+      )
+      if (isSecret(name)) {
+        const change: ConfigChange = { set: ['profiles', profile, name], value }
+        changeConfigFile(folders.secrets, () => [change], EMPTY_SECRETS)
+      }
+      return { made }
     },
     unset(name) {
-      change(pathOf(name), profile, name, undefined)
+      const path = isSecret(name) ? folders.secrets : folders.config
+      const profile = profileIn(readFile())
+      changeConfigFile(path, () => [{ remove: ['profiles', profile, name] }], EMPTY_CONFIG)
     },
+    of: (profile) => openConfig(folders, env, profile),
   }
 }
 
@@ -76,63 +122,12 @@ export function requireSetting(name: string): SettingName {
   )
 }
 
-function change(path: string, profile: string, name: SettingName, value: SettingValue | undefined): void {
-  changePrivateFile(
-    path,
-    () => systemClock.now(),
-    (text) => {
-      const file = parseFile(path, text)
-      const { [name]: _, ...rest } = file.profiles?.[profile] ?? {}
-      const settings = value === undefined ? rest : { ...rest, [name]: value }
-      const next = {
-        ...file,
-        profiles: { ...file.profiles, [profile]: settings },
-        active_profile: file.active_profile ?? 'default',
-      }
-      return `${JSON.stringify(next, null, 2)}\n`
-    },
-  )
-}
-
-function parseFile(path: string, text: string | null): ConfigFile {
-  if (text === null || text.trim() === '') return {}
-  let file: unknown
+function parseStored(name: SettingName, { value, refuse }: StoredValue): SettingValue {
+  if (typeof value !== 'string' && typeof value !== 'number' && typeof value !== 'boolean')
+    throw refuse('it is not a value of this setting')
   try {
-    file = JSON.parse(text)
+    return parseSetting(name, String(value))
   } catch (error) {
-    // The parser's message may quote the file; only the place is told.
-    const at = /position (\d+)/.exec(String(error))?.[1]
-    const line = at === undefined ? undefined : text.slice(0, Number(at)).split('\n').length
-    throw invalid(path, line === undefined ? 'it is not JSON' : `it is not JSON at line ${line}`, line)
+    throw refuse(error instanceof TidemarkError ? error.message : 'it is not a value of this setting')
   }
-  if (!isObject(file)) throw invalid(path, 'it holds no object')
-  if (
-    file['profiles'] !== undefined &&
-    (!isObject(file['profiles']) || !Object.values(file['profiles']).every(isObject))
-  ) {
-    throw invalid(path, 'profiles is not an object of objects')
-  }
-  if (file['active_profile'] !== undefined && typeof file['active_profile'] !== 'string') {
-    throw invalid(path, 'active_profile is not a string')
-  }
-  return file
 }
-
-function checkStored(path: string, profile: string, name: SettingName, stored: unknown): SettingValue {
-  try {
-    if (typeof stored === 'string' || typeof stored === 'number' || typeof stored === 'boolean') {
-      return parseSetting(name, String(stored))
-    }
-  } catch {
-    // Told below, with the place.
-  }
-  throw invalid(path, `profiles.${profile}.${name} is not a value of this setting`)
-}
-
-const isObject = (value: unknown): value is { readonly [key: string]: never } =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-
-const invalid = (path: string, why: string, line?: number): TidemarkError =>
-  new TidemarkError('config_invalid', `${path} cannot be read: ${why}`, {
-    details: { file: path, ...(line === undefined ? {} : { line }) },
-  })

@@ -192,18 +192,14 @@ function changeDevice(
 ): DeviceFile {
   const path = devicePath(folders)
   let file: DeviceFile | null = null
-  changePrivateFile(
-    path,
-    () => clock.now(),
-    (text) => {
-      const before =
-        text === null
-          ? { id: uuidV7(clock.now(), random), name: hostname(), tokens: {} }
-          : parseDevice(path, text)
-      file = change(before)
-      return `${JSON.stringify(file, null, 2)}\n`
-    },
-  )
+  changePrivateFile(path, (text) => {
+    const before =
+      text === null
+        ? { id: uuidV7(clock.now(), random), name: hostname(), tokens: {} }
+        : parseDevice(path, text)
+    file = change(before)
+    return `${JSON.stringify(file, null, 2)}\n`
+  })
   return file as unknown as DeviceFile
 }
 

@@ -1,78 +1,148 @@
 import {
+  chmodSync,
   closeSync,
+  fchmodSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
+  readlinkSync,
+  realpathSync,
   renameSync,
   rmSync,
   statSync,
-  writeSync,
+  writeFileSync,
 } from 'node:fs'
-import { dirname } from 'node:path'
+import { devNull } from 'node:os'
+import { dirname, resolve } from 'node:path'
+
+import Database from 'better-sqlite3'
 
 import { TidemarkError } from '../kernel/errors.ts'
+import { SqliteFailure } from '../stores/sqlite/driver/failure.ts'
 
-/** A small text file that is always whole: written beside, fsynced, renamed; readable by its owner only. */
+const PRIVATE = 0o600
+/** Nothing that Tidemark keeps in such a file comes near it; reading more would only fill the memory. */
+const MAX_BYTES = 32 * 1024 * 1024
+/** A change takes milliseconds: whoever waits longer waits for a process that was stopped in the middle. */
+const LOCK_WAIT_MS = 5_000
+const MAX_LINKS = 40
+
+/**
+ * A small text file that is always whole: written beside, fsynced, renamed; readable by its owner only. A symbolic
+ * link stays one: the file that it leads to is replaced. One writer at a time: see `changePrivateFile`.
+ */
 export function writePrivateFile(path: string, text: string): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const beside = `${path}.${process.pid}.new`
-  const file = openSync(beside, 'w', 0o600)
+  const target = targetOf(path)
+  mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
+  const beside = `${target}.${process.pid}.new`
   try {
-    writeSync(file, text)
-    fsyncSync(file)
-  } finally {
-    closeSync(file)
+    // What lies there is of a process that was killed; `wx` follows no link that somebody put in its place.
+    rmSync(beside, { force: true })
+    const file = openSync(beside, 'wx', PRIVATE)
+    try {
+      fchmodSync(file, PRIVATE)
+      // To the last byte, or it throws: a full disk takes a part and says so only when asked again.
+      writeFileSync(file, text)
+      fsyncSync(file)
+    } finally {
+      closeSync(file)
+    }
+    renameSync(beside, target)
+  } catch (error) {
+    rmSync(beside, { force: true })
+    throw error
   }
-  renameSync(beside, path)
 }
 
-/** The file's text, null when there is none. */
+/**
+ * The file's text, null when there is none. Closes it to others where it is this user's and open to them. Throws
+ * `config_invalid` for what is no text file.
+ */
 export function readPrivateFile(path: string): string | null {
+  const found = statSync(path, { throwIfNoEntry: false })
+  if (found === undefined || path === devNull) return null
+  if (!found.isFile()) throw unreadable(path, 'it is no file')
+  if (found.size > MAX_BYTES) throw unreadable(path, `it is larger than ${MAX_BYTES / 1024 / 1024} MB`)
+  if ((found.mode & 0o077) !== 0 && found.uid === process.getuid?.()) closeToOthers(path)
   try {
-    return readFileSync(path, 'utf8')
+    // Bytes that are no text would be read as others, and be lost with the next change.
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(readFileSync(path))
   } catch (error) {
+    if (error instanceof TypeError) throw unreadable(path, 'it is not UTF-8')
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null
     throw error
   }
 }
 
-/** Age after which a lock file is a dead process's: a change takes milliseconds. */
-const STALE_LOCK_MS = 10_000
-const LOCK_TRIES = 200
-const LOCK_PAUSE_MS = 10
-
-/** Reads, changes and writes a file while no other process does: two changes at once are both kept. */
+/**
+ * Reads, changes and writes a file while no other process does: two changes at once are both kept. The lock dies with
+ * its process and with nothing else, neither by time nor by a clock that is set. Throws `in_use` when another process
+ * was stopped in the middle of its change. Nothing is written where `change` answers null, or what was there.
+ */
 export function changePrivateFile(
   path: string,
-  now: () => number,
-  change: (text: string | null) => string,
+  change: (text: string | null) => string | null,
+  waitMs = LOCK_WAIT_MS,
 ): void {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const lock = `${path}.lock`
-  for (let attempt = 0; !tryLock(lock, now); attempt++) {
-    if (attempt >= LOCK_TRIES)
-      throw new TidemarkError('in_use', 'another process keeps changing the same file')
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, LOCK_PAUSE_MS)
-  }
+  const target = targetOf(path)
+  if (statSync(target, { throwIfNoEntry: false })?.isFile() === false) throw unreadable(path, 'it is no file')
+  mkdirSync(dirname(target), { recursive: true, mode: 0o700 })
+  const lock = takeLock(target, waitMs)
   try {
-    writePrivateFile(path, change(readPrivateFile(path)))
+    const before = readPrivateFile(target)
+    const after = change(before)
+    if (after !== null && after !== before) writePrivateFile(target, after)
   } finally {
-    rmSync(lock, { force: true })
+    lock.close()
   }
 }
 
-function tryLock(lock: string, now: () => number): boolean {
+/** An exclusive transaction on an empty SQLite file beside it, which the system lets go when the process ends. */
+function takeLock(target: string, waitMs: number): Database.Database {
+  const path = `${target}.lock`
+  let lock: Database.Database | undefined
   try {
-    closeSync(openSync(lock, 'wx', 0o600))
-    return true
+    lock = new Database(path, { timeout: waitMs })
+    closeToOthers(path)
+    lock.exec('BEGIN EXCLUSIVE')
+    return lock
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+    lock?.close()
+    if (!(error instanceof Database.SqliteError)) throw error
+    if (error.code.startsWith('SQLITE_BUSY'))
+      throw new TidemarkError('in_use', 'another process keeps changing the same file', {
+        details: { file: target },
+      })
+    const failure = new SqliteFailure(error.code, error.message)
+    if (failure.code !== 'no_access') throw failure
+    throw new TidemarkError('no_access', `${target} cannot be written`, { cause: failure })
+  }
+}
+
+/** The file itself, where the path is a link, also one that leads nowhere yet. */
+function targetOf(path: string): string {
+  let target = resolve(path)
+  for (let links = 0; links < MAX_LINKS; links++) {
+    if (lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink() !== true) break
+    target = resolve(dirname(target), readlinkSync(target))
   }
   try {
-    if (now() - statSync(lock).mtimeMs > STALE_LOCK_MS) rmSync(lock, { force: true })
+    return realpathSync(target)
   } catch {
-    // Gone meanwhile: the next try will have it.
+    return target
   }
-  return false
 }
+
+/** Of another user, or on a disk that cannot be written: it stays as it is. */
+function closeToOthers(path: string): void {
+  try {
+    chmodSync(path, PRIVATE)
+  } catch {
+    // As above.
+  }
+}
+
+const unreadable = (file: string, why: string): TidemarkError =>
+  new TidemarkError('config_invalid', `${file} cannot be read: ${why}`, { details: { file } })

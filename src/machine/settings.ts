@@ -84,6 +84,19 @@ interface Setting {
 
 export type SettingName = keyof typeof SETTINGS
 export type SettingValue = string | number | boolean | null
+type ValueOf<One extends Setting> = One extends { readonly kind: 'boolean' }
+  ? boolean
+  : One extends { readonly kind: 'seconds' | 'count' | 'port' }
+    ? number
+    : One extends { readonly words: readonly (infer Word)[] }
+      ? Word
+      : string
+/** All of them, each of its own type; null: it has no default, and nobody has set it. */
+export type Settings = {
+  readonly [Name in SettingName]:
+    | ValueOf<(typeof SETTINGS)[Name]>
+    | ((typeof SETTINGS)[Name]['default'] extends null ? null : never)
+}
 export type Origin = 'environment' | 'file' | 'default'
 
 export interface SettingRead {

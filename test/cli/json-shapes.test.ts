@@ -62,6 +62,12 @@ async function seeConfiguration(machine: Machine): Promise<void> {
   await see(machine, 'config get', 'sync_interval')
   await see(machine, 'config get', 'endpoint')
   await see(machine, 'config unset', 'sync_interval')
+  await see(machine, 'config profiles add', 'work')
+  await see(machine, 'config profiles add', 'copy', '--copy', 'work')
+  await see(machine, 'config profiles list')
+  await see(machine, 'config profiles use', 'work')
+  await see(machine, 'config profiles use', 'default')
+  await see(machine, 'config profiles remove', 'copy', '--yes')
   await see(machine, 'completion', 'bash')
 }
 

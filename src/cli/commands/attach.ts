@@ -10,6 +10,7 @@ import { holdReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { engineSettings, requireConnection, type Connection } from '../../daemon/connection.ts'
 import type { CliContext } from '../context.ts'
 import { countOf, startProgress } from '../progress.ts'
+import { inProfileOf } from './files.ts'
 import { createWaits, tellHowToGoOn, type Wait, type Waits } from '../waits.ts'
 
 export interface AttachOptions {
@@ -37,7 +38,8 @@ export function spaceOfFile(file: string): string {
 }
 
 /** tidemark attach FILE: says what it will sync and what it refuses, asks, attaches, and sends the first time. */
-export async function attach(context: CliContext, file: string, options: AttachOptions): Promise<void> {
+export async function attach(given: CliContext, file: string, options: AttachOptions): Promise<void> {
+  const context = inItsProfile(given, file)
   const { output } = context
   const connection = requireConnection(context.config)
   const known = await readSpace(file)
@@ -68,6 +70,12 @@ export async function attach(context: CliContext, file: string, options: AttachO
   })
   const synced = options.sync === false ? null : await firstSync(context, file, connection, label, waits)
   tellAttached(context, file, { space, plan, synced })
+}
+
+/** With the profile that the file is attached under, where it is: a first sync goes on to where it began. */
+function inItsProfile(context: CliContext, file: string): CliContext {
+  const attachment = findAttachment(context.folders, file)
+  return attachment === undefined ? context : inProfileOf(context, attachment)
 }
 
 /** The first sync of a file that was attached here has never come to its end. */
@@ -202,11 +210,12 @@ async function readTables({ folders }: CliContext, file: string): Promise<readon
 
 /** tidemark clone SPACE FILE: a new replica of a space, or the rest of one whose first sync was cut off. */
 export async function clone(
-  context: CliContext,
+  given: CliContext,
   space: string,
   file: string,
   options: { readonly sync?: boolean },
 ): Promise<void> {
+  const context = inItsProfile(given, file)
   const connection = requireConnection(context.config)
   const waits = createWaits(context.output, 'Downloading')
   const { profile } = context.config

@@ -3,25 +3,41 @@ import { requireSetting } from '../../daemon/config.ts'
 import { SETTINGS, type SettingName, type SettingRead } from '../../machine/settings.ts'
 import type { CliContext } from '../context.ts'
 
-/** tidemark config set NAME VALUE: origin 000, line 11. */
-export function setSetting(context: CliContext, name: string, value: string): void {
+/** tidemark config set NAME VALUE: origin 000, line 11. Of a secret, - is read from the input. */
+export async function setSetting(context: CliContext, name: string, value: string): Promise<void> {
+  const { config } = context
   const setting = requireSetting(name)
-  context.config.set(setting, value)
-  const shown = showValue(setting, context.config.read(setting))
-  context.output.result({ profile: context.config.profile, setting, value: shown.value }, [
-    `${setting} is set (profile ${context.config.profile}).`,
+  const isSecret = SETTINGS[setting].kind === 'secret'
+  // The list of processes shows a command line to everyone on the machine.
+  const { made } = config.set(setting, isSecret && value === '-' ? await readLine(context.input) : value)
+  const shown = showValue(setting, config.read(setting))
+  context.output.result({ profile: config.profile, setting, value: shown.value }, [
+    `${setting} is set (${made ? 'new profile' : 'profile'} ${config.profile}).`,
   ])
   warnOverridden(context, setting)
+  if (setting === 'token' && config.read('auth').value === 'none')
+    context.output.warn('Note: auth is none, so no token is sent: tidemark config unset auth')
 }
 
 /** tidemark config unset NAME: origin 000, line 28. */
 export function unsetSetting(context: CliContext, name: string): void {
   const setting = requireSetting(name)
+  const { profile } = context.config
   context.config.unset(setting)
-  context.output.result({ profile: context.config.profile, setting, value: null }, [
-    `${setting} is unset (profile ${context.config.profile}).`,
-  ])
+  context.output.result({ profile, setting, value: null }, [`${setting} is unset (profile ${profile}).`])
   warnOverridden(context, setting)
+}
+
+/** A secret is short: what goes on and on is none. */
+const MAX_SECRET_CHARS = 65_536
+
+async function readLine(input: NodeJS.ReadableStream): Promise<string> {
+  let text = ''
+  for await (const chunk of input) {
+    text += String(chunk)
+    if (text.includes('\n') || text.length > MAX_SECRET_CHARS) break
+  }
+  return text.split('\n')[0] ?? ''
 }
 
 /** tidemark config get NAME [--origin] */

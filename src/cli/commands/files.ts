@@ -9,11 +9,32 @@ import { describeError } from '../output.ts'
 
 /** The attachments a command is about: the named file, or all of the profile. */
 export function chooseAttachments(context: CliContext, file: string | undefined): readonly Attachment[] {
-  if (file === undefined)
-    return listAttachments(context.folders).filter(({ profile }) => profile === context.config.profile)
-  const attachment = findAttachment(context.folders, file)
+  const { config, folders } = context
+  if (file === undefined) {
+    const { profile: ours } = config
+    return listAttachments(folders).filter(({ profile }) => profile === ours)
+  }
+  const attachment = findAttachment(folders, file)
   if (attachment === undefined) throw notListed(file)
+  requireProfileOf(context, attachment)
   return [attachment]
+}
+
+/**
+ * The same with the profile of an attached file. Its rows go to no other profile's endpoint, whichever one is in use.
+ * Throws `bad_usage` where another one was asked for by name.
+ */
+export function inProfileOf<Context extends CliContext>(context: Context, attachment: Attachment): Context {
+  requireProfileOf(context, attachment)
+  return { ...context, config: context.config.of(attachment.profile) }
+}
+
+function requireProfileOf({ config }: CliContext, { file, profile }: Attachment): void {
+  if (!config.isChosen || config.profile === profile) return
+  throw new TidemarkError(
+    'bad_usage',
+    `${file} is under sync in the profile ${profile}: say --profile ${profile}, or detach it and attach it anew`,
+  )
 }
 
 function notListed(file: string): TidemarkError {

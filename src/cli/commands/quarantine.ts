@@ -7,7 +7,7 @@ import { createProvider } from '../../machine/cloud.ts'
 import { requireConnection } from '../../daemon/connection.ts'
 import type { CliContext } from '../context.ts'
 import { formatAgo } from '../progress.ts'
-import { findHolder, requireAttachments } from './files.ts'
+import { findHolder, inProfileOf, requireAttachments } from './files.ts'
 
 /** tidemark quarantine list [FILE] */
 export async function listQuarantine(context: CliContext, file?: string): Promise<void> {
@@ -53,12 +53,15 @@ export async function dropQuarantine(
   id: string,
   options: { readonly yes?: boolean; readonly file?: string },
 ): Promise<void> {
-  await using store = await openQuarantineOf(context, id, options.file)
+  const holder = await findHolderOf(context, id, options.file)
+  await using store = await openStoreOf(context.folders, holder)
   const entry = await readEntry(store, id)
   if (entry === undefined) throw noEntry()
   const question = `Give up the local change of ${entry.table} ${entry.key}? The row becomes the cloud's.`
   if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
-  const provider = await createProvider(context, requireConnection(context.config))
+  const [attachment] = requireAttachments(context, holder)
+  const { config } = attachment === undefined ? context : inProfileOf(context, attachment)
+  const provider = await createProvider(context, requireConnection(config))
   const [record = null] = await readRecords(provider, await store.state(), [entry], context.signal)
   if (!(await store.dropQuarantine(id, record))) throw noEntry()
   context.output.result({ dropped: id }, ['Given up; the row is as the cloud has it.'])
@@ -72,9 +75,11 @@ async function openQuarantineOf(
   id: string,
   file: string | undefined,
 ): Promise<SqliteStore> {
-  const holder = await findHolder(context, file, async (store) => (await readEntry(store, id)) !== undefined)
-  return await openStoreOf(context.folders, holder)
+  return await openStoreOf(context.folders, await findHolderOf(context, id, file))
 }
+
+const findHolderOf = (context: CliContext, id: string, file: string | undefined): Promise<string> =>
+  findHolder(context, file, async (store) => (await readEntry(store, id)) !== undefined)
 
 const noEntry = (): TidemarkError =>
   new TidemarkError('not_found', 'there is no such entry; see tidemark quarantine list')

@@ -7,7 +7,7 @@ import type { CliContext } from '../context.ts'
 import { describeError } from '../output.ts'
 import { formatCount } from '../progress.ts'
 import { untilStopped } from '../stopping.ts'
-import { describeFailure, requireAttachments } from './files.ts'
+import { describeFailure, inProfileOf, requireAttachments } from './files.ts'
 
 /** tidemark run [FILE…]: keeps the files in step until Ctrl-C. */
 export async function run(context: CliContext, files: readonly string[]): Promise<void> {
@@ -16,7 +16,12 @@ export async function run(context: CliContext, files: readonly string[]): Promis
     files.length === 0
       ? requireAttachments(context, undefined)
       : files.flatMap((file) => requireAttachments(context, file))
-  const settings = { connection: requireConnection(context.config), ...engineSettings(context.config) }
+  const settings = new Map(
+    chosen.map((attachment) => {
+      const { config } = inProfileOf(context, attachment)
+      return [attachment.profile, { connection: requireConnection(config), ...engineSettings(config) }]
+    }),
+  )
   const spaces = new Map(chosen.map(({ file, space }) => [file, space]))
   /** Until all were tried: of one file alone, a failure is the answer. */
   let isStarted = chosen.length > 1
@@ -32,7 +37,7 @@ export async function run(context: CliContext, files: readonly string[]): Promis
   await using hosting = new Hosting({
     machine: context,
     list: () => chosen,
-    settingsOf: () => settings,
+    settingsOf: (profile) => settings.get(profile) ?? null,
     tell,
     unreadable: () => {},
   })

@@ -16,7 +16,7 @@ import { toSystemError } from '../../machine/failures.ts'
 import { EXIT, exitCodeOf } from '../output.ts'
 import { countOf, formatAgo, formatCount } from '../progress.ts'
 import { describeParked, readParked, type ParkedReport } from './parked.ts'
-import { chooseAttachments, describeFailure, requireAttachments } from './files.ts'
+import { chooseAttachments, describeFailure, inProfileOf, requireAttachments } from './files.ts'
 
 /** How long a status tells that a file joined the cloud anew, in milliseconds. */
 const TELL_RESET_MS = 7 * 24 * 3_600_000
@@ -37,12 +37,14 @@ interface AttachmentReport {
 
 /** tidemark sync status: origin 000's lines (83-97), then a line for each file. */
 export async function showStatus(context: CliContext, file?: string): Promise<void> {
-  const { config, output, clock } = context
+  const { output, clock } = context
+  const chosen = chooseAttachments(context, file)
+  const [named] = file === undefined ? [] : chosen
+  const { config } = named === undefined ? context : inProfileOf(context, named)
   const decision = decideSync(config)
   const endpoint = config.read('endpoint').value
   const reports: AttachmentReport[] = []
-  for (const attachment of chooseAttachments(context, file))
-    reports.push(await reportAttachment(context, attachment))
+  for (const attachment of chosen) reports.push(await reportAttachment(context, attachment))
   const lastSyncAt = reports.reduce<number | null>(
     (last, { lastSyncAt: at }) => (at === null ? last : Math.max(at, last ?? 0)),
     null,
@@ -191,9 +193,10 @@ export async function syncNow(context: CliContext, file?: string): Promise<numbe
   const files: unknown[] = []
   const lines: string[] = []
   let exit: number = EXIT.done
-  for (const { file: name } of chosen) {
+  for (const attachment of chosen) {
+    const { file: name } = attachment
     try {
-      const result = await syncFile(context, name)
+      const result = await syncFile(inProfileOf(context, attachment), name)
       files.push({ file: name, result })
       const { pushed, pulled, conflicts } = result
       lines.push(
