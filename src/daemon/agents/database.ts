@@ -11,8 +11,11 @@ import { namingFile } from '../attach.ts'
 import { migrate } from '../migrations.ts'
 import { AGENT_TABLES, LEVEL_1, STEPS } from './schema.ts'
 
-/** Other programs write to the file: nobody waits for them in the event loop for longer than this, in milliseconds. */
-const BUSY_MS = 25
+/**
+ * Other programs write to the file, for a millisecond mostly: nobody waits for them in the event loop for longer than
+ * this, in milliseconds. Handlers wait outside of it.
+ */
+const BUSY_MS = 3
 /** Of the first look at the file, which may have to end what a killed program began. */
 const OPEN_BUSY_MS = 5_000
 
