@@ -2,6 +2,8 @@ import { expect, test } from 'vitest'
 
 import { pushBody, put } from '../../../test/cloud/requests.ts'
 import { ask, serveTestCloud } from '../../../test/cloud/test-cloud.ts'
+import { TidemarkError } from '../../kernel/errors.ts'
+import { silentLogger } from '../../kernel/logger.ts'
 import { createManualClock } from '../../testing/manual-clock.ts'
 import { createReadiness } from './readiness.ts'
 
@@ -24,10 +26,14 @@ test('a storage that never answers is not ready, and is asked once however many 
   const clock = createManualClock()
   let asked = 0
   let answer = (): void => {}
-  const readiness = createReadiness(clock, () => {
-    asked++
-    return new Promise((resolve) => (answer = resolve))
-  })
+  const readiness = createReadiness(
+    clock,
+    () => {
+      asked++
+      return new Promise((resolve) => (answer = resolve))
+    },
+    silentLogger,
+  )
   const checks = Promise.allSettled([readiness.check(), readiness.check()])
   clock.elapse(60_000)
   for (const check of await checks) expect(check).toMatchObject({ status: 'rejected', reason: storage })
@@ -42,9 +48,38 @@ test('a storage that never answers is not ready, and is asked once however many 
   await fourth
 })
 
+test('each turn of the storage is told once, at the level that is always read', async () => {
+  const logged: unknown[] = []
+  const warn = (...line: readonly unknown[]): void => void logged.push(line)
+  let failure: Error | null = new TidemarkError('unavailable', 'It is a standby', {
+    details: { sqlstate: '25006' },
+    cause: new Error('secret'),
+  })
+  const work = async (): Promise<void> => {
+    if (failure !== null) throw failure
+  }
+  const readiness = createReadiness(createManualClock(), work, { ...silentLogger, warn })
+  const look = async (next: Error | null): Promise<unknown> => {
+    failure = next
+    return readiness.check().catch(() => null)
+  }
+  const first = failure
+  for (const next of [null, first, first, null, null, new Error('password=secret')]) await look(next)
+  const out = 'The storage does not answer: requests fail until it does'
+  expect(logged).toEqual([
+    [out, { code: 'unavailable', sqlstate: '25006', reason: 'It is a standby' }],
+    ['The storage answers again'],
+    [out, {}],
+  ])
+})
+
 test('a server that stops is not ready, also when it was asked before', async () => {
   let answer = (): void => {}
-  const readiness = createReadiness(createManualClock(), () => new Promise((resolve) => (answer = resolve)))
+  const readiness = createReadiness(
+    createManualClock(),
+    () => new Promise((resolve) => (answer = resolve)),
+    silentLogger,
+  )
   const before = readiness.check()
   readiness.stop()
   answer()

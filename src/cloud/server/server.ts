@@ -90,7 +90,7 @@ export async function startServer(options: ServerOptions): Promise<Server> {
   const rates = await createRates(app, limits)
   CLOUD_ROUTES.refuseUnknown(app)
   const { version } = options
-  const readiness = createReadiness(options.clock, () => options.checkStorage())
+  const readiness = createReadiness(options.clock, () => options.checkStorage(), logger)
   addPublicRoutes(app, {
     version,
     tokens: !open,

@@ -78,7 +78,7 @@ export class Line {
   heardOwn(): void {
     this.#awaitsOwn = false
     this.#failures = 0
-    if (this.#isOut) this.#options.logger.info('The other nodes are heard again')
+    if (this.#isOut) this.#options.logger.warn('The other nodes are heard again')
     this.#isOut = false
   }
 
@@ -140,7 +140,7 @@ export class Line {
     this.#failures++
     if (!this.#isOut)
       logger.warn('The other nodes are not heard; heads are looked at every few seconds', {
-        code: error instanceof TidemarkError ? error.code : null,
+        code: error instanceof TidemarkError ? error.code : undefined,
       })
     this.#isOut = true
     const ms = backOffMs(this.#failures, random, { firstMs: FIRST_RETRY_MS, maxMs: MAX_RETRY_MS })
