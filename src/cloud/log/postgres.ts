@@ -23,6 +23,7 @@ import type { BatchRow, CommitListener, HydratePage, Log, PushInput } from './lo
 import { openSpaceCopy } from './postgres/copy.ts'
 import { importCopy } from './postgres/import.ts'
 import { pushPart } from './postgres/parts.ts'
+import { createPulls, type Pulls } from './postgres/pulls.ts'
 import { PushQueue } from './postgres/push-queue.ts'
 import { pushBatch, type PushItem } from './postgres/push.ts'
 import { readHydratePage, readPage, type Page } from './postgres/reads.ts'
@@ -53,7 +54,7 @@ const ACK_EVERY_MS = 5_000
 
 const STATUS = {
   name: 'tidemark status',
-  text: `SELECT (tidemark.view_1(s.id, '{}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0)).about,
+  text: `SELECT ((tidemark.view_1(ARRAY[s.id], '{}', '{}', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 0)).about)::json ->> 0 AS about,
       (SELECT count(*) FROM tidemark.replicas r WHERE r.space = s.no) AS replicas,
       (SELECT coalesce(sum(live), 0)::bigint FROM tidemark.tables t WHERE t.space = s.no) AS records,
       (SELECT coalesce(sum(buried), 0)::bigint FROM tidemark.tables t WHERE t.space = s.no) AS tombstones
@@ -73,6 +74,7 @@ const weigh = ({ bytes, staged, request }: PushItem): number =>
 class PostgresLog implements Log {
   readonly #storage: Storage
   readonly #queue: PushQueue
+  readonly #pulls: Pulls
   readonly #acks = new Acks()
   readonly #teller = new CommitTeller()
   #cancelAcks: (() => void) | null = null
@@ -83,6 +85,7 @@ class PostgresLog implements Log {
     this.#storage = storage
     this.#onSchema = onSchema
     this.#queue = new PushQueue(storage)
+    this.#pulls = createPulls(storage.database)
   }
 
   async ensureSpace(id: string): Promise<void> {
@@ -106,7 +109,7 @@ class PostgresLog implements Log {
 
   async pull(id: string, request: PullRequest): Promise<PullAnswer> {
     this.#checkOpen()
-    const page = await readPage(this.#storage, id, request)
+    const page = await readPage(this.#storage, this.#pulls, id, request)
     await this.#acknowledge(id, request, page)
     const { space, records, next, more } = page
     return {
@@ -189,8 +192,8 @@ class PostgresLog implements Log {
 
   async batch(id: string, rows: readonly BatchRow[]): Promise<readonly boolean[]> {
     this.#checkOpen()
-    const { head, stands } = await this.#queue.alone(id, (connection) =>
-      pushBatch(this.#storage, connection, id, rows),
+    const { head, stands } = await this.#queue.alone(id, (rounds) =>
+      pushBatch(this.#storage, rounds, id, rows),
     )
     this.#teller.tell(id, head, null)
     return stands

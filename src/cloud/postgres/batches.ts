@@ -1,3 +1,5 @@
+import { nextTurn } from '../log/next-turn.ts'
+
 /**
  * Questions of one kind, asked together: one that comes while enough are under way goes with the next. Nothing is
  * remembered: every answer is of a statement that began after the question was asked.
@@ -25,7 +27,7 @@ export class Batches<Question, Answer> {
     return new Promise((resolve, reject) => {
       this.#waiting.push({ question, resolve, reject })
       // Those of the same turn go together.
-      if (this.#waiting.length === 1) queueMicrotask(() => this.#start())
+      if (this.#waiting.length === 1) nextTurn(() => this.#start())
     })
   }
 

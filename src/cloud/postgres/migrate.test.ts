@@ -28,7 +28,7 @@ const ADDITIVE: Migration = {
   number: NOW + 1,
   readableFrom: 1,
   sql: `ALTER TABLE tidemark.spaces ADD COLUMN pushes bigint NOT NULL DEFAULT 0;
-    ${COMMIT.replace(REPLACED, 'tidemark.commit_next(').replace('SET head = hd + total,', 'SET head = hd + total, pushes = pushes + 1,')}`,
+    ${COMMIT.replace(REPLACED, 'tidemark.commit_next(').replace('SET head = a.head + a.total,', 'SET head = a.head + a.total, pushes = s.pushes + 1,')}`,
 }
 /** And one that the old commit is not safe with. */
 const FENCE: Migration = {
@@ -44,7 +44,7 @@ const QUICK = { lockMs: 100, pauseMs: 100 }
 const OF_NEXT: Watch = {
   change: ({ name, values }) =>
     name === 'tidemark commit'
-      ? `SELECT tidemark.commit_next(${values.map((_, at) => `$${at + 1}`).join(', ')}) AS head`
+      ? `SELECT to_json(tidemark.commit_next(${values.map((_, at) => `$${at + 1}`).join(', ')}))::text AS heads`
       : undefined,
 }
 

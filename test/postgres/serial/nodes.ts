@@ -10,11 +10,15 @@ import type { Chance } from './random.ts'
 export interface Met {
   /** Commits that found what was read moved. */
   moved: number
+  /** And that were made again alone, since another node had the space. */
+  held: number
   lockedFirst: number
   /** Versions that a later write of the same commit took the place of. */
   folded: number
   /** Commits of several mutations, and of rows of mutations above. */
   groups: number
+  /** Of several spaces. */
+  together: number
   lost: number
 }
 
@@ -34,15 +38,17 @@ export const mutationId = (replica: unknown, mutation: unknown): string =>
   `${String(replica)} ${String(mutation)}`
 
 // Places in the values of the statement `tidemark commit`.
-const WRITES = 14
-const TOTAL = 25
-const REPLICAS = 36
-const NUMBERS = 38
-const CLOCK = 42
+const TOTALS = 5
+const TABLES = 6
+const WRITES = 20
+const SPACES = 38
+const REPLICAS = 39
+const NUMBERS = 41
+const CLOCKS = 45
 
 /** Nodes that are slow now and then, lose connections before and answers after a commit, and are watched. */
 export class SerialNodes {
-  readonly met: Met = { moved: 0, lockedFirst: 0, folded: 0, groups: 0, lost: 0 }
+  readonly met: Met = { moved: 0, held: 0, lockedFirst: 0, folded: 0, groups: 0, together: 0, lost: 0 }
   readonly list: readonly SerialNode[]
   readonly #committed = new Map<string, Committed>()
   /** Mutations of which an answer was lost. */
@@ -78,14 +84,33 @@ export class SerialNodes {
 
   #after({ name, values, inTransaction }: Sent, rows: readonly object[], chance: Chance): void {
     if (name !== 'tidemark commit') return
-    const [row] = rows as { readonly head: number | null }[]
-    if (row?.head == null) return void this.met.moved++
-    const numbers = values[NUMBERS] as readonly number[]
-    const mutations = (values[REPLICAS] as readonly string[]).map((id, at) => mutationId(id, numbers[at]))
-    const committed = { mutations, now: Number(values[CLOCK]) }
-    for (const id of mutations) this.#committed.set(id, committed)
-    this.met.folded += Number(values[TOTAL]) - (values[WRITES] as readonly unknown[]).length
-    if (mutations.length > 1) this.met.groups++
+    const column = <T>(place: number): readonly T[] => values[place] as readonly T[]
+    const [row] = rows as { readonly heads: string }[]
+    const heads = JSON.parse(row?.heads ?? '[]') as (number | null)[]
+    const [numbers, clocks, tables] = [
+      column<number>(NUMBERS),
+      column<number>(CLOCKS),
+      column<number>(TABLES),
+    ]
+    const mutations = column<string>(REPLICAS).map((id, at) => mutationId(id, numbers[at]))
+    const of = <T>(list: readonly T[], space: number): readonly T[] =>
+      list.filter((_, at) => column<number>(SPACES)[at] === space)
+    let done = 0
+    for (const [at, head] of heads.entries()) {
+      if (head === -1) this.met.held++
+      else if (head === null) this.met.moved++
+      else {
+        const own = of(mutations, at + 1)
+        const committed = { mutations: own, now: Number(of(clocks, at + 1)[0]) }
+        for (const id of own) this.#committed.set(id, committed)
+        const writes = column<number>(WRITES).filter((table) => tables[table - 1] === at + 1)
+        this.met.folded += Number(column(TOTALS)[at]) - writes.length
+        if (own.length > 1) this.met.groups++
+        done++
+      }
+    }
+    if (done > 1) this.met.together++
+    if (done === 0) return
     if (inTransaction || mutations.length === 0 || chance(30) > 0) return
     this.met.lost++
     for (const id of mutations) this.unheard.add(id)

@@ -18,6 +18,12 @@ export interface SerialOptions {
   readonly mutations: number
 }
 
+/** Several spaces on the same nodes at once: their replicas have names that differ. */
+export interface Shared {
+  readonly nodes: SerialNodes
+  readonly prefix: string
+}
+
 /** A mutation as it was sent, and all that was answered to it. */
 export interface SentMutation {
   readonly requests: readonly PushRequest[]
@@ -44,9 +50,15 @@ export interface SerialRun {
 }
 
 /** Everybody at once; fulfilled when all have done what they were to do. */
-export async function runSerial(on: LogNodes, space: string, options: SerialOptions): Promise<SerialRun> {
+export async function runSerial(
+  on: LogNodes,
+  space: string,
+  options: SerialOptions,
+  shared?: Shared,
+): Promise<SerialRun> {
   const chance = chanceOf(options.seed)
-  const nodes = new SerialNodes(on, options.nodes, chance)
+  const nodes = shared?.nodes ?? new SerialNodes(on, options.nodes, chance)
+  const nameOf = (at: number): string => `${shared?.prefix ?? ''}r${at}`
   const anyNode = (): SerialNode => nodes.list[chance(nodes.list.length)] as SerialNode
   const mutations = new Map<string, SentMutation>()
   const batches: SentBatch[] = []
@@ -174,7 +186,7 @@ export async function runSerial(on: LogNodes, space: string, options: SerialOpti
   const others = [sendBatches(), collect(chance)]
   // Whoever fails first is told of; the rest are waited for all the same.
   for (const other of [reader, ...others]) other.catch(() => {})
-  const replicas = Array.from({ length: options.replicas }, (_, at) => replicate(`r${at}`))
+  const replicas = Array.from({ length: options.replicas }, (_, at) => replicate(nameOf(at)))
   await Promise.allSettled(replicas)
   busy = false
   await Promise.allSettled(others)
@@ -183,7 +195,7 @@ export async function runSerial(on: LogNodes, space: string, options: SerialOpti
   const followed = await reader
   // Each last mutation once more, at every node.
   for (let at = 0; at < options.replicas; at++) {
-    const sent = mutations.get(mutationId(`r${at}`, options.mutations)) as SentMutation
+    const sent = mutations.get(mutationId(nameOf(at), options.mutations)) as SentMutation
     const request = sent.requests.at(-1) as PushRequest
     sent.once = false
     for (const { log } of nodes.list)

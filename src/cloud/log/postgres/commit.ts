@@ -1,10 +1,10 @@
 import { TidemarkError } from '../../../kernel/errors.ts'
 import type { Connection, Value } from '../../postgres/pool.ts'
 import type { Folded, HeldClaim } from '../decide-group.ts'
-import type { Reads } from '../group-view.ts'
+import type { ClaimPlace, Reads } from '../group-view.ts'
 import { agesText, claimsText } from './relative.ts'
 import { encodeTexts } from './text-array.ts'
-import { TableList, type View } from './view.ts'
+import { NameList, type View } from './view.ts'
 
 /** What becomes the last mutation of a replica. */
 export interface AppliedMutation {
@@ -19,74 +19,123 @@ export interface AppliedMutation {
   readonly acked: number | null
 }
 
+/** What was decided on a view of a space, to be written there if that still holds. */
+export interface CommitOf {
+  readonly id: string
+  readonly view: View
+  readonly reads: Reads
+  readonly folded: Folded
+  readonly mutations: readonly AppliedMutation[]
+  readonly now: number
+}
+
+/** The head before the writes, from which their versions count; null: something that was read has moved. */
+export type Committed = number | null
+/** Somebody holds the space: nothing was done there. */
+export const HELD = 'held'
+const HELD_HEAD = -1
+
 const COMMIT = {
   name: 'tidemark commit',
-  text: `SELECT tidemark.commit_1(${Array.from({ length: 43 }, (_, at) => `$${at + 1}`).join(', ')}) AS head`,
+  text: `SELECT to_json(tidemark.commit_1(${Array.from({ length: 46 }, (_, at) => `$${at + 1}`).join(', ')}))::text AS heads`,
+}
+
+/** One space, whose lock is waited for. Where it answers null, nothing was done. */
+export async function commit(connection: Connection, one: CommitOf): Promise<Committed> {
+  const [head = null] = await write(connection, [one], true)
+  return head
 }
 
 /**
- * Writes what was decided on a view. Answers the head before the writes, from which their versions count; null, with
- * nothing done, when something that was read has moved.
+ * Several spaces in one transaction, with one wait for the disk; for each its head, `HELD`, or null. When it rejects,
+ * nothing was done in any of them.
  */
-export async function commit(
+export async function commitTogether(
   connection: Connection,
-  id: string,
-  view: View,
-  reads: Reads,
-  folded: Folded,
-  mutations: readonly AppliedMutation[],
-  now: number,
-): Promise<number | null> {
-  const { head, floor, generation, wrote } = view.about
-  if (head + folded.total > Number.MAX_SAFE_INTEGER)
-    throw new TidemarkError('invariant', 'a space has no more versions to give')
-  const tables = new TableList()
+  all: readonly CommitOf[],
+): Promise<readonly (Committed | typeof HELD)[]> {
+  const heads = await write(connection, all, false)
+  return all.map((_, at) => (heads[at] === HELD_HEAD ? HELD : (heads[at] ?? null)))
+}
+
+async function write(
+  connection: Connection,
+  all: readonly CommitOf[],
+  waits: boolean,
+): Promise<readonly Committed[]> {
+  for (const { view, folded } of all)
+    if (view.about.head + folded.total > Number.MAX_SAFE_INTEGER)
+      throw new TidemarkError('invariant', 'a space has no more versions to give')
+  const tables = new NameList()
   // Those that are written come first, in the order of their counts.
-  for (const table of folded.counts.keys()) tables.place(table)
-  const written = tables.names.length
-  const counts = [...folded.counts.values()]
-  const writers = new TableList()
-  const { writes } = folded
-  const records = writes.map(({ after }) => after.record)
+  for (const [at, { folded }] of all.entries())
+    for (const table of folded.counts.keys()) tables.place(at + 1, table)
+  const counts = all.flatMap(({ folded }) => [...folded.counts.values()])
+  const writers = new NameList()
+  const each = <T>(list: (one: CommitOf, space: number) => readonly T[]): T[] =>
+    all.flatMap((one, at) => list(one, at + 1))
+  const writes = each(({ folded, view }, space) =>
+    folded.writes.map((write) => ({ ...write, space, head: view.about.head })),
+  )
+  const held = (list: (one: CommitOf) => readonly HeldClaim[]): readonly Value[] =>
+    heldColumns(
+      each((one, space) => list(one).map((claim) => ({ ...claim, space }))),
+      tables,
+    )
+  const asked = each(({ reads, view }, space) =>
+    reads.claims.map((claim, at) => ({ ...claim, space, key: view.holders[at] ?? null })),
+  )
+  const mutations = each(({ mutations: own, now }, space) => own.map((one) => ({ ...one, space, now })))
   const values: Value[] = [
-    reads.rows.map(({ table }) => tables.place(table)),
-    reads.rows.map(({ key }) => key),
-    view.standings.map((standing) => standing?.record.version ?? 0),
-    ...(reads.claims.length === 0
-      ? [null, null, null, null]
-      : [
-          reads.claims.map(({ table }) => tables.place(table)),
-          reads.claims.map(({ index }) => index),
-          reads.claims.map(({ value }) => value),
-          view.holders,
-        ]),
-    writes.map(({ table }) => tables.place(table)),
+    each(({ reads }, space) => reads.rows.map(({ table }) => tables.place(space, table))),
+    each(({ reads }) => reads.rows.map(({ key }) => key)),
+    each(({ view }) => view.standings.map((standing) => standing?.record.version ?? 0)),
+    ...heldColumns(asked, tables),
+    writes.map(({ space, table }) => tables.place(space, table)),
     writes.map(({ key }) => key),
     writes.map(({ offset }) => offset),
-    records.map(({ hlc }) => hlc),
-    records.map(({ by }) => writers.place(by)),
-    sparse(records.map(({ deleted }) => (deleted === true ? now : null))),
+    writes.map(({ after }) => after.record.hlc),
+    writes.map(({ space, after }) => writers.place(space, after.record.by)),
+    sparse(
+      each(({ folded, now }) =>
+        folded.writes.map(({ after }) => (after.record.deleted === true ? now : null)),
+      ),
+    ),
     sparse(writes.map(({ after }) => after.was)),
-    sparse(records.map(({ sealed }) => sealed ?? null)),
-    texts(writes.map(({ after }) => claimsText(after.claims, after.record.version, head))),
-    texts(records.map((record) => agesText(record, head))),
+    sparse(writes.map(({ after }) => after.record.sealed ?? null)),
+    texts(writes.map(({ after, head }) => claimsText(after.claims, after.record.version, head))),
+    texts(writes.map(({ after, head }) => agesText(after.record, head))),
     texts(writes.map(({ text }) => text)),
-    folded.total,
-    counts.map(({ live }) => live),
-    counts.map(({ buried }) => buried),
-    ...heldColumns(folded.drops, tables),
-    ...heldColumns(folded.takes, tables),
+    ...held(({ folded }) => folded.drops),
+    ...held(({ folded }) => folded.takes),
+    mutations.map(({ space }) => space),
     mutations.map(({ replica }) => replica),
     mutations.map(({ after }) => after),
     mutations.map(({ number }) => number),
     mutations.map(({ hashes }) => JSON.stringify(hashes)),
     mutations.map(({ answer }) => answer),
     mutations.map(({ acked }) => acked),
-    now,
+    mutations.map(({ now }) => now),
   ]
-  const about: Value[] = [id, generation, wrote, floor, tables.names, written, writers.names]
-  const [row] = await connection.query<{ head: number | null }>(COMMIT, [...about, ...values])
-  return row?.head ?? null
+  const abouts = all.map(({ view }) => view.about)
+  // Those that are only read have no counts.
+  const onlyRead = tables.names.slice(counts.length).map(() => null)
+  const [row] = await connection.query<{ readonly heads: string | null }>(COMMIT, [
+    waits,
+    all.map(({ id }) => id),
+    abouts.map(({ generation }) => generation),
+    abouts.map(({ wrote }) => wrote),
+    abouts.map(({ floor }) => floor),
+    all.map(({ folded }) => folded.total),
+    tables.spaces,
+    tables.names,
+    [...counts.map(({ live }) => live), ...onlyRead],
+    [...counts.map(({ buried }) => buried), ...onlyRead],
+    writers.spaces,
+    writers.names,
+    ...values,
+  ])
+  return JSON.parse(row?.heads ?? '[]') as Committed[]
 }
 
 /** A column without a value is not sent. */
@@ -96,12 +145,18 @@ const sparse = (column: readonly (string | number | null)[]): Value =>
 const texts = (column: readonly (string | null)[]): Value =>
   column.every((text) => text === null) ? null : encodeTexts(column)
 
-function heldColumns(held: readonly HeldClaim[], tables: TableList): readonly Value[] {
-  if (held.length === 0) return [null, null, null, null]
+/** A unique value of a table, and the key that has it, takes it or lets it go. */
+interface PlacedClaim extends ClaimPlace {
+  readonly space: number
+  readonly key: string | null
+}
+
+function heldColumns(claims: readonly PlacedClaim[], tables: NameList): readonly Value[] {
+  if (claims.length === 0) return [null, null, null, null]
   return [
-    held.map(({ table }) => tables.place(table)),
-    held.map(({ index }) => index),
-    held.map(({ value }) => value),
-    held.map(({ key }) => key),
+    claims.map(({ space, table }) => tables.place(space, table)),
+    claims.map(({ index }) => index),
+    claims.map(({ value }) => value),
+    claims.map(({ key }) => key),
   ]
 }

@@ -2,105 +2,94 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
 import { MOVED_CHECKS } from '../../../../test/postgres/log-checks/moved.ts'
 import { ORDER_CHECKS, PLAIN_CHECKS } from '../../../../test/postgres/log-checks/order.ts'
+import { TOGETHER_CHECKS } from '../../../../test/postgres/log-checks/together.ts'
+import { TOGETHER_FAULTS, type Fault } from '../../../../test/postgres/log-checks/together-faults.ts'
 import { openLogNodes, type LogNodes } from '../../../../test/postgres/log-nodes.ts'
 import { decideAgain } from '../../../../test/postgres/serial/again.ts'
 import { runSerial } from '../../../../test/postgres/serial/run.ts'
 import { beginTelling } from '../../../../test/postgres/serial/told.ts'
 import { LOG_FIRST } from './schema.ts'
 
-const CHECKS = { ...MOVED_CHECKS, ...ORDER_CHECKS, ...PLAIN_CHECKS }
-
-/** A mistake in the text of a function, and the check that notices it. */
-interface Fault {
-  readonly in: string
-  readonly from: string
-  readonly to: string
-  readonly also?: readonly [from: string, to: string]
-  /** What begins with the first and what begins with the second change places. */
-  readonly swap?: readonly [first: string, second: string, end: string]
-  readonly check: string
-  /** So do runs of several nodes at once, sooner or later. */
-  readonly runs?: true
-}
+const CHECKS = { ...MOVED_CHECKS, ...ORDER_CHECKS, ...PLAIN_CHECKS, ...TOGETHER_CHECKS }
 
 const FAULTS: { readonly [name: string]: Fault } = {
   'a commit without the lock': {
     in: 'commit_1',
-    from: 'WHERE s.id = sid FOR UPDATE;',
-    to: 'WHERE s.id = sid;',
+    from: 'OFFSET 0 FOR UPDATE SKIP LOCKED)',
+    to: 'OFFSET 0)',
     runs: true,
     check: 'I4: a reader between two commits skips nothing',
   },
   'versions of a sequence': {
     in: 'commit_1',
-    from: 'WHERE s.id = sid FOR UPDATE;',
-    to: `WHERE s.id = sid; hd := nextval('tidemark.wrong');`,
-    also: ['SET head = hd + total', 'SET head = greatest(head, hd + total)'],
+    from: 'OFFSET 0 FOR UPDATE SKIP LOCKED) s ON true;',
+    to: `OFFSET 0 ) s ON true; hds := ARRAY[nextval('tidemark.wrong')];`,
+    also: ['SET head = a.head + a.total', 'SET head = greatest(s.head, a.head + a.total)'],
     check: 'I4: a reader between two commits skips nothing',
   },
   'rows are not compared': {
     in: 'commit_1',
-    from: 'WHERE coalesce(r.version, 0) <> x.v LIMIT 1',
-    to: 'WHERE false LIMIT 1',
+    from: 'AND coalesce(r.version, 0) <> x.v',
+    to: 'AND false',
     runs: true,
     check: 'a row that others changed',
   },
   'rows are compared only where they are there by now': {
     in: 'commit_1',
-    from: 'r.key = x.k OFFSET 0) r ON true',
-    to: 'r.key = x.k OFFSET 0) r ON true AND x.v > 0',
+    from: 'r.key = x.k OFFSET 0 ) r ON true',
+    to: 'r.key = x.k OFFSET 0 ) r ON true AND x.v > 0',
     runs: true,
     check: 'a row that was not there',
   },
   'rows are compared only where the head rose': {
     in: 'commit_1',
-    from: 'IF w <> wrote0 THEN',
-    to: `IF hd <> coalesce(current_setting('tidemark.no', true), '4')::bigint THEN`,
+    from: 'IF true = ANY(stale) THEN',
+    to: `IF hds[1] <> coalesce(current_setting('tidemark.no', true), '4')::bigint THEN`,
     check: 'a tombstone that was dropped below the floor',
   },
   'holders are not compared': {
     in: 'commit_1',
-    from: 'WHERE c.key IS DISTINCT FROM h.k LIMIT 1',
-    to: 'WHERE false LIMIT 1',
+    from: 'AND c.key IS DISTINCT FROM h.k',
+    to: 'AND false',
     runs: true,
     check: 'a unique value that others took',
   },
   'holders are compared as if null were equal to all': {
     in: 'commit_1',
-    from: 'WHERE c.key IS DISTINCT FROM h.k LIMIT 1',
-    to: 'WHERE c.key <> h.k LIMIT 1',
+    from: 'AND c.key IS DISTINCT FROM h.k',
+    to: 'AND c.key <> h.k',
     runs: true,
     check: 'a unique value that others let go',
   },
   'the floor is not compared': {
     in: 'commit_1',
-    from: ' OR fl <> floor0',
+    from: ' AND s.floor = a.floor',
     to: '',
     check: 'the floor',
   },
   "replicas' mutations are not compared": {
     in: 'commit_1',
-    from: 'WHERE coalesce(r.mutation, 0) <> m.last LIMIT 1',
-    to: 'WHERE false LIMIT 1',
+    from: 'WHERE coalesce(r.mutation, 0) <> m.last',
+    to: 'WHERE false',
     runs: true,
     check: 'I13: another mutation of the same number, by another node',
   },
   "a replica's first mutation is not compared": {
     in: 'commit_1',
-    from: 'WHERE coalesce(r.mutation, 0) <> m.last LIMIT 1',
-    to: 'WHERE m.last > 0 AND coalesce(r.mutation, 0) <> m.last LIMIT 1',
+    from: 'WHERE coalesce(r.mutation, 0) <> m.last',
+    to: 'WHERE m.last > 0 AND coalesce(r.mutation, 0) <> m.last',
     check: 'I13: another mutation of the same number, by another node',
   },
   'the generation is not compared': {
     in: 'commit_1',
-    from: ' OR g <> gen',
+    from: ' AND s.generation = a.gen',
     to: '',
     runs: true,
     check: 'I11: a generation that was begun',
   },
   'no mark is compared': {
     in: 'commit_1',
-    from: ' OR NOT fresh',
+    from: 's.fresh AND ',
     to: '',
     check: 'I11: a database that was started since',
   },
@@ -121,7 +110,7 @@ const FAULTS: { readonly [name: string]: Fault } = {
     in: 'commit_1',
     from: '',
     to: '',
-    swap: ['IF dt IS NOT NULL THEN', 'IF tt IS NOT NULL THEN', 'UPDATE tidemark.tables t'],
+    swap: ['IF dt IS NOT NULL THEN', 'IF tt IS NOT NULL THEN', '-- Each is there by now'],
     runs: true,
     check: 'rows swap a unique value',
   },
@@ -134,22 +123,22 @@ const FAULTS: { readonly [name: string]: Fault } = {
   },
   'ages count from the head before': {
     in: 'commit_1',
-    from: 'tidemark.absolute_1(x.a, hd + x.o)',
-    to: 'tidemark.absolute_1(x.a, hd)',
+    from: 'tidemark.absolute_1(x.a, thd[x.t] + x.o)',
+    to: 'tidemark.absolute_1(x.a, thd[x.t])',
     runs: true,
     check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
   },
   'claims count from the head before': {
     in: 'commit_1',
-    from: 'tidemark.absolute_1(x.c, hd + x.o)',
-    to: 'tidemark.absolute_1(x.c, hd)',
+    from: 'tidemark.absolute_1(x.c, thd[x.t] + x.o)',
+    to: 'tidemark.absolute_1(x.c, thd[x.t])',
     runs: true,
     check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
   },
   'the kept answer counts from another head': {
     in: 'commit_1',
-    from: 'm.hashes, hd, m.answer',
-    to: 'm.hashes, hd - 1, m.answer',
+    from: 'm.hashes, hds[m.s], m.answer',
+    to: 'm.hashes, hds[m.s] - 1, m.answer',
     runs: true,
     check: 'nothing but the head: ages, claims and the kept answer count from where it is by then',
   },
@@ -162,20 +151,20 @@ const FAULTS: { readonly [name: string]: Fault } = {
   },
   'replicas are locked as they come': {
     in: 'commit_1',
-    from: ' ORDER BY m.id COLLATE "C"',
+    from: 'ORDER BY sps[m.s], m.id COLLATE "C"',
     to: '',
     check: 'acknowledgements and a commit take replicas in one order',
   },
   'live rows are not counted': {
     in: 'commit_1',
-    from: 'live = t.live + cl[i]',
+    from: 'live = t.live + excluded.live',
     to: 'live = t.live',
     runs: true,
     check: 'I3: the same mutation, by another node',
   },
   'tombstones are not counted': {
     in: 'commit_1',
-    from: 'buried = t.buried + cb[i]',
+    from: 'buried = t.buried + excluded.buried',
     to: 'buried = t.buried',
     runs: true,
     check: 'nothing is written while tombstones are collected',
@@ -186,6 +175,13 @@ const FAULTS: { readonly [name: string]: Fault } = {
     to: 'excluded.acked',
     check: 'what was acknowledged stands where a push says nothing of it',
   },
+  'a space alone is written without the lock': {
+    in: 'commit_1',
+    from: 'OFFSET 0 FOR UPDATE)',
+    to: 'OFFSET 0)',
+    check: 'I7: what is too large to share waits for the lock, and finds what was written meanwhile',
+  },
+  ...TOGETHER_FAULTS,
   'a pull of several moments': {
     in: 'pull_1',
     from: 'STABLE',
@@ -201,13 +197,13 @@ const FAULTS: { readonly [name: string]: Fault } = {
   },
   'a replica never hears of what it wrote': {
     in: 'pull_1',
-    from: ' OR r.version > high',
+    from: ' OR r.version > p.high',
     to: '',
     check: 'what a replica wrote comes back to it where it has not seen so far',
   },
   'a replica hears of all that it wrote': {
     in: 'pull_1',
-    from: 'own IS NULL OR r.writer <> own',
+    from: 'own.no IS NULL OR r.writer <> own.no',
     to: 'true',
     check: 'what a replica wrote comes back to it where it has not seen so far',
   },
@@ -256,8 +252,8 @@ function textOf(name: string): string {
 
 function withFault({ in: name, from, to, also, swap }: Fault): string {
   const text = textOf(name)
-  if (also !== undefined) return text.replace(from, to).replace(...also)
-  if (swap === undefined) return text.replace(from, to)
+  if (also !== undefined) return text.replaceAll(from, to).replaceAll(...also)
+  if (swap === undefined) return text.replaceAll(from, to)
   const [first, second, end] = swap.map((part) => text.indexOf(part)) as [number, number, number]
   return text.slice(0, first) + text.slice(second, end) + text.slice(first, second) + text.slice(end)
 }

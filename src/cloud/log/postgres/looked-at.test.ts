@@ -28,10 +28,10 @@ const FILL = `
   UPDATE tidemark.spaces SET head = 10 + ${ROWS}`
 
 const CALLS: Readonly<Record<string, string>> = {
-  pull: `SELECT tidemark.pull_1('space', 'nobody', 0, 0, ${PAGE}, 1000000, NULL)`,
-  'pull of some tables': `SELECT tidemark.pull_1('space', 'nobody', 0, 0, ${PAGE}, 1000000, '{t1,t2}')`,
+  pull: `SELECT tidemark.pull_1('{space}', '{nobody}', '{0}', '{0}', '{${PAGE}}', 1000000, NULL)`,
+  'pull of some tables': `SELECT tidemark.pull_1('{space}', '{nobody}', '{0}', '{0}', '{${PAGE}}', 1000000, '{t1,t2}')`,
   hydrate: `SELECT tidemark.hydrate_1('space', 't1', '["2000"]', ${PAGE}, 1000000, '{t1}')`,
-  view: `SELECT tidemark.view_1('space', '{r7,r8}', '{1,1}', '{t1,t2}', '{1,1,2}', '{"[\\"5\\"]",x,x}', '{1}', '{i}', '{v}', 1000000)`,
+  view: `SELECT tidemark.view_1('{space}', '{1,1}', '{r7,r8}', '{1,1}', '{1,1}', '{t1,t2}', '{1,1,2}', '{"[\\"5\\"]",x,x}', '{1}', '{i}', '{v}', 1000000)`,
 }
 
 /** Lets go of the value it had before, and takes another. */

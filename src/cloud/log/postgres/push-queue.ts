@@ -1,9 +1,9 @@
 import { sleep } from '../../../kernel/clock.ts'
 import { TidemarkError, toTidemarkError } from '../../../kernel/errors.ts'
 import { isOverdue, isPassing } from '../../postgres/failure.ts'
-import type { Connection } from '../../postgres/pool.ts'
 import { nextTurn } from '../next-turn.ts'
 import { MOVED, pushGroup, type Outcome, type PushItem } from './push.ts'
+import { roundsOn, roundsTogether, type Rounds } from './rounds.ts'
 import { inThisLife, type Storage } from './space.ts'
 import { readView } from './view.ts'
 
@@ -34,11 +34,13 @@ interface Alone {
  */
 export class PushQueue {
   readonly #storage: Storage
+  readonly #rounds: Rounds
   readonly #spaces = new Map<string, (Waiting | Alone)[]>()
   readonly #busy = new Map<string, Promise<void>>()
 
   constructor(storage: Storage) {
     this.#storage = storage
+    this.#rounds = roundsTogether(storage.database)
     storage.metrics.watch('commitQueue', {}, () => this.length)
   }
 
@@ -65,8 +67,8 @@ export class PushQueue {
   }
 
   /** Runs `attempt` until nothing has moved under it. */
-  alone<T>(id: string, attempt: (connection: Connection) => Promise<T | typeof MOVED>): Promise<T> {
-    return this.inTurn(id, () => attemptUntilDone(this.#storage, id, attempt))
+  alone<T>(id: string, attempt: (rounds: Rounds) => Promise<T | typeof MOVED>): Promise<T> {
+    return this.inTurn(id, () => attemptUntilDone(this.#storage, this.#rounds, id, attempt))
   }
 
   /** Resolves when nothing waits any more. */
@@ -105,10 +107,10 @@ export class PushQueue {
     const { metrics } = this.#storage
     const endTime = metrics.time('commitSeconds', {})
     try {
-      const outcomes = await attemptUntilDone(this.#storage, id, (connection) =>
+      const outcomes = await attemptUntilDone(this.#storage, this.#rounds, id, (rounds) =>
         pushGroup(
           this.#storage,
-          connection,
+          rounds,
           id,
           group.map(({ item }) => item),
         ),
@@ -155,8 +157,9 @@ function takeGroup(queue: (Waiting | Alone)[]): readonly Waiting[] {
  */
 async function attemptUntilDone<T>(
   storage: Storage,
+  open: Rounds,
   id: string,
-  attempt: (connection: Connection) => Promise<T | typeof MOVED>,
+  attempt: (rounds: Rounds) => Promise<T | typeof MOVED>,
 ): Promise<T> {
   const { database, clock, metrics } = storage
   let tries = 0
@@ -164,10 +167,10 @@ async function attemptUntilDone<T>(
     try {
       const done =
         rounds < OPEN_ROUNDS
-          ? await attempt(database)
+          ? await attempt(open)
           : await database.transaction(async (connection) => {
               await connection.query(LOCK, [id])
-              return attempt(connection)
+              return attempt(roundsOn(connection))
             })
       if (done !== MOVED) return done
       metrics.count('lostRounds', {})

@@ -10,6 +10,7 @@ import { rowId } from '../standing.ts'
 import { admitTurn, judgeTurn, weighPart, type StagedPart } from '../turns.ts'
 import { commit, type AppliedMutation } from './commit.ts'
 import { keepRelativeAnswer, repeatRelativeAnswer } from './relative.ts'
+import type { Rounds } from './rounds.ts'
 import { answerOf, newestOf, type Space, type Storage } from './space.ts'
 import { readView, type ReplicaView } from './view.ts'
 
@@ -32,13 +33,14 @@ const NOTHING: Reads = { rows: [], claims: [] }
  */
 export async function pushGroup(
   storage: Storage,
-  connection: Connection,
+  rounds: Rounds,
   id: string,
   items: readonly PushItem[],
 ): Promise<readonly Outcome[] | typeof MOVED> {
+  const { connection } = rounds
   const reads = readsOf(items.flatMap(({ changes }) => changes))
   const asked = items.map(({ request }) => request)
-  const view = await readView(connection, id, asked, reads)
+  const view = await rounds.view({ id, asked, reads })
   if (view === null) throw new TidemarkError('space_not_found')
   if (!view.about.fresh) return MOVED
   const space = await storage.histories.read(connection, id, view.about)
@@ -76,7 +78,7 @@ export async function pushGroup(
       acked: cursor?.version ?? null,
     }
   })
-  const base = await commit(connection, id, view, reads, decision, applied, now)
+  const base = await rounds.commit({ id, view, reads, folded: decision, mutations: applied, now })
   if (base === null) return MOVED
   const { answers } = base === head ? decision : decideGroup(mutations, groupView, base)
   for (const [place, { at, item }] of due.entries()) {
@@ -144,7 +146,7 @@ async function replay(
 /** Origin 000's upsert. */
 export async function pushBatch(
   storage: Storage,
-  connection: Connection,
+  { connection }: Rounds,
   id: string,
   rows: readonly BatchRow[],
 ): Promise<{ readonly head: number; readonly stands: readonly boolean[] } | typeof MOVED> {
@@ -157,6 +159,7 @@ export async function pushBatch(
   const groupView = toGroupView({ head, floor, now }, reads, view.standings, view.holders)
   const { writes, stands } = decideBatch(rows, spaceView(groupView, head), view.schema)
   if (writes.length === 0) return { head, stands }
-  const base = await commit(connection, id, view, reads, foldWrites(writes, head), [], now)
+  const folded = foldWrites(writes, head)
+  const base = await commit(connection, { id, view, reads, folded, mutations: [], now })
   return base === null ? MOVED : { head: base + writes.length, stands }
 }

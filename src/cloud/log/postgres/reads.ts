@@ -1,8 +1,9 @@
-import { DEFAULT_PULL_RECORDS, MAX_PULL_BYTES } from '../../../protocol/limits.ts'
+import { MAX_PULL_BYTES } from '../../../protocol/limits.ts'
 import type { PullRequest } from '../../../protocol/pull.ts'
 import type { WireRecord } from '../../../protocol/records.ts'
 import { checkFloor, checkHistory } from '../history.ts'
 import type { HydratePage } from '../log.ts'
+import type { Pulls } from './pulls.ts'
 import { inThisLife, type About, type Space, type Storage } from './space.ts'
 
 export interface Page {
@@ -21,29 +22,22 @@ interface PullAbout extends About {
   readonly seen: number | null
 }
 
-const PULL = {
-  name: 'tidemark pull',
-  text: 'SELECT about, records FROM tidemark.pull_1($1, $2, $3, $4, $5, $6, $7)',
-}
 const HYDRATE = {
   name: 'tidemark hydrate',
   text: `SELECT about, lines, last_table AS "table", last_key AS key FROM tidemark.hydrate_1($1, $2, $3, $4, $5, $6)`,
 }
 
 /** One page of a pull, of one moment (I4). Rejects with `lost_history`, `cursor_expired`, `space_not_found`. */
-export async function readPage(storage: Storage, id: string, request: PullRequest): Promise<Page> {
+export async function readPage(
+  storage: Storage,
+  pulls: Pulls,
+  id: string,
+  request: PullRequest,
+): Promise<Page> {
   const { cursor } = request
   const { about, records } = await inThisLife(storage, id, async () => {
-    const [row] = await storage.database.query<{ about: string | null; records: string | null }>(PULL, [
-      id,
-      request.replica,
-      cursor.version,
-      cursor.high,
-      request.limit ?? DEFAULT_PULL_RECORDS,
-      MAX_PULL_BYTES,
-      request.tables ?? null,
-    ])
-    return row?.about == null ? null : { about: JSON.parse(row.about) as PullAbout, records: row.records }
+    const row = await pulls(id, request)
+    return row === null ? null : { about: JSON.parse(row.about) as PullAbout, records: row.records }
   })
   const space = await storage.histories.read(storage.database, id, about)
   checkHistory(space, cursor)

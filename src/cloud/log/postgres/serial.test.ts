@@ -2,6 +2,8 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { openLogNodes, type LogNodes } from '../../../../test/postgres/log-nodes.ts'
 import { decideAgain } from '../../../../test/postgres/serial/again.ts'
+import { SerialNodes } from '../../../../test/postgres/serial/nodes.ts'
+import { chanceOf } from '../../../../test/postgres/serial/random.ts'
 import { runSerial } from '../../../../test/postgres/serial/run.ts'
 import { beginTelling } from '../../../../test/postgres/serial/told.ts'
 
@@ -29,6 +31,27 @@ test.for(Array.from({ length: RUNS }, (_, at) => SEED + at))(
     const counts = { ...run.nodes.met, forks: run.forks, batches: run.batches.length, head, floor }
     await annotate(JSON.stringify(counts))
     for (const [name, count] of Object.entries(counts)) met.set(name, (met.get(name) ?? 0) + count)
+  },
+)
+
+test.for(Array.from({ length: RUNS }, (_, at) => SEED + at))(
+  'I3, I4, I5: several spaces, which share their commits: seed %i',
+  { timeout: 60_000 },
+  async (seed, { annotate }) => {
+    await using own = await openLogNodes(nodes)
+    const options = { seed, nodes: 2, replicas: 4, mutations: 15 }
+    const shared = new SerialNodes(own, options.nodes, chanceOf(seed))
+    const spaces = await Promise.all(
+      ['a', 'b', 'c', 'd'].map(async (name) => ({ name, id: await own.space() })),
+    )
+    const runs = await Promise.all(
+      spaces.map(({ name, id }, at) =>
+        runSerial(own, id, { ...options, seed: seed * 100 + at }, { nodes: shared, prefix: name }),
+      ),
+    )
+    for (const [at, run] of runs.entries()) await decideAgain(own, spaces[at]?.id ?? '', run)
+    await annotate(JSON.stringify(shared.met))
+    for (const name of ['together', 'held'] as const) met.set(name, (met.get(name) ?? 0) + shared.met[name])
   },
 )
 

@@ -26,19 +26,33 @@ export interface View {
   readonly schema: readonly SchemaTable[]
 }
 
-/** One name for each table, by its place from 1 on: rows refer to it by that. */
-export class TableList {
+/** What a view of one space is asked for. */
+export interface ViewOf {
+  readonly id: string
+  /** Null: nothing of replicas, but the schema. */
+  readonly asked: readonly { readonly replica: string; readonly mutation: number }[] | null
+  readonly reads: Reads
+}
+
+/** Names within spaces, each once, by its place from 1 on: rows refer to it by that. */
+export class NameList {
+  readonly spaces: number[] = []
   readonly names: string[] = []
   readonly #places = new Map<string, number>()
 
-  place(name: string): number {
-    const known = this.#places.get(name)
+  /** `space`: its place among those that are asked at the same time. */
+  place(space: number, name: string): number {
+    const id = `${space} ${name}`
+    const known = this.#places.get(id)
     if (known !== undefined) return known
+    this.spaces.push(space)
     this.names.push(name)
-    this.#places.set(name, this.names.length)
+    this.#places.set(id, this.names.length)
     return this.names.length
   }
 }
+
+type AboutAndSchema = About & { readonly schema_tables: string | null }
 
 interface ViewRow {
   readonly about: string | null
@@ -70,24 +84,45 @@ type StandingRow = readonly [
 const VIEW = {
   name: 'tidemark view',
   text: `SELECT about, replicas, rows, touched, holders
-    FROM tidemark.view_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)`,
+    FROM tidemark.view_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
 }
 
 /** Null where there is no such space. Rejects with `payload_too_large` where the rows hold too much. */
 export async function readView(
   connection: Connection,
   id: string,
-  asked: readonly { readonly replica: string; readonly mutation: number }[] | null,
-  { rows, claims }: Reads,
+  asked: ViewOf['asked'],
+  reads: Reads,
 ): Promise<View | null> {
-  const tables = new TableList()
-  const places = rows.map(({ table }) => tables.place(table))
-  const claimed = claims.map(({ table }) => tables.place(table))
+  const [view] = await readViews(connection, [{ id, asked, reads }])
+  return view ?? null
+}
+
+/**
+ * Several spaces in one round trip and of one moment. All are asked of replicas, or none. Rejects with
+ * `payload_too_large` where the rows of all together hold too much.
+ */
+export async function readViews(
+  connection: Connection,
+  views: readonly ViewOf[],
+): Promise<readonly (View | null)[]> {
+  const tables = new NameList()
+  const replicas = views.flatMap(({ asked }, at) =>
+    (asked ?? []).map(({ replica, mutation }) => ({ space: at + 1, replica, mutation })),
+  )
+  const rows = views.flatMap(({ reads }) => reads.rows)
+  const claims = views.flatMap(({ reads }) => reads.claims)
+  const places = views.flatMap(({ reads }, at) => reads.rows.map(({ table }) => tables.place(at + 1, table)))
+  const claimed = views.flatMap(({ reads }, at) =>
+    reads.claims.map(({ table }) => tables.place(at + 1, table)),
+  )
   const none = (list: readonly Value[]): Value => (list.length === 0 ? null : list)
   const [row] = await connection.query<ViewRow>(VIEW, [
-    id,
-    asked === null ? null : asked.map(({ replica }) => replica),
-    asked === null ? null : asked.map(({ mutation }) => mutation),
+    views.map(({ id }) => id),
+    replicas.map(({ space }) => space),
+    views.some(({ asked }) => asked === null) ? null : replicas.map(({ replica }) => replica),
+    replicas.map(({ mutation }) => mutation),
+    tables.spaces,
     tables.names,
     none(places),
     rows.map(({ key }) => key),
@@ -96,27 +131,29 @@ export async function readView(
     claims.map(({ value }) => value),
     MAX_TOUCHED_BYTES,
   ])
-  if (row?.about == null) return null
-  checkTouched(row.touched ?? 0)
-  const { schema_tables: schema, ...about } = JSON.parse(row.about) as About & {
-    schema_tables: string | null
-  }
-  const replicas: (ReplicaView | undefined)[] = (asked ?? []).map(() => undefined)
-  for (const [place, number, hashes, base, answer] of JSON.parse(row.replicas ?? '[]') as ReplicaRow[])
-    replicas[place - 1] = { last: { number, hashes: JSON.parse(hashes) as string[] }, base, answer }
+  checkTouched(row?.touched ?? 0)
+  const abouts = JSON.parse(row?.about ?? '[]') as (AboutAndSchema | null)[]
+  const found: (ReplicaView | undefined)[] = replicas.map(() => undefined)
+  for (const [place, number, hashes, base, answer] of JSON.parse(row?.replicas ?? '[]') as ReplicaRow[])
+    found[place - 1] = { last: { number, hashes: JSON.parse(hashes) as string[] }, base, answer }
   const standings: (Standing | null)[] = rows.map(() => null)
-  for (const found of JSON.parse(`[${row.rows ?? ''}]`) as StandingRow[]) {
-    const place = found[0] - 1
+  for (const standing of JSON.parse(`[${row?.rows ?? ''}]`) as StandingRow[]) {
+    const place = standing[0] - 1
     const { table, key } = rows[place] as Reads['rows'][number]
-    standings[place] = toStanding(table, key, found)
+    standings[place] = toStanding(table, key, standing)
   }
-  return {
-    about,
-    replicas,
-    standings,
-    holders: JSON.parse(row.holders ?? '[]') as (string | null)[],
-    schema: JSON.parse(schema ?? '[]') as SchemaTable[],
-  }
+  const holders = JSON.parse(row?.holders ?? '[]') as (string | null)[]
+  return views.map(({ asked, reads }, at) => {
+    const own = {
+      replicas: found.splice(0, asked?.length ?? 0),
+      standings: standings.splice(0, reads.rows.length),
+      holders: holders.splice(0, reads.claims.length),
+    }
+    const said = abouts[at] ?? null
+    if (said === null) return null
+    const { schema_tables: schema, ...about } = said
+    return { about, ...own, schema: JSON.parse(schema ?? '[]') as SchemaTable[] }
+  })
 }
 
 function toStanding(

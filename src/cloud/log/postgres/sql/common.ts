@@ -14,14 +14,16 @@ export const FIXED_PLANS = `${OWN_PATH} SET plan_cache_mode = force_generic_plan
  * One row of a table `name` of ours, by its whole key, for each row beside it: the OFFSET leaves the planner no other
  * way. A plain join may read all that the space has, for each.
  */
-export const lookUp = (columns: string, name: string, where: string): string =>
-  `LATERAL (SELECT ${columns} FROM tidemark.${name} WHERE ${where} OFFSET 0)`
+export const lookUp = (columns: string, name: string, where: string, lock = ''): string =>
+  `LATERAL (SELECT ${columns} FROM tidemark.${name} WHERE ${where} OFFSET 0 ${lock})`
 
 /** Small things that the other functions call. All are inlined but the slow one. */
 export const COMMON = `
--- One life of the server, and which database: files can only be put back under a server that starts.
+-- One life of the server, and which database: files can only be put back under a server that starts. The database's oid
+-- is the folder of its files; looked up in a table, it could not be inlined, and cost as much as a statement.
 CREATE FUNCTION tidemark.boot_1() RETURNS text STABLE LANGUAGE sql AS $$
-  SELECT extract(epoch FROM pg_postmaster_start_time())::text || ':' || oid FROM pg_database WHERE datname = current_database() $$;
+  SELECT extract(epoch FROM pg_postmaster_start_time())::text || ':'
+    || split_part(pg_relation_filepath('pg_catalog.pg_class'::regclass), '/', -2) $$;
 
 CREATE FUNCTION tidemark.claim_1(name text, value text) RETURNS bytea IMMUTABLE LANGUAGE sql AS $$
   SELECT sha256(convert_to(length(name) || ':' || name || value, 'UTF8')) $$;

@@ -1,40 +1,39 @@
 import { ABOUT, FIXED_PLANS, lookUp, RECORD_TEXT } from './common.ts'
 
-const WRITER = lookUp('w.id', 'writers w', 'w.space = sp AND w.no = r.writer')
+/** The writer of the record `r`. */
+const WRITER = lookUp('w.id', 'writers w', 'w.space = r.space AND w.no = r.writer')
+const ASKED = `ARRAY(SELECT t.no FROM unnest(asked) AS a(name)
+      CROSS JOIN ${lookUp('t.no', 'tables t', 't.space = s.no AND t.name = a.name')} t)`
 
 /**
- * One page of a pull, of one moment (STABLE; a VOLATILE function would give the head of a later one, I4): `about` with
- * `next`, `more` and what is known of the replica, and the records as JSON with commas between. A replica's own
- * writes above `high` were made by another copy of it, which the one that asks has not seen.
+ * One page for each of some pulls, all of one moment (one statement, and STABLE: a VOLATILE function would give the head
+ * of a later one, I4): its place, `about` with `next`, `more` and what is known of the replica, and the records as JSON
+ * with commas between. A replica's own writes above `high` were made by another copy of it, which the one that asks has
+ * not seen. `asked` names the tables of all of them; null: every one. No row where there is no such space.
  */
 export const PULL = `
-CREATE FUNCTION tidemark.pull_1(sid text, rep text, since bigint, high bigint, lim int, bytes bigint, asked text[],
-  OUT about text, OUT records text)
-STABLE LANGUAGE plpgsql ${FIXED_PLANS} AS $$
-DECLARE sp int; hd bigint; own int; nos int[]; last bigint; taken int; found int;
+CREATE FUNCTION tidemark.pull_1(sids text[], reps text[], sinces bigint[], highs bigint[], lims int[], bytes bigint, asked text[])
+RETURNS TABLE (place bigint, about text, records text) STABLE LANGUAGE plpgsql ${FIXED_PLANS} AS $$
 BEGIN
-  SELECT s.no, s.head, w.no INTO sp, hd, own FROM tidemark.spaces s
-    LEFT JOIN tidemark.writers w ON w.space = s.no AND w.id = rep WHERE s.id = sid;
-  IF sp IS NULL THEN RETURN; END IF;
-  IF asked IS NOT NULL THEN
-    nos := ARRAY(SELECT t.no FROM unnest(asked) AS a(name)
-      CROSS JOIN ${lookUp('t.no', 'tables t', 't.space = sp AND t.name = a.name')} t);
-  END IF;
-  SELECT string_agg(${RECORD_TEXT.replaceAll('tj', 'to_json(t.name)::text')}, ',' ORDER BY r.version), max(r.version), count(*),
-      max(r.found)
-    INTO records, last, taken, found
-    FROM (SELECT p.*, row_number() OVER v AS place, count(*) OVER () AS found, sum(p.size) OVER v - p.size AS before
-      FROM (SELECT r.*, coalesce(octet_length(r.fields), 0) AS size FROM tidemark.records r
-        WHERE r.space = sp AND r.version > since AND r.version <= hd
-          AND (own IS NULL OR r.writer <> own OR r.version > high) AND (nos IS NULL OR r.tbl = ANY(nos))
-        ORDER BY r.version LIMIT lim + 1) p
-      WINDOW v AS (ORDER BY p.version)) r
-    CROSS JOIN ${lookUp('t.name', 'tables t', 't.space = sp AND t.no = r.tbl')} t
-    CROSS JOIN ${WRITER} w
-    WHERE r.place <= lim AND r.before < bytes;
-  SELECT json_build_object(${ABOUT}, 'next', CASE WHEN found > taken THEN last ELSE s.head END, 'more', coalesce(found > taken, false),
-      'acked', r.acked, 'seen', r.seen)::text
-    INTO about FROM tidemark.spaces s LEFT JOIN tidemark.replicas r ON r.space = s.no AND r.id = rep WHERE s.no = sp;
+  RETURN QUERY SELECT p.o, json_build_object(${ABOUT}, 'next', CASE WHEN x.found > x.taken THEN x.last ELSE s.head END,
+      'more', coalesce(x.found > x.taken, false), 'acked', k.acked, 'seen', k.seen)::text, x.records
+    FROM unnest(sids, reps, sinces, highs, lims) WITH ORDINALITY AS p(sid, rep, since, high, lim, o)
+    CROSS JOIN ${lookUp('s.*, s.xmin', 'spaces s', 's.id = p.sid')} s
+    LEFT JOIN ${lookUp('w.no', 'writers w', 'w.space = s.no AND w.id = p.rep')} own ON true
+    LEFT JOIN ${lookUp('k.acked, k.seen', 'replicas k', 'k.space = s.no AND k.id = p.rep')} k ON true
+    CROSS JOIN LATERAL (SELECT ${ASKED} AS nos OFFSET 0) n
+    CROSS JOIN LATERAL (
+      SELECT string_agg(${RECORD_TEXT.replaceAll('tj', 'to_json(t.name)::text')}, ',' ORDER BY r.version) AS records,
+        max(r.version) AS last, count(*) AS taken, max(r.found) AS found
+      FROM (SELECT q.*, row_number() OVER v AS place, count(*) OVER () AS found, sum(q.size) OVER v - q.size AS before
+        FROM (SELECT r.*, coalesce(octet_length(r.fields), 0) AS size FROM tidemark.records r
+          WHERE r.space = s.no AND r.version > p.since AND r.version <= s.head
+            AND (own.no IS NULL OR r.writer <> own.no OR r.version > p.high) AND (asked IS NULL OR r.tbl = ANY(n.nos))
+          ORDER BY r.version LIMIT p.lim + 1) q
+        WINDOW v AS (ORDER BY q.version)) r
+      CROSS JOIN ${lookUp('t.name', 'tables t', 't.space = r.space AND t.no = r.tbl')} t
+      CROSS JOIN ${WRITER} w
+      WHERE r.place <= p.lim AND r.before < bytes OFFSET 0) x;
 END $$;
 `
 
