@@ -46,7 +46,8 @@ export function openRig(options: { readonly clock?: Clock; readonly file?: strin
     async ask(id, { id: of, query = {}, body, signal = new AbortController().signal } = {}) {
       const handler = handlers[id] as (request: object) => Promise<AnswerOf<typeof id>>
       const answer = await handler({ id: of, query, body, signal, lastEventId: undefined })
-      const errors = Value.Errors(AGENT_OPERATIONS[id].answer, JSON.parse(JSON.stringify(answer)))
+      const { answer: schema } = AGENT_OPERATIONS[id]
+      const errors = [answer, JSON.parse(JSON.stringify(answer))].flatMap((one) => Value.Errors(schema, one))
       if (errors.length > 0) throw new Error(`the answer of ${id} does not fit: ${JSON.stringify(errors[0])}`)
       return answer
     },

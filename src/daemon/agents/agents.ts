@@ -19,6 +19,8 @@ export interface Agents extends Disposable {
   /** For other readers and writers in this thread. They leave no transaction open. */
   readonly database: Database.Database
   session(id: string): Session
+  /** A record as the API has it; null where there is none. */
+  find<R>(table: Table<R>, id: string): R | null
   /** Throws `not_found`. */
   requireSession(id: string): void
   sessions(filters: readonly Filter[], asked: Asked): Page<Session>
@@ -120,6 +122,7 @@ export function openAgents(options: {
   return {
     database,
     session: (id) => reading(() => session(id)),
+    find: (table, id) => reading(() => read(table, id) ?? null),
     requireSession: (id) => reading(() => requireKnown(id)),
     sessions: (filters, asked) =>
       reading(() => {

@@ -7,7 +7,7 @@ import type { Table } from './tables.ts'
 /** Rows of a page unless the caller says. */
 const DEFAULT_LIMIT = 100
 /** A page ends before its texts have more characters than this: 500 long messages are more than an answer holds. */
-const PAGE_CHARS = 16 * 1024 * 1024
+const PAGE_CHARS = 8 * 1024 * 1024
 /** Before every time that SQLite can hold. */
 const FIRST = -(2n ** 63n)
 const LAST = 2n ** 63n - 1n

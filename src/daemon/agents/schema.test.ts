@@ -134,6 +134,25 @@ test('a change of any table by any program is a line; an id that changed is a de
   }
 })
 
+test('a line says which session its row belongs to, or did', () => {
+  const database = open()
+  database.exec("INSERT INTO sessions (id) VALUES ('s'); INSERT INTO projects (id) VALUES ('p')")
+  database.exec(
+    "INSERT INTO messages (id, session_id) VALUES ('m', 's'); UPDATE messages SET session_id = 't'",
+  )
+  database.exec("UPDATE messages SET session_id = 'u', id = 'n'; DELETE FROM messages")
+  const told = database.prepare('SELECT row_id, verb, session_id FROM local_changes ORDER BY seq').raw().all()
+  expect(told.map((line) => String(line))).toEqual([
+    's,insert,s',
+    'p,insert,',
+    'm,insert,s',
+    'm,update,t',
+    'm,delete,t',
+    'n,insert,u',
+    'n,delete,u',
+  ])
+})
+
 test('a number of a line is never given twice', () => {
   const database = open()
   database.exec("INSERT INTO messages (id) VALUES ('a'), ('b'); DELETE FROM local_changes")

@@ -30,19 +30,27 @@ export const timeOf = (column: string): string =>
  * statement outside would override anyway. An id that changed is a delete and an insert. Under INSERT OR REPLACE the row
  * that goes sets off none unless `recursive_triggers` is on; that of the row that comes tells it.
  */
-const triggersOf = (table: string): string => `
+const triggersOf = (table: AgentTable): string => `
 CREATE TRIGGER IF NOT EXISTS ${table}_inserted AFTER INSERT ON ${table} BEGIN
-  INSERT INTO local_changes (table_name, row_id, verb) VALUES ('${table}', NEW.id, 'insert');
+  INSERT INTO local_changes (table_name, row_id, verb, session_id)
+    VALUES ('${table}', NEW.id, 'insert', ${sessionOf(table, 'NEW')});
 END;
 CREATE TRIGGER IF NOT EXISTS ${table}_updated AFTER UPDATE ON ${table} BEGIN
-  INSERT INTO local_changes (table_name, row_id, verb)
-    SELECT '${table}', OLD.id, 'delete' WHERE OLD.id IS NOT NEW.id;
-  INSERT INTO local_changes (table_name, row_id, verb)
-    VALUES ('${table}', NEW.id, CASE WHEN OLD.id IS NEW.id THEN 'update' ELSE 'insert' END);
+  INSERT INTO local_changes (table_name, row_id, verb, session_id)
+    SELECT '${table}', OLD.id, 'delete', ${sessionOf(table, 'OLD')} WHERE OLD.id IS NOT NEW.id;
+  INSERT INTO local_changes (table_name, row_id, verb, session_id)
+    VALUES ('${table}', NEW.id, CASE WHEN OLD.id IS NEW.id THEN 'update' ELSE 'insert' END, ${sessionOf(table, 'NEW')});
 END;
 CREATE TRIGGER IF NOT EXISTS ${table}_deleted AFTER DELETE ON ${table} BEGIN
-  INSERT INTO local_changes (table_name, row_id, verb) VALUES ('${table}', OLD.id, 'delete');
+  INSERT INTO local_changes (table_name, row_id, verb, session_id)
+    VALUES ('${table}', OLD.id, 'delete', ${sessionOf(table, 'OLD')});
 END;`
+
+/** Which session a row belongs to, told with its change: a row that is gone can't be asked any more. */
+function sessionOf(table: AgentTable, row: 'NEW' | 'OLD'): string {
+  if (table === 'projects') return 'NULL'
+  return `${row}.${table === 'sessions' ? 'id' : 'session_id'}`
+}
 
 const indexOf = (name: string, table: string, terms: string, where = ''): string =>
   `CREATE INDEX IF NOT EXISTS ${name} ON ${table} (${terms})${where};`
@@ -172,10 +180,11 @@ CREATE TABLE IF NOT EXISTS local_changes (
   table_name TEXT,
   row_id TEXT,
   verb TEXT,
+  session_id TEXT,
   at INTEGER DEFAULT ${NOW}
 );`
 
-/** One for each list of the contract and its filters, and by time alone for `query`. */
+/** One for each list of the contract and its filters; by time alone for `query`, and for who reads all in slices. */
 const INDEXES = [
   indexOf('sessions_by_time', 'sessions', updated),
   indexOf('sessions_by_archived', 'sessions', `(archived_at IS NULL), ${updated}`),
@@ -184,9 +193,9 @@ const INDEXES = [
   indexOf('sessions_by_project', 'sessions', `project_path, ${updated}`),
   indexOf('sessions_by_parent', 'sessions', `parent_id, ${updated}`, ' WHERE parent_id IS NOT NULL'),
   indexOf('messages_by_session', 'messages', `session_id, ${created}`),
-  indexOf('messages_by_time', 'messages', 'created_at'),
+  indexOf('messages_by_time', 'messages', 'created_at, id'),
   indexOf('tool_calls_by_session', 'tool_calls', `session_id, ${created}`),
-  indexOf('tool_calls_by_time', 'tool_calls', 'created_at'),
+  indexOf('tool_calls_by_time', 'tool_calls', 'created_at, id'),
   indexOf('approvals_by_time', 'approvals', 'created_at DESC, id DESC'),
   indexOf('approvals_by_session', 'approvals', 'session_id, created_at DESC, id DESC'),
   indexOf('session_errors_by_session', 'session_errors', `session_id, ${created}`),
