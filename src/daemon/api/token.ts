@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, statSync } from 'node:fs'
+import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 import type { Folders } from '../../machine/folders.ts'
@@ -23,8 +23,9 @@ export function readApiToken(folders: Folders): string | null {
  * owner's only afterwards. One that others could read until now may be known to them: then it is another token.
  */
 export function openApiToken(folders: Folders): string {
-  const file = fileOf(folders)
-  return change(folders, (known) => (known === null || wasOpen(file) ? newToken() : known))
+  // Looked at first: whoever reads the file closes it.
+  const isShown = wasOpen(fileOf(folders))
+  return change(folders, (known) => (known === null || isShown ? newToken() : known))
 }
 
 /** Makes another token. A daemon that runs takes it with its next start. */
@@ -33,8 +34,6 @@ export const rotateApiToken = (folders: Folders): string => change(folders, newT
 function change(folders: Folders, choose: (known: string | null) => string): string {
   let token = ''
   changePrivateFile(fileOf(folders), (text) => `${(token = choose(parse(text)))}\n`)
-  // A file that stays as it is keeps its mode too.
-  chmodSync(fileOf(folders), 0o600)
   return token
 }
 
@@ -45,4 +44,5 @@ function parse(text: string | null): string | null {
 
 /** Whether others could read the file: in a folder that is its owner's only they could not, whatever its own mode. */
 const wasOpen = (file: string): boolean => isOpen(file) && isOpen(dirname(file))
-const isOpen = (path: string): boolean => (statSync(path).mode & OTHERS) !== 0
+const isOpen = (path: string): boolean =>
+  ((statSync(path, { throwIfNoEntry: false })?.mode ?? 0) & OTHERS) !== 0
