@@ -82,6 +82,8 @@ test('what an operator misspelt is told, and never another cloud taken or made',
   for (const [why, ...args] of [
     ['--database names nothing', 'token', 'create', '--database', ''],
     ['--data names nothing', 'token', 'create', '--data', ''],
+    ['there is no scope of that name', 'token', 'create', '--scopes', 'read,wirte'],
+    ['no space can have the name ""', 'token', 'create', '--spaces', 'a,,b'],
     ['cloud has no command "chek"; it has token, check, begin-generation, views', 'chek'],
   ] as const) {
     const { code, out, err } = await machine.tidemark('cloud', ...args)

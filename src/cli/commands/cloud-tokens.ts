@@ -2,6 +2,7 @@ import { describePlace } from '../../cloud/server/place.ts'
 import type { TokenInfo } from '../../cloud/directory.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { SCOPES, type Scope } from '../../protocol/routes.ts'
+import { isSpaceName } from '../../protocol/space-name.ts'
 import type { CliContext } from '../context.ts'
 import { cloudPlace, COMMAND_LINE, hasDirectory, openDirectory, type PlaceOptions } from './directory.ts'
 
@@ -16,19 +17,23 @@ export interface TokenOptions extends PlaceOptions {
 
 /** tidemark cloud token create: prints the secret, once. */
 export async function createToken(context: CliContext, options: TokenOptions): Promise<void> {
-  await using directory = await openDirectory(cloudPlace(context, options), context)
   const scopes = options.scopes.split(',').map((scope) => scope.trim())
   const unknown = scopes.find((scope) => !(SCOPES as readonly string[]).includes(scope))
   if (unknown !== undefined)
     throw new TidemarkError('bad_usage', `there is no scope of that name; there are ${SCOPES.join(', ')}`)
+  const spaces = options.spaces?.split(',').map((space) => space.trim()) ?? null
+  const none = spaces?.find((space) => !isSpaceName(space))
+  if (none !== undefined)
+    throw new TidemarkError('bad_usage', `--spaces: no space can have the name ${JSON.stringify(none)}`)
   const input = {
     account: options.account,
     name: options.name,
     scopes: scopes as Scope[],
-    spaces: options.spaces === undefined ? null : options.spaces.split(',').map((space) => space.trim()),
+    spaces,
     defaultSpace: options.defaultSpace,
     ...(options.days === undefined ? {} : { expiresAt: context.clock.now() + options.days * 86_400_000 }),
   }
+  await using directory = await openDirectory(cloudPlace(context, options), context)
   const { token, info } = await directory.createToken(input, COMMAND_LINE)
   context.output.result({ token, ...info }, [token])
   context.output.warn('Keep it safe: it is shown this once. On a device: tidemark config set token TOKEN')

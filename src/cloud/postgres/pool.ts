@@ -188,15 +188,23 @@ async function ask<Row extends object>(
 /** What may stand after `sslmode=`; the driver takes anything else for one of them, in silence. */
 const TLS_MODES: readonly string[] = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify']
 
-/** Nothing of the address is repeated: it may hold a password. */
+/** What the driver takes for `verify-full`, with a warning at each start that it will not do so for ever. */
+const STRICT_MODES: readonly string[] = ['prefer', 'require', 'verify-ca']
+
+/** The address for the driver. Nothing of it is repeated in a message: it may hold a password. */
 function checkUrl(url: string): string {
   if (!/^postgres(?:ql)?:\/\//.test(url) || !URL.canParse(url))
     throw new TidemarkError(
       'bad_usage',
       'a database is named as postgres://user@host:port/name (in a password, /, ?, #, @ and % are %2F, %3F, %23, %40 and %25)',
     )
-  for (const mode of new URL(url).searchParams.getAll('sslmode'))
+  const address = new URL(url)
+  const modes = address.searchParams.getAll('sslmode')
+  for (const mode of modes)
     if (!TLS_MODES.includes(mode))
       throw new TidemarkError('bad_usage', `the sslmode of a database is one of ${TLS_MODES.join(', ')}`)
-  return url
+  // The driver takes the last.
+  if (!STRICT_MODES.includes(modes.at(-1) ?? '')) return url
+  address.searchParams.set('sslmode', 'verify-full')
+  return address.href
 }

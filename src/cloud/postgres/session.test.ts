@@ -90,21 +90,30 @@ test.each([
   await server.left
 })
 
-test('a certificate that nobody vouches for is told as that', async () => {
-  const { key, cert } = createSelfSigned()
-  await using server = await listen((socket) => {
-    socket.removeAllListeners('data')
-    socket.write('S')
-    const tls = new TLSSocket(socket, { isServer: true, secureContext: createSecureContext({ key, cert }) })
-    tls.on('error', () => {})
-  })
-  await using database = openDatabase({ url: `${server.url}?sslmode=verify-full` })
-  expect(await failureOf(database.query('SELECT 1'))).toMatchObject({
-    code: 'database_refused',
-    message: 'The certificate of the database is not trusted',
-    details: { reason: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
-  })
-})
+test.each(['verify-full', 'require', 'prefer', 'verify-ca'])(
+  'a certificate that nobody vouches for is told as that (%s), and the driver warns of nothing',
+  async (mode) => {
+    const warned: Error[] = []
+    const listener = (warning: Error): void => void warned.push(warning)
+    process.on('warning', listener)
+    const { key, cert } = createSelfSigned()
+    await using server = await listen((socket) => {
+      socket.removeAllListeners('data')
+      socket.write('S')
+      const tls = new TLSSocket(socket, { isServer: true, secureContext: createSecureContext({ key, cert }) })
+      tls.on('error', () => {})
+    })
+    await using database = openDatabase({ url: `${server.url}?sslmode=${mode}` })
+    expect(await failureOf(database.query('SELECT 1'))).toMatchObject({
+      code: 'database_refused',
+      message: 'The certificate of the database is not trusted',
+      details: { reason: 'DEPTH_ZERO_SELF_SIGNED_CERT' },
+    })
+    await new Promise((resolve) => setImmediate(resolve))
+    process.off('warning', listener)
+    expect(warned).toEqual([])
+  },
+)
 
 test('an sslmode that is none is refused: it would be taken for another', () => {
   const open = (mode: string) => () => openDatabase({ url: `postgres://h/d?sslmode=${mode}` })
