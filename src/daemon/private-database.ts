@@ -18,6 +18,7 @@ const STEPS = [
     tool_input TEXT,            -- JSON; NULL: none was given
     context TEXT,
     context_type TEXT,
+    context_size INTEGER,       -- bytes of UTF-8
     request_hash TEXT NOT NULL, -- of what was asked: a repeat is known by it
     status TEXT NOT NULL CHECK (status IN ('pending', 'approved', 'denied', 'expired', 'cancelled')),
     comment TEXT,
@@ -30,6 +31,7 @@ const STEPS = [
   ) STRICT;
   CREATE INDEX approvals_by_time ON approvals (created_at DESC, id DESC);
   CREATE INDEX approvals_by_session ON approvals (session_id, created_at DESC, id DESC);
+  CREATE INDEX approvals_by_status ON approvals (status, created_at DESC, id DESC);
   CREATE INDEX approvals_pending ON approvals (expires_at) WHERE status = 'pending';
   CREATE INDEX approvals_uncopied ON approvals (created_at) WHERE copied = 0;
 

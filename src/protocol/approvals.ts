@@ -31,7 +31,7 @@ export const Approval = Type.Object({
   /** What the tool is to be called with: any JSON. */
   tool_input: Type.Unknown(),
   context_type: orNull(Type.String()),
-  /** UTF-8 bytes of the context, which has a stream of its own. Null: there is none. */
+  /** UTF-8 bytes of the context, which has a stream of its own. Null: there is none here; it never leaves its device. */
   context_size: orNull(Type.Integer({ minimum: 0 })),
   status: ApprovalStatus,
   comment: orNull(Type.String()),
@@ -42,7 +42,7 @@ export const Approval = Type.Object({
   created_at: Time,
   expires_at: orNull(Time),
   decided_at: orNull(Time),
-  /** False: of another device; a copy that can't be decided here. */
+  /** False: of another device; a copy that can't be decided here. Nobody may act on its status. */
   owned: Type.Boolean(),
 })
 export type Approval = Static<typeof Approval>
@@ -106,7 +106,8 @@ export const ContextComplete = Type.Object({
 export type ContextComplete = Static<typeof ContextComplete>
 
 /**
- * What a rule is about. At most one of the three patterns; without any, every input of the tool that names no command.
+ * What a rule is about. At most one of the three patterns; without any, the tool whatever it is called with, but for a
+ * rule that allows: inputs that name no command.
  * `command`: exactly this command. `command_prefix`: its words, and any more words. `path`: this file, or what lies in
  * this folder where it ends in a slash.
  */

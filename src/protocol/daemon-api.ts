@@ -70,10 +70,11 @@ export const OPERATIONS = {
     method: 'GET',
     path: '/approvals/:id',
     summary: 'One approval',
-    description: 'With `wait` the answer is held back for so many seconds while it is pending.',
+    description:
+      'With `wait` the answer is held back for so many seconds while it is pending. Who waits is answered by this daemon alone: a copy of another device is refused then, whatever it says.',
     query: queryOf({ wait: Wait }),
     answer: Approval,
-    errors: ['not_found'],
+    errors: ['not_found', 'not_owned'],
   },
   decideApproval: {
     method: 'POST',

@@ -25,7 +25,7 @@ export interface Table<R> {
 
 type FieldsOf<R> = { readonly [K in Exclude<keyof R, 'id'>]-?: Field }
 
-function defineTable<R extends { readonly id: string }>(
+export function defineTable<R extends { readonly id: string }>(
   name: AgentTable,
   columns: FieldsOf<R>,
   time: Table<R>['time'] = 'created_at',
