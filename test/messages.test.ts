@@ -82,6 +82,8 @@ test('what an operator misspelt is told, and never another cloud taken or made',
   for (const [why, ...args] of [
     ['--database names nothing', 'token', 'create', '--database', ''],
     ['--data names nothing', 'token', 'create', '--data', ''],
+    ["too many arguments for 'check'", 'check', 'twice'],
+    ["too many arguments for 'list'", 'token', 'list', 'all'],
     ['there is no scope of that name', 'token', 'create', '--scopes', 'read,wirte'],
     ['no space can have the name ""', 'token', 'create', '--spaces', 'a,,b'],
     ['cloud has no command "chek"; it has token, check, begin-generation, views', 'chek'],
@@ -126,6 +128,14 @@ test('who revokes a token hears of the devices that have one of their own by it'
   expect((await machine.tidemark('sync', 'now')).code).toBe(0)
   expect((await machine.tidemark(...token, 'revoke', own?.id ?? '')).err).toBe('')
   expect((await machine.tidemark('sync', 'now')).code).toBe(4)
+})
+
+test('an endpoint with a path that is none of the cloud is told to be looked at', async () => {
+  await using machine = await openMachine()
+  const cloud = await machine.serve()
+  await machine.ask('config', 'set', 'endpoint', `${cloud.url}/api`)
+  const { code, err } = await machine.tidemark('attach', makeFile(machine, 'one.db'), '--yes')
+  expect([code, err]).toEqual([1, expect.stringContaining('the path of the endpoint') as string])
 })
 
 test('an address that cannot be listened on is named, and what to do', async () => {

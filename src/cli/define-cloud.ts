@@ -38,7 +38,6 @@ export function defineCloud({ program, env, define, run, endWith }: CommandTable
     .option('--drain <seconds>', 'when stopping, be not ready for so long before', parseSeconds)
     .addHelpText('after', `\nEach option has a variable, too: --log-level is ${CLOUD_VARIABLES}_LOG_LEVEL.`)
     .hook('preAction', (cloud, action) => readEnvironment(cloud, action, env))
-    .allowExcessArguments()
     .action((options, command: Command) =>
       run(async (context) => {
         refuseUnknown(command)
@@ -137,6 +136,8 @@ export function defineCloud({ program, env, define, run, endWith }: CommandTable
         (await import('./commands/cloud-import.ts')).importSpace(context, file, command.optsWithGlobals()),
       )(),
     )
+  // Last: those above would take over that they refuse none.
+  cloud.allowExcessArguments()
 }
 
 /**

@@ -103,11 +103,12 @@ function withReason(error: TidemarkError): TidemarkError {
 }
 
 /**
- * The hint of what is not found is about addresses of the API, where a command's own sentence says more; others send
- * to the details, and there may be none.
+ * The hint of what is not found is about addresses of the API: a command's own sentence says more. Others send to the
+ * details, and there may be none.
  */
-const isHelpful = ({ code, hint, details }: TidemarkError): boolean =>
-  code !== 'not_found' && !(hint.startsWith('The details') && Object.keys(details).length === 0)
+const isHelpful = ({ code, message, hint, details }: TidemarkError): boolean =>
+  (code !== 'not_found' || message === ERRORS.not_found.title) &&
+  !(hint.startsWith('The details') && Object.keys(details).length === 0)
 
 /** What happened, in words: SQLite's names for it are for the details. */
 export const describeError = ({ code, message }: TidemarkError): string =>

@@ -63,7 +63,13 @@ export async function readServer(database: Database): Promise<Server> {
 
 export function describeServer(
   server: Server,
-  plan: { readonly nodes: number; readonly connections: number; readonly address: string },
+  plan: {
+    readonly nodes: number
+    readonly connections: number
+    readonly address: string
+    /** Whether the address takes any certificate. */
+    readonly isTrusting: boolean
+  },
 ): readonly Finding[] {
   return [
     describeVersion(server),
@@ -87,7 +93,7 @@ export function describeServer(
           `${server.forgotten} have stood open and idle for over 5 minutes: what is deleted meanwhile keeps its room`,
           'Find them in pg_stat_activity; idle_in_transaction_session_timeout ends such ones.',
         ),
-    describeWay(server),
+    describeWay(server, plan.isTrusting),
     ok('size', `the database holds ${formatBytes(server.bytes)}`),
   ]
 }
@@ -164,7 +170,13 @@ function describeSession({ isolation, idleInTransactionMs }: Server): Finding {
       )
 }
 
-function describeWay({ isEncrypted, host }: Server): Finding {
+function describeWay({ isEncrypted, host }: Server, isTrusting: boolean): Finding {
+  if (isEncrypted && isTrusting)
+    return warn(
+      'encryption',
+      'the connection is encrypted, but any server could be at its other end: no certificate is looked at',
+      'sslmode=verify-full, with sslrootcert=FILE for a certificate of your own.',
+    )
   if (isEncrypted) return ok('encryption', 'the connection is encrypted')
   if (host === null || host.startsWith('127.') || host === '::1')
     return ok('encryption', 'none needed on this machine')

@@ -83,8 +83,8 @@ describe('what is said of a server', () => {
     host: '10.0.0.1',
     bytes: 7_000_000,
   }
-  const notOk = (change: Partial<Server>, nodes = 1): readonly string[] =>
-    describeServer({ ...good, ...change }, { nodes, connections: nodes * 12, address: 'a' })
+  const notOk = (change: Partial<Server>, nodes = 1, isTrusting = false): readonly string[] =>
+    describeServer({ ...good, ...change }, { nodes, connections: nodes * 12, address: 'a', isTrusting })
       .filter(({ state }) => state !== 'ok')
       .map(({ state, about }) => `${state} ${about}`)
 
@@ -106,6 +106,8 @@ describe('what is said of a server', () => {
     expect(notOk({ idleInTransactionMs: 0 })).toEqual(['fail session'])
     expect(notOk({ forgotten: 2 })).toEqual(['warn transactions'])
     expect(notOk({ isEncrypted: false })).toEqual(['warn encryption'])
+    expect(notOk({}, 1, true)).toEqual(['warn encryption'])
+    expect(notOk({ isEncrypted: false, host: null }, 1, true)).toEqual([])
     for (const host of [null, '127.0.0.1', '::1']) expect(notOk({ isEncrypted: false, host })).toEqual([])
   })
 })

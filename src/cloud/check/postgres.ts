@@ -3,7 +3,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { readLevel } from '../postgres/migrate.ts'
 import { MIGRATIONS } from '../postgres/migrations.ts'
 import { DATABASE_LIMITS, openDatabase, type Database } from '../postgres/pool.ts'
-import { describePlace, type DatabasePlace } from '../server/place.ts'
+import { describePlace, takesAnyCertificate, type DatabasePlace } from '../server/place.ts'
 import type { CheckOptions } from './check.ts'
 import { fail, ok, warn, type Finding } from './finding.ts'
 import { describeServer, readServer } from './postgres-server.ts'
@@ -33,7 +33,7 @@ export async function checkPostgres(
     const server = await readServer(database)
     return [
       ok('connection', `${address} as ${server.user}`),
-      ...describeServer(server, { nodes, connections, address }),
+      ...describeServer(server, { nodes, connections, address, isTrusting: takesAnyCertificate(options) }),
       ...(await checkTables(database, server.isStandby)),
       ...(options.views === false ? [] : await checkViews(database)),
       await checkClock(database, clock),

@@ -36,6 +36,10 @@ function withoutSecrets({ protocol, username, host, pathname, searchParams }: UR
   return `${protocol}//${username === '' ? '' : `${username}@`}${host}${pathname}${at}`
 }
 
+/** Whether the address asks for encryption, and not for who is at the other end. */
+export const takesAnyCertificate = ({ url }: DatabaseOptions): boolean =>
+  URL.canParse(url) && new URL(url).searchParams.getAll('sslmode').at(-1) === 'no-verify'
+
 /** Whether the address itself holds a password. */
 export const hasPassword = ({ url }: DatabaseOptions): boolean =>
   URL.canParse(url) && (new URL(url).password !== '' || new URL(url).searchParams.has('password'))
