@@ -12,6 +12,8 @@ export interface CliContext {
   readonly clock: Clock
   readonly random: Random
   readonly config: Config
+  /** What the command line says of both: a process that is started for later is told the same. */
+  readonly given: { readonly home: string | undefined; readonly profile: string | undefined }
   /** Aborted by Ctrl-C and SIGTERM: long commands end in order. */
   readonly signal: AbortSignal
   /** For what is no message: data that goes through a pipe. */

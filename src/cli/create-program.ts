@@ -1,18 +1,26 @@
-import { createRequire } from 'node:module'
-
 import { Command, type OutputConfiguration } from 'commander'
 
 import type { CommandTable } from './command-table.ts'
 import { defineAccount } from './define-account.ts'
 import { defineCloud } from './define-cloud.ts'
 import { defineConfig } from './define-config.ts'
+import { defineDaemon } from './define-daemon.ts'
 import { defineFiles } from './define-files.ts'
 import { defineInbox } from './define-inbox.ts'
 import { defineSync } from './define-sync.ts'
 import { addExamples } from './examples.ts'
+import { readVersion } from './version.ts'
 
 /** Every family of commands, in the order of the help. */
-const FAMILIES = [defineFiles, defineSync, defineInbox, defineConfig, defineAccount, defineCloud]
+const FAMILIES = [
+  defineFiles,
+  defineDaemon,
+  defineSync,
+  defineInbox,
+  defineConfig,
+  defineAccount,
+  defineCloud,
+]
 
 /** The whole command line: what there is to type, with its help. */
 export function createProgram(
@@ -35,6 +43,3 @@ export function createProgram(
   addExamples(program)
   return program
 }
-
-const readVersion = (): string =>
-  (createRequire(import.meta.url)('../../package.json') as { readonly version: string }).version

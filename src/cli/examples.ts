@@ -22,6 +22,7 @@ export const EXAMPLES: { readonly [path: string]: readonly Example[] } = {
   detach: [['tidemark detach notes.db', 'as it was before attach']],
   migrate: [['tidemark migrate app.db', 'before an application syncs it through the library']],
   clone: [['tidemark clone notes ./notes.db', 'the space notes as a new file here']],
+  daemon: [['tidemark daemon', 'in the foreground, until Ctrl-C']],
   run: [['tidemark run notes.db', 'this file only, until Ctrl-C']],
   cloud: [
     ['tidemark cloud --data ./cloud', 'serve a folder on http://127.0.0.1:7600'],

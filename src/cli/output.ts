@@ -1,5 +1,5 @@
 import { ERRORS, TidemarkError } from '../kernel/errors.ts'
-import { toSystemError } from '../machine/failures.ts'
+import { describeError, toSystemError } from '../machine/failures.ts'
 
 /** Where a command prints: people read lines, machines one JSON value. */
 export interface Output {
@@ -109,10 +109,6 @@ function withReason(error: TidemarkError): TidemarkError {
 const isHelpful = ({ code, message, hint, details }: TidemarkError): boolean =>
   (code !== 'not_found' || message === ERRORS.not_found.title) &&
   !(hint.startsWith('The details') && Object.keys(details).length === 0)
-
-/** What happened, in words: SQLite's names for it are for the details. */
-export const describeError = ({ code, message }: TidemarkError): string =>
-  message.startsWith('SQLITE_') ? ERRORS[code].title : message
 
 function describeDetails(error: TidemarkError): readonly string[] {
   return Object.entries(error.details).flatMap(([name, value]) => {

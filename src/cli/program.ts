@@ -43,6 +43,7 @@ export async function runCli(argv: readonly string[], host: CliProcess): Promise
           clock: systemClock,
           random: systemRandom,
           config: createConfig(folders, host.env, options.profile),
+          given: { home: folder === undefined ? undefined : resolve(folder), profile: options.profile },
           signal: host.signal,
           input: host.input,
           out: host.out,

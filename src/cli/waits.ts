@@ -1,7 +1,7 @@
 import { PATIENCE_MS, type Patience } from '../engine/patience.ts'
 import { TidemarkError, type ErrorCode } from '../kernel/errors.ts'
-import { toSystemError } from '../machine/failures.ts'
-import { describeError, type Output } from './output.ts'
+import { describeError, toSystemError } from '../machine/failures.ts'
+import type { Output } from './output.ts'
 
 /** A pause after a failure that may pass. */
 export interface Wait {

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Reset } from '../engine/status.ts'
@@ -25,8 +26,11 @@ export interface AttachmentStatus {
   readonly lastReset?: Reset | null
 }
 
+/** Where the list lies. */
+export const attachmentsPath = (folders: Folders): string => join(folders.data, 'attachments.json')
+
 export function listAttachments(folders: Folders): readonly Attachment[] {
-  return parseList(readPrivateFile(listPath(folders)))
+  return parseList(readPrivateFile(attachmentsPath(folders)))
 }
 
 export function findAttachment(folders: Folders, file: string): Attachment | undefined {
@@ -36,11 +40,19 @@ export function findAttachment(folders: Folders, file: string): Attachment | und
 
 export function addAttachment(folders: Folders, attachment: Attachment): void {
   changeList(folders, (list) => [...list.filter(({ file }) => file !== attachment.file), attachment])
+  if (isTakenOff(folders, attachment.file)) rmSync(takenOffPath(folders), { force: true })
 }
 
 export function removeAttachment(folders: Folders, file: string): void {
-  changeList(folders, (list) => list.filter((attachment) => attachment.file !== canonicalPath(file)))
+  const path = canonicalPath(file)
+  // Before it is off the list: a daemon that looks in between would put it under sync again.
+  if (path === canonicalPath(folders.agents)) writePrivateFile(takenOffPath(folders), path)
+  changeList(folders, (list) => list.filter((attachment) => attachment.file !== path))
 }
+
+/** A person took the agents' database off sync: the daemon does not put it back. */
+export const isTakenOff = (folders: Folders, file: string): boolean =>
+  readPrivateFile(takenOffPath(folders)) === file
 
 export function readStatus(folders: Folders, file: string): AttachmentStatus | null {
   const text = readPrivateFile(statusPath(folders, file))
@@ -51,7 +63,7 @@ export function writeStatus(folders: Folders, file: string, status: AttachmentSt
   writePrivateFile(statusPath(folders, file), JSON.stringify(status))
 }
 
-const listPath = (folders: Folders): string => join(folders.data, 'attachments.json')
+const takenOffPath = (folders: Folders): string => join(folders.data, 'agents-detached')
 const statusPath = (folders: Folders, file: string): string =>
   join(folders.data, 'status', `${fileTag(file)}.json`)
 
@@ -60,5 +72,8 @@ function parseList(text: string | null): readonly Attachment[] {
 }
 
 function changeList(folders: Folders, change: (list: readonly Attachment[]) => readonly Attachment[]): void {
-  changePrivateFile(listPath(folders), (text) => `${JSON.stringify(change(parseList(text)), null, 2)}\n`)
+  changePrivateFile(
+    attachmentsPath(folders),
+    (text) => `${JSON.stringify(change(parseList(text)), null, 2)}\n`,
+  )
 }

@@ -5,8 +5,15 @@ export interface Clock {
   after(ms: number, run: () => void): () => void
 }
 
-export const systemClock: Clock = {
+/** A clock that also knows how much time went by, whatever the clock on the wall is set to. */
+export interface SteadyClock extends Clock {
+  /** Milliseconds since some moment; never goes back. On some systems it stands still while the computer sleeps. */
+  steady(): number
+}
+
+export const systemClock: SteadyClock = {
   now: () => Date.now(),
+  steady: () => performance.now(),
   after(ms, run) {
     const timer = setTimeout(run, ms)
     return () => clearTimeout(timer)

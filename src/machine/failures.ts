@@ -1,4 +1,4 @@
-import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
+import { ERRORS, TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 
 /** What the system says of a file or folder, in words. */
 const SYSTEM: { readonly [code: string]: string } = {
@@ -27,3 +27,7 @@ export function toSystemError(thrown: unknown): TidemarkError {
   if (reason === undefined || path === undefined) return toTidemarkError(thrown)
   return new TidemarkError('no_access', `${path} cannot be used: ${reason}`, { cause: thrown })
 }
+
+/** What happened, in words: SQLite's names for it are for the details. */
+export const describeError = ({ code, message }: TidemarkError): string =>
+  message.startsWith('SQLITE_') ? ERRORS[code].title : message

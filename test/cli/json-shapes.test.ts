@@ -14,6 +14,7 @@ const LEFT_OUT: { readonly [path: string]: string } = {
   up: 'goes on until it is stopped',
   run: 'goes on until it is stopped',
   cloud: 'goes on until it is stopped',
+  daemon: 'goes on until it is stopped',
   'cloud views': 'is of PostgreSQL',
   'cloud begin-generation': 'is of PostgreSQL',
 }

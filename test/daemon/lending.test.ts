@@ -10,6 +10,9 @@ import { openMachine, type Machine } from '../command-line.ts'
 
 /** A file is lent to a command for as long as that works on it, and whoever keeps it in step goes on then. */
 
+/** As long as a busy computer takes. */
+const eventually = (read: () => unknown) => expect.poll(read, { timeout: 30_000 })
+
 function makeFile(machine: Machine, name: string): string {
   const file = join(machine.folder, name)
   const database = new Database(file)
@@ -31,7 +34,7 @@ async function openRunning() {
   const file = makeFile(machine, 'notes.db')
   await machine.ask('attach', file, '--space', 'notes', '--yes')
   const running = machine.start('run')
-  await expect.poll(running.said).toContain('Keeping in step')
+  await eventually(running.said).toContain('Keeping in step')
   return { machine, cloud, file, running }
 }
 
@@ -39,11 +42,11 @@ test('commands that need a file for themselves work beside a run that keeps it i
   const { machine, file, running } = await openRunning()
   await using _ = machine
   expect((await machine.tidemark('sync', 'reset', file, '--yes')).code).toBe(0)
-  await expect.poll(() => running.said().split(' ↔ notes at').length).toBe(3)
+  await eventually(() => running.said().split(' ↔ notes at').length).toBe(3)
   expect((await machine.tidemark('sync', 'reset', file, '--rejoin', '--yes')).code).toBe(0)
-  await expect.poll(() => running.said().split(' ↔ notes at').length).toBe(4)
+  await eventually(() => running.said().split(' ↔ notes at').length).toBe(4)
   write(file, 'two')
-  await expect.poll(running.said).toContain('1 sent')
+  await eventually(running.said).toContain('1 sent')
   const detached = await machine.tidemark('detach', file, '--yes')
   expect(detached).toMatchObject({ code: 0, err: '' })
   const { out } = await machine.tidemark('sync', 'status')
@@ -62,6 +65,6 @@ test('what a command that died had borrowed is taken back, and not before', asyn
   expect((await machine.tidemark('sync', 'reset', file, '--yes')).code).toBe(0)
   expect(running.said().split(' ↔ notes at').length).toBe(2)
   one?.close()
-  await expect.poll(() => running.said().split(' ↔ notes at').length).toBe(3)
+  await eventually(() => running.said().split(' ↔ notes at').length).toBe(3)
   expect((await running.stop()).code).toBe(0)
 })

@@ -5,7 +5,6 @@ import { openStoreOf } from '../../daemon/replica.ts'
 import { betterSqlite3 } from '../../stores/sqlite/driver/better-sqlite3.ts'
 import { spaceOf } from '../../library/space.ts'
 import type { SqliteStore } from '../../stores/sqlite/store/store.ts'
-import { describeError } from '../output.ts'
 
 /** The attachments a command is about: the named file, or all of the profile. */
 export function chooseAttachments(context: CliContext, file: string | undefined): readonly Attachment[] {
@@ -58,15 +57,6 @@ export function requireAttachments(context: CliContext, file: string | undefined
   const chosen = chooseAttachments(context, file)
   if (chosen.length === 0) throw new TidemarkError('not_attached', 'No file is under sync in this profile')
   return chosen
-}
-
-/** What keeps an attached file from being synced, in a sentence with what to do. */
-export function describeFailure(file: string, error: TidemarkError): string {
-  const hint =
-    error.code === 'file_not_found'
-      ? `If it was moved: tidemark attach NEW-PATH. To forget it: tidemark detach ${file}`
-      : error.hint
-  return `${describeError(error)}. ${hint}`
 }
 
 /**

@@ -4,10 +4,11 @@ import type { EngineEvent } from '../../engine/engine.ts'
 import { describeReset } from '../../engine/status.ts'
 import { engineSettings, requireConnection } from '../../daemon/connection.ts'
 import type { CliContext } from '../context.ts'
-import { describeError } from '../output.ts'
+import { describeError } from '../../machine/failures.ts'
+import { describeFailure } from '../../daemon/describe-failure.ts'
 import { formatCount } from '../progress.ts'
 import { untilStopped } from '../stopping.ts'
-import { describeFailure, inProfileOf, requireAttachments } from './files.ts'
+import { inProfileOf, requireAttachments } from './files.ts'
 
 /** tidemark run [FILE…]: keeps the files in step until Ctrl-C. */
 export async function run(context: CliContext, files: readonly string[]): Promise<void> {

@@ -1,8 +1,17 @@
 import { TidemarkError } from '../../kernel/errors.ts'
-import { describeReset, type EngineStatus, type Reset } from '../../engine/status.ts'
+import { describeReset, type EngineStatus } from '../../engine/status.ts'
 import type { SyncResult } from '../../engine/waiters.ts'
 import type { StoreCounts } from '../../engine/store.ts'
-import { readStatus, type Attachment } from '../../daemon/attachments.ts'
+import type { Attachment } from '../../daemon/attachments.ts'
+import { describeFailure } from '../../daemon/describe-failure.ts'
+import type { ParkedReport } from '../../daemon/parked.ts'
+import {
+  lastSyncOf,
+  overallStatus,
+  reportAttachment,
+  sumPending,
+  type AttachmentReport,
+} from '../../daemon/sync-report.ts'
 import { fileTag } from '../../machine/files.ts'
 import { decideSync } from '../../daemon/config.ts'
 import { askControl, socketPath } from '../../daemon/control.ts'
@@ -15,25 +24,10 @@ import type { CliContext } from '../context.ts'
 import { toSystemError } from '../../machine/failures.ts'
 import { EXIT, exitCodeOf } from '../output.ts'
 import { countOf, formatAgo, formatCount } from '../progress.ts'
-import { describeParked, readParked, type ParkedReport } from './parked.ts'
-import { chooseAttachments, describeFailure, inProfileOf, requireAttachments } from './files.ts'
+import { chooseAttachments, inProfileOf, requireAttachments } from './files.ts'
 
 /** How long a status tells that a file joined the cloud anew, in milliseconds. */
 const TELL_RESET_MS = 7 * 24 * 3_600_000
-
-/** One attachment as `sync status` tells it. */
-interface AttachmentReport {
-  readonly file: string
-  readonly space: string
-  readonly running: boolean
-  readonly state: string
-  readonly reason: string
-  readonly lastSyncAt: number | null
-  readonly lastReset: Reset | null
-  readonly counts: StoreCounts | null
-  /** Why rows of others cannot stand here; empty where none is parked. */
-  readonly parked: readonly ParkedReport[]
-}
 
 /** tidemark sync status: origin 000's lines (83-97), then a line for each file. */
 export async function showStatus(context: CliContext, file?: string): Promise<void> {
@@ -44,14 +38,10 @@ export async function showStatus(context: CliContext, file?: string): Promise<vo
   const decision = decideSync(config)
   const endpoint = config.read('endpoint').value
   const reports: AttachmentReport[] = []
-  for (const attachment of chosen) reports.push(await reportAttachment(context, attachment))
-  const lastSyncAt = reports.reduce<number | null>(
-    (last, { lastSyncAt: at }) => (at === null ? last : Math.max(at, last ?? 0)),
-    null,
-  )
+  for (const attachment of chosen) reports.push(await report(context, attachment))
+  const lastSyncAt = lastSyncOf(reports)
   const pending = sumPending(reports)
-  const status =
-    !decision.on && reports.every(({ running }) => !running) ? 'Disabled' : overallStatus(reports, pending)
+  const status = overallStatus(decision.on, reports)
   const lines = [
     `Profile: ${config.profile}`,
     `Endpoint: ${typeof endpoint === 'string' ? endpoint : '-'}`,
@@ -77,56 +67,11 @@ export async function showStatus(context: CliContext, file?: string): Promise<vo
   )
 }
 
-async function reportAttachment(context: CliContext, { file, space }: Attachment): Promise<AttachmentReport> {
-  const live = (await askControl(socketPath(runFolder(context.folders), fileTag(file)), {
-    command: 'status',
-  })) as EngineStatus | null
-  if (live !== null) {
-    return {
-      file,
-      space,
-      running: true,
-      state: live.state,
-      reason: live.reason,
-      lastSyncAt: live.lastSyncAt,
-      lastReset: live.lastReset,
-      counts: live.counts,
-      parked: live.counts.parked === 0 ? [] : await readParked(context, file).catch(() => []),
-    }
-  }
-  const last = readStatus(context.folders, file)
-  try {
-    await using store = await openStoreOf(context.folders, file)
-    const reason =
-      last === null
-        ? 'Never synced yet.'
-        : `Nothing runs for this file now; last seen ${last.state}${last.reason === '' ? '.' : `: ${last.reason}`}`
-    const counts = await store.counts()
-    return {
-      file,
-      space,
-      running: false,
-      state: 'stopped',
-      reason,
-      lastSyncAt: last?.lastSyncAt ?? null,
-      lastReset: last?.lastReset ?? null,
-      counts,
-      parked: counts.parked === 0 ? [] : await readParked(context, file),
-    }
-  } catch (thrown) {
-    const reason = describeFailure(file, toSystemError(thrown))
-    return {
-      file,
-      space,
-      running: false,
-      state: 'unreadable',
-      reason,
-      lastSyncAt: last?.lastSyncAt ?? null,
-      lastReset: last?.lastReset ?? null,
-      counts: null,
-      parked: [],
-    }
-  }
+/** By the process that runs the file, else as it was last known. */
+async function report({ folders }: CliContext, attachment: Attachment): Promise<AttachmentReport> {
+  const path = socketPath(runFolder(folders), fileTag(attachment.file))
+  const live = (await askControl(path, { command: 'status' })) as EngineStatus | null
+  return reportAttachment(folders, attachment, { live })
 }
 
 function describeReport(report: AttachmentReport, now: number): readonly string[] {
@@ -163,26 +108,8 @@ const describePending = (pending: StoreCounts['pending']): string =>
     .map(([table, count]) => `${formatCount(count)} ${table}`)
     .join(', ')
 
-function sumPending(reports: readonly AttachmentReport[]): { readonly [table: string]: number } {
-  const sum: { [table: string]: number } = {}
-  for (const { counts } of reports) {
-    for (const [table, count] of Object.entries(counts?.pending ?? {}))
-      if (count > 0) sum[table] = (sum[table] ?? 0) + count
-  }
-  return sum
-}
-
-function overallStatus(
-  reports: readonly AttachmentReport[],
-  pending: { readonly [table: string]: number },
-): string {
-  const worst =
-    reports.find(({ state }) => state === 'blocked' || state === 'unreadable') ??
-    reports.find(({ state }) => state === 'offline')
-  if (worst !== undefined) return `${worst.state === 'offline' ? 'Offline' : 'Blocked'}: ${worst.reason}`
-  if (Object.keys(pending).length > 0) return 'Pending'
-  return reports.some(({ lastSyncAt }) => lastSyncAt !== null) ? 'Synced' : 'Ready'
-}
+const describeParked = ({ table, reason, rows }: ParkedReport): string =>
+  `parked: ${countOf(rows, 'row')} of ${table}: ${reason}`
 
 /**
  * tidemark sync now: by the process that runs the file, else here. A file that fails does not keep the others (I9);

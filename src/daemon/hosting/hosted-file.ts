@@ -77,6 +77,10 @@ export class HostedFile implements AsyncDisposable {
     return this.#running
   }
 
+  get failure(): TidemarkError | null {
+    return this.#failure
+  }
+
   /** Resolves once it is known whether the file can be opened; with the failure, or null. */
   async settled(): Promise<TidemarkError | null> {
     await this.#settled.promise

@@ -64,6 +64,11 @@ export class Hosting implements AsyncDisposable {
     return this.#files.get(file)?.running ?? null
   }
 
+  /** What keeps a file from being opened; null: nothing that is known. */
+  failure(file: string): TidemarkError | null {
+    return this.#files.get(file)?.failure ?? null
+  }
+
   /** What keeps each file from being opened, once that is known; null: nothing does. */
   async settled(): Promise<ReadonlyMap<string, TidemarkError | null>> {
     const entries = [...this.#files].map(async ([file, hosted]) => [file, await hosted.settled()] as const)

@@ -1,6 +1,4 @@
-import { openStoreOf } from '../../daemon/replica.ts'
-import type { CliContext } from '../context.ts'
-import { countOf } from '../progress.ts'
+import type { SqliteStore } from '../stores/sqlite/store/store.ts'
 
 /** Rows of others that cannot stand in this file, by table and reason. */
 export interface ParkedReport {
@@ -14,8 +12,7 @@ export interface ParkedReport {
 const MAX_LOOKED_AT = 1_000
 
 /** Why rows are parked, the most frequent reason first. */
-export async function readParked(context: CliContext, file: string): Promise<readonly ParkedReport[]> {
-  await using store = await openStoreOf(context.folders, file)
+export async function describeParkedRows(store: SqliteStore): Promise<readonly ParkedReport[]> {
   const reports = new Map<string, ParkedReport>()
   for (const { table, reason } of await store.listParked(MAX_LOOKED_AT)) {
     const name = JSON.stringify([table, reason])
@@ -23,6 +20,3 @@ export async function readParked(context: CliContext, file: string): Promise<rea
   }
   return [...reports.values()].sort((one, other) => other.rows - one.rows)
 }
-
-export const describeParked = ({ table, reason, rows }: ParkedReport): string =>
-  `parked: ${countOf(rows, 'row')} of ${table}: ${reason}`

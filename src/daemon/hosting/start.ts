@@ -1,0 +1,86 @@
+import type { SteadyClock } from '../../kernel/clock.ts'
+import type { TidemarkError } from '../../kernel/errors.ts'
+import type { Logger } from '../../kernel/logger.ts'
+import type { Machine } from '../../machine/machine.ts'
+import { attachmentsPath, listAttachments } from '../attachments.ts'
+import { watchTime } from './awake.ts'
+import { followFiles } from './follow.ts'
+import { Hosting } from './hosting.ts'
+import { createOwnSpace } from './own-space.ts'
+import type { SettingsBook } from './sync-settings.ts'
+import { createTeller } from './tell.ts'
+
+/** The files of a data folder, kept in step as settings and list say at each moment. */
+export interface HostedSync {
+  readonly hosting: Hosting
+  /** A push under way gets so many milliseconds. */
+  close(drainMs: number): Promise<void>
+}
+
+export function startHosting(options: {
+  readonly machine: Machine & { readonly clock: SteadyClock }
+  readonly settings: SettingsBook
+  readonly logger: Logger
+}): HostedSync {
+  const { machine, settings, logger } = options
+  const { folders, clock } = machine
+  const list = attachmentsPath(folders)
+  let unreadable = ''
+  const hosting = new Hosting({
+    machine,
+    list: () => listAttachments(folders),
+    settingsOf: (profile) => settings.of(profile)?.engine ?? null,
+    tell: createTeller(logger),
+    unreadable({ message }) {
+      if (unreadable === message) return
+      unreadable = message
+      logger.error('The list of attached files cannot be read: it stays as it was', {
+        file: list,
+        why: message,
+      })
+    },
+  })
+  const ownSpace = createOwnSpace({
+    machine,
+    attached: () => hosting.follow(),
+    failed: ({ code, message }: TidemarkError) =>
+      logger.warn("The agents' database is not under sync", { code, why: message }),
+  })
+  let told = describe(settings)
+  const look = (): void => {
+    settings.refresh()
+    const now = describe(settings)
+    if (now !== told) logger.info(now)
+    told = now
+    hosting.follow()
+    void ownSpace.attach(settings.current())
+  }
+  void ownSpace.attach(settings.current())
+  const unfollow = followFiles([list, folders.config, folders.secrets], {
+    clock,
+    everyMs: () => settings.current().intervalMs,
+    look,
+  })
+  const unwatch = watchTime(clock, (gapMs) => {
+    logger.info('Time went by unseen: everything is synced now', { seconds: Math.round(gapMs / 1_000) })
+    look()
+    hosting.awake()
+  })
+  return {
+    hosting,
+    async close(drainMs) {
+      unfollow()
+      unwatch()
+      await ownSpace.close()
+      await hosting.close(drainMs)
+    },
+  }
+}
+
+/** For the log; an endpoint has no password in it (`parseSetting`). */
+function describe(settings: SettingsBook): string {
+  const { profile, endpoint, on, rule, problem } = settings.current()
+  if (!on) return `Sync is off (profile ${profile}): ${rule}`
+  if (problem !== null) return `Sync is on (profile ${profile}), but cannot be: ${problem.message}`
+  return `Sync is on (profile ${profile}) with ${endpoint ?? ''}: ${rule}`
+}
