@@ -67,6 +67,26 @@ const STEPS = [
   -- (a copy may have been put in the file's place), and its own JSON.
   CREATE TABLE readers (name TEXT PRIMARY KEY, seq INTEGER NOT NULL, mark TEXT NOT NULL, state TEXT) STRICT;
   `,
+  `
+  -- The one-way upload: to which endpoint, how far it is (JSON; NULL: all rows are to be sent), and when that last took
+  -- something.
+  CREATE TABLE batch (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    endpoint TEXT NOT NULL,
+    state TEXT,
+    last_sync_at INTEGER
+  ) STRICT;
+  -- Records that the endpoint refused, with its HTTP status.
+  CREATE TABLE batch_refused (
+    table_name TEXT NOT NULL,
+    row_id TEXT NOT NULL,
+    status INTEGER NOT NULL,
+    at INTEGER NOT NULL,
+    PRIMARY KEY (table_name, row_id)
+  ) STRICT, WITHOUT ROWID;
+  -- What an endpoint was found to speak.
+  CREATE TABLE endpoints (endpoint TEXT PRIMARY KEY, protocol TEXT NOT NULL) STRICT, WITHOUT ROWID;
+  `,
 ]
 
 /** Opens, or makes, the daemon's own database. Durable: what a commit answered survives a power cut. */

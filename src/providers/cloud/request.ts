@@ -12,7 +12,7 @@ export const ANSWER_MS = 60_000
 /** What a long poll may take beyond its wait. */
 export const POLL_GRACE_MS = 15_000
 /** Bytes a millisecond that an upload is given at least: 100 kbit/s. Fetch shows no progress of it. */
-const UPLOAD_BYTES_PER_MS = 12.5
+export const UPLOAD_BYTES_PER_MS = 12.5
 /** Characters of a body from which compressing is worth it. */
 const COMPRESS_FROM_CHARS = 1_024
 /** The same where it is compressed already and the cloud is on this machine: below it the cloud loses more by it. */
