@@ -7,6 +7,7 @@ import { defineConfig } from './define-config.ts'
 import { defineDaemon } from './define-daemon.ts'
 import { defineFiles } from './define-files.ts'
 import { defineInbox } from './define-inbox.ts'
+import { defineQuery } from './define-query.ts'
 import { defineSync } from './define-sync.ts'
 import { addExamples } from './examples.ts'
 import { readVersion } from './version.ts'
@@ -17,6 +18,7 @@ const FAMILIES = [
   defineDaemon,
   defineSync,
   defineInbox,
+  defineQuery,
   defineConfig,
   defineAccount,
   defineCloud,

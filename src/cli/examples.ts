@@ -24,6 +24,10 @@ export const EXAMPLES: { readonly [path: string]: readonly Example[] } = {
   clone: [['tidemark clone notes ./notes.db', 'the space notes as a new file here']],
   daemon: [['tidemark daemon', 'in the foreground, until Ctrl-C']],
   run: [['tidemark run notes.db', 'this file only, until Ctrl-C']],
+  query: [
+    ['tidemark query "SELECT id, title FROM sessions"', 'of the agents on this machine'],
+    ['tidemark query --file notes.db --csv "SELECT * FROM notes"', 'of another file, for a spreadsheet'],
+  ],
   cloud: [
     ['tidemark cloud --data ./cloud', 'serve a folder on http://127.0.0.1:7600'],
     [

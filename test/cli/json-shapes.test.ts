@@ -98,6 +98,7 @@ async function seeFiles(machine: Machine): Promise<void> {
   await see(machine, 'sync reset', two, '--rejoin', '--yes')
   await see(machine, 'sync now')
   await see(machine, 'sync status')
+  await see(machine, 'query', '--file', one, 'SELECT * FROM notes')
   const third = join(machine.folder, 'third.db')
   write(third, 'CREATE TABLE notes (id TEXT PRIMARY KEY)', 'CREATE TABLE plain (text TEXT)')
   await see(machine, 'migrate', third)
