@@ -169,7 +169,7 @@ function openFastify(
     frameworkErrors: onFrameworkError,
     clientErrorHandler: (error: ClientError, socket: Socket): void => answerBrokenRequest(error, socket),
   })
-  // Past Node's own 2,000 the rest is dropped, and with it what says where a request comes from.
+  // Older Nodes drop headers past a thousand, and with them what says where a request comes from; newer refuse those.
   app.server.maxHeadersCount = 0
   return answerExpectations(app)
 }
