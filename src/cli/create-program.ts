@@ -39,9 +39,15 @@ export function createProgram(
     .showHelpAfterError('(see tidemark --help)')
     .configureOutput(options.output)
     .exitOverride()
-  const define = (parent: Command, usage: string, about: string): Command =>
-    parent.command(usage).description(about).copyInheritedSettings(parent).exitOverride()
+  const define = (parent: Command, usage: string, about: string): Command => {
+    const command = parent.command(usage).description(about).copyInheritedSettings(parent).exitOverride()
+    return command.showHelpAfterError(`(see ${wordsOf(command)} --help)`)
+  }
   for (const defineFamily of FAMILIES) defineFamily({ ...options, program, define })
   addExamples(program)
   return program
 }
+
+/** How a command is called, from the first word on. */
+const wordsOf = (command: Command): string =>
+  command.parent === null ? command.name() : `${wordsOf(command.parent)} ${command.name()}`
