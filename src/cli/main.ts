@@ -1,7 +1,7 @@
 import { favourMemory } from './memory.ts'
 import { runCli } from './program.ts'
 
-favourMemory()
+favourMemory(process.env['NODE_OPTIONS'])
 
 /** Asked twice to stop, the process stops at once. */
 const stopping = new AbortController()
