@@ -65,5 +65,5 @@ const deviceFile = (folder: string): Promise<string> => readFile(join(folder, 'h
 
 async function tokenOf(folder: string): Promise<string> {
   const text = await readFile(join(folder, 'home', 'secrets.json'), 'utf8')
-  return /tm_\w+/.exec(text)?.[0] ?? ''
+  return /tm_[\w-]+/.exec(text)?.[0] ?? ''
 }
