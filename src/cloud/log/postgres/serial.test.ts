@@ -45,9 +45,11 @@ test.for(Array.from({ length: RUNS }, (_, at) => SEED + at))(
       ['a', 'b', 'c', 'd'].map(async (name) => ({ name, id: await own.space() })),
     )
     const runs = await Promise.all(
-      spaces.map(({ name, id }, at) =>
-        runSerial(own, id, { ...options, seed: seed * 100 + at }, { nodes: shared, prefix: name }),
-      ),
+      spaces.map(async ({ name, id }, at) => {
+        // A connection to look through asks one question at a time.
+        const beside = { ...own, admin: await own.connect() }
+        return runSerial(beside, id, { ...options, seed: seed * 100 + at }, { nodes: shared, prefix: name })
+      }),
     )
     for (const [at, run] of runs.entries()) await decideAgain(own, spaces[at]?.id ?? '', run)
     await annotate(JSON.stringify(shared.met))
