@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 
 import type { Reset } from '../engine/status.ts'
+import type { Credentials } from '../machine/device.ts'
 import { canonicalPath, fileTag } from '../machine/files.ts'
 import { changePrivateFile, readPrivateFile, writePrivateFile } from '../machine/private-file.ts'
 import type { Folders } from '../machine/folders.ts'
@@ -24,7 +26,19 @@ export interface AttachmentStatus {
   readonly lastSyncAt: number | null
   /** Why and when it last joined the cloud anew; absent: never. */
   readonly lastReset?: Reset | null
+  /** `cloudTag` of what it was last in step with, or `ANY_CLOUD`; absent: it never was. */
+  readonly cloud?: string | null
 }
+
+/** A person said that the file may be joined with whatever space it meets next. */
+export const ANY_CLOUD = 'any'
+
+/** A connection, told by its endpoint and token without showing the token. */
+export const cloudTag = ({ endpoint, token }: Credentials): string =>
+  createHash('sha256')
+    .update(`${endpoint} ${token ?? ''}`)
+    .digest('hex')
+    .slice(0, 32)
 
 /** Where the list lies. */
 export const attachmentsPath = (folders: Folders): string => join(folders.data, 'attachments.json')

@@ -3,7 +3,7 @@ import { TidemarkError } from '../kernel/errors.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import { openSqliteStore } from '../stores/sqlite/store/open.ts'
 import { namingFile } from './attach.ts'
-import { addAttachment, findAttachment, readStatus, writeStatus } from './attachments.ts'
+import { addAttachment, ANY_CLOUD, findAttachment, readStatus, writeStatus } from './attachments.ts'
 import { guardOf } from '../machine/guard.ts'
 import type { Machine } from '../machine/machine.ts'
 import { openStoreOf, requireFile } from './replica.ts'
@@ -38,7 +38,7 @@ export async function resumeFile(
 
 /**
  * Joins the cloud anew with the next sync, under another identity: what the cloud has that is newer flows in, or,
- * with `overwrite`, the rows as they are here become edits and win. Both are durable when it resolves. Throws
+ * with `overwrite`, the rows as they are here become edits and win. Whichever space that is, it is offered every row. Both are durable when it resolves. Throws
  * `in_use`, and `unprocessable` for an overwrite with a file that never held the whole space.
  */
 export async function rejoinFile(
@@ -68,5 +68,6 @@ export async function rejoinFile(
     reason: earlier?.reason ?? '',
     lastSyncAt: earlier?.lastSyncAt ?? null,
     lastReset: { why: overwrite ? 'overwrite' : 'rejoin', at: clock.now() },
+    cloud: ANY_CLOUD,
   })
 }

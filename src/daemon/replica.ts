@@ -8,7 +8,7 @@ import type { Logger } from '../kernel/logger.ts'
 import { betterSqlite3 } from '../stores/sqlite/driver/better-sqlite3.ts'
 import { openSqliteStore } from '../stores/sqlite/store/open.ts'
 import type { SqliteStore } from '../stores/sqlite/store/store.ts'
-import { readStatus, type AttachmentStatus } from './attachments.ts'
+import { ANY_CLOUD, cloudTag, readStatus, type AttachmentStatus } from './attachments.ts'
 import { createProvider } from '../machine/cloud.ts'
 import type { Credentials } from '../machine/device.ts'
 import { canonicalPath } from '../machine/files.ts'
@@ -24,11 +24,17 @@ export interface Replica extends AsyncDisposable {
   readonly store: SqliteStore
   readonly engine: SyncEngine
   readonly provider: Provider
+  /** `cloudTag` of its connection. */
+  readonly cloud: string
   /** What an earlier process last knew of it. */
   readonly earlier: AttachmentStatus | null
 }
 
-/** Opens an attached file. The caller holds its lock (`runner.ts`). */
+/**
+ * Opens an attached file. The caller holds its lock (`runner.ts`). A space that is not the one it was in step with is
+ * taken for the same cloud that has lost everything, and offered every row, only at the endpoint and with the token of
+ * before: else it may be another account's, and the engine stops with `needs_merge`. `join` offers in any case.
+ */
 export async function openReplica(
   options: Machine & {
     readonly file: string
@@ -36,6 +42,7 @@ export async function openReplica(
     readonly pollMs?: number | undefined
     readonly batchRows?: number | undefined
     readonly afterRestore?: 'rejoin' | 'overwrite' | undefined
+    readonly otherSpace?: 'join' | undefined
     readonly signal?: AbortSignal | undefined
     readonly logger?: Logger | undefined
   },
@@ -45,6 +52,9 @@ export async function openReplica(
   const store = openSqliteStore({ file, driver: betterSqlite3, clock, random })
   try {
     const { space } = await store.state()
+    const earlier = readStatus(folders, file)
+    const cloud = cloudTag(options.connection)
+    const joins = options.otherSpace === 'join' || earlier?.cloud === cloud || earlier?.cloud === ANY_CLOUD
     const provider = await createProvider(options, options.connection, options.signal)
     const engine = new SyncEngine({
       store,
@@ -52,6 +62,7 @@ export async function openReplica(
       guard: guardOf(folders, file),
       clock,
       random,
+      otherSpace: joins ? 'join' : 'refuse',
       ...(pollMs === undefined ? {} : { pollMs }),
       ...(batchRows === undefined ? {} : { batchRows }),
       ...(afterRestore === undefined ? {} : { afterRestore }),
@@ -63,7 +74,8 @@ export async function openReplica(
       store,
       engine,
       provider,
-      earlier: readStatus(folders, file),
+      cloud,
+      earlier,
       async [Symbol.asyncDispose]() {
         await engine[Symbol.asyncDispose]()
         await store[Symbol.asyncDispose]()

@@ -109,11 +109,13 @@ async function statusOf({ engine, earlier }: Replica): Promise<EngineStatus> {
 /** Writes the status after changes, not at each of them, and at the end. */
 function keepStatus(folders: Folders, replica: Replica, clock: Clock): { close(): Promise<void> } {
   let cancel: (() => void) | null = null
+  let cloud = replica.earlier?.cloud ?? null
   const write = async () => {
     const { state, reason, lastSyncAt, lastReset } = await statusOf(replica)
-    writeStatus(folders, replica.file, { state, reason, lastSyncAt, lastReset })
+    writeStatus(folders, replica.file, { state, reason, lastSyncAt, lastReset, cloud })
   }
   const off = replica.engine.on(({ type }) => {
+    if (type === 'synced') cloud = replica.cloud
     if (type !== 'synced' && type !== 'error') return
     cancel ??= clock.after(STATUS_EVERY_MS, () => {
       cancel = null

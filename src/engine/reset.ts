@@ -50,6 +50,8 @@ export async function reset(work: Work, why: 'forked' | 'lost_history'): Promise
   }
   await takeNewIdentity(work, why)
   if (history === null) return { type: 'reset' }
+  // What tables look like may be lost too: rows without it can be read by nobody new. Told once too often, it is the same.
+  await work.store.savePublishedSchema('')
   if (cursor === null) return { type: 'reset' }
   const common = cursor.epoch === history.epoch ? commonVersion(generations, history.generations, cursor) : 0
   const newest = history.generations.at(-1)

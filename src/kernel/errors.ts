@@ -39,7 +39,7 @@ export const ERRORS = {
   sync_disabled: { status: 0, retry: false, title: 'Sync is off', hint: '`tidemark sync status` says which rule decided.' },
   not_attached: { status: 0, retry: false, title: 'The file is not under sync', hint: 'Put it under sync, or let the commands know it, with `tidemark attach FILE`.' },
   already_attached: { status: 0, retry: false, title: 'The file is already under sync', hint: 'Use `tidemark sync status`; `tidemark detach FILE` takes it off.' },
-  needs_merge: { status: 0, retry: false, title: 'Both the file and the space hold rows', hint: 'Use `--merge` (in an application `merge: true`) to join them row by row, or another space.' },
+  needs_merge: { status: 0, retry: false, title: 'File and space never met: both hold rows, or the file was in step with another account or cloud', hint: 'Join them row by row with `--merge` (in an application `merge: true`), or use another space. Where the file was in step with another account or cloud: set the endpoint and token of before, or send all its rows here too with `tidemark sync reset FILE --rejoin`.' },
   nothing_to_sync: { status: 0, retry: false, title: 'No table of the file can be synced', hint: 'Make the tables first, each with a primary key; the details name those that are there, and why each stays out.' },
   file_not_found: { status: 0, retry: false, title: 'There is no such file', hint: 'Check the path.' },
   file_exists: { status: 0, retry: false, title: 'A file is already there', hint: 'Choose another path, or remove the file first.' },

@@ -54,7 +54,13 @@ export async function up(context: CliContext, home: string, options: UpOptions):
     const { rows } = makeSample(first)
     output.say(`Made ${shortPath(first)}: ${formatCount(rows)} rows of real data (countries, cities)`)
   }
-  const shared = { ...context, ...engineSettings(config), connection, profile: config.profile }
+  const shared = {
+    ...context,
+    ...engineSettings(config),
+    connection,
+    profile: config.profile,
+    otherSpace: JOIN,
+  }
   if (findAttachment(context.folders, first) === undefined) {
     const plan = planAttach(first, {})
     for (const line of describePlan(plan, space, connection)) output.say(line)
@@ -90,6 +96,9 @@ export async function up(context: CliContext, home: string, options: UpOptions):
   await untilStopped(context.signal)
   output.say('Stopping …')
 }
+
+/** It is the cloud of this folder alone: one that is new has lost what the files have. */
+const JOIN = 'join' as const
 
 /** The cloud shares its thread with both replicas here: a late event loop is their work, not an attack. */
 const LIMITS = { loopDelayMs: 0, stopMs: STOP_MS }
