@@ -22,7 +22,20 @@ export const EXAMPLES: { readonly [path: string]: readonly Example[] } = {
   detach: [['tidemark detach notes.db', 'as it was before attach']],
   migrate: [['tidemark migrate app.db', 'before an application syncs it through the library']],
   clone: [['tidemark clone notes ./notes.db', 'the space notes as a new file here']],
-  daemon: [['tidemark daemon', 'in the foreground, until Ctrl-C']],
+  daemon: [
+    ['tidemark daemon', 'in the foreground, until Ctrl-C'],
+    ['tidemark daemon start', 'in the background'],
+  ],
+  'daemon install': [['tidemark daemon install', 'at each login']],
+  'daemon uninstall': [['tidemark daemon uninstall', 'as it was before']],
+  'daemon start': [['tidemark daemon start', 'again it says that it runs already']],
+  'daemon stop': [['tidemark daemon stop', 'a push under way is finished first']],
+  'daemon restart': [['tidemark daemon restart', 'after an update']],
+  'daemon status': [['tidemark daemon status', 'process, address, log']],
+  'daemon logs': [
+    ['tidemark daemon logs -n 100', 'the last hundred lines'],
+    ['tidemark daemon logs -f', 'as they come'],
+  ],
   run: [['tidemark run notes.db', 'this file only, until Ctrl-C']],
   query: [
     ['tidemark query "SELECT id, title FROM sessions"', 'of the agents on this machine'],

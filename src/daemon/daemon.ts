@@ -5,6 +5,8 @@ import { describeFailure } from '../http/failures.ts'
 import type { Random } from '../kernel/random.ts'
 import type { Folders } from '../machine/folders.ts'
 import type { Environment } from '../machine/variables.ts'
+import { openApprovals } from './approvals/approvals.ts'
+import { openKnownProtocols } from './batch/probe.ts'
 import { openApiToken } from './api/token.ts'
 import { DAEMON } from './borrow.ts'
 import { runFolder } from '../machine/folders.ts'
@@ -18,6 +20,7 @@ import { openPrivateDatabase } from './private-database.ts'
 import { startRecords } from './records.ts'
 import { serveApi } from './serve.ts'
 import { createSyncHandlers } from './sync-handlers.ts'
+import { createUpload } from './upload.ts'
 
 /** What a push under way gets to end in, in milliseconds. */
 const DRAIN_MS = 10_000
@@ -101,17 +104,37 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       (one) => one.close(),
     )
     const records = await startRecords(parts, { database, folders, clock, random, logger })
+    const approvals = await parts.start(
+      'approvals',
+      () =>
+        openApprovals({
+          database,
+          events: records.events,
+          agents: records.agents,
+          clock,
+          random,
+          logger,
+          expirySeconds: () => book.current().approvalExpiry,
+        }),
+      (one) => one[Symbol.dispose](),
+    )
+    const upload = await parts.start(
+      'upload',
+      () => createUpload({ database, records, clock, random, logger, fetch }),
+      (one) => one[Symbol.asyncDispose](),
+    )
     token = await parts.start('token of the API', () => openApiToken(folders))
     let sync: HostedSync | null = null
     const handlers = createSyncHandlers({
       folders,
-      hosting: () => sync?.hosting ?? null,
+      hosted: () => sync,
+      upload,
       settings: book,
       version,
-      protocol: () => null,
     })
     const { url } = await serveApi(parts, {
       records,
+      approvals,
       sync: handlers,
       folders,
       port: book.current().apiPort,
@@ -123,7 +146,14 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
     })
     sync = await parts.start(
       'sync',
-      () => startHosting({ machine, settings: book, logger }),
+      () =>
+        startHosting({
+          machine,
+          settings: book,
+          logger,
+          known: openKnownProtocols(database),
+          upload: (found) => upload.update(found),
+        }),
       (one) => one.close(DRAIN_MS),
       DRAIN_MS * 2,
     )

@@ -1,14 +1,18 @@
+import { join } from 'node:path'
+
 import type Database from 'better-sqlite3'
 
 import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Random } from '../kernel/random.ts'
+import { placeOf } from '../machine/files.ts'
 import type { Folders } from '../machine/folders.ts'
 import { openAgents, type Agents } from './agents/agents.ts'
 import { openAgentsDatabase } from './agents/database.ts'
 import { openChangeFeed, type ChangeFeed } from './changes/change-feed.ts'
 import { openEventLog, type EventLog } from './changes/event-log.ts'
 import { startEventsReader } from './changes/events-reader.ts'
+import { startIndexer, type SearchIndex } from './changes/search/indexer.ts'
 import type { Parts } from './parts.ts'
 
 /** The records of agents, and what is made of their changes. */
@@ -16,6 +20,9 @@ export interface Records {
   readonly agents: Agents
   readonly feed: ChangeFeed
   readonly events: EventLog
+  readonly index: SearchIndex
+  /** Calls when another file has taken the place of agents.db. */
+  onReplaced(listener: () => void): () => void
 }
 
 /** `database` is daemon.db. */
@@ -31,15 +38,28 @@ export async function startRecords(
 ): Promise<Records> {
   const { database, folders, clock, random, logger } = options
   const file = folders.agents
+  const listeners = new Set<() => void>()
   let feed: ChangeFeed | null = null
   const agents = await parts.start(
     "agents' database",
-    () => openAgents({ file, clock, random, onWrite: () => feed?.wake() }),
+    () =>
+      followPlace(
+        file,
+        () => openAgents({ file, clock, random, onWrite: () => feed?.wake() }),
+        () => {
+          logger.warn(
+            "Another file has taken the place of the agents' database, or none; it is opened anew",
+            { file },
+          )
+          for (const listener of listeners) listener()
+        },
+      ),
     (one) => one[Symbol.dispose](),
   )
+  const open = (): Database.Database => openAgentsDatabase(file)
   const changes = await parts.start(
     'feed of changes',
-    () => openChangeFeed({ open: () => openAgentsDatabase(file), clock, logger }),
+    () => openChangeFeed({ open, clock, logger }),
     (one) => one[Symbol.dispose](),
   )
   feed = changes
@@ -49,5 +69,56 @@ export async function startRecords(
     () => startEventsReader({ database, feed: changes, log: events, clock, random, logger }),
     (one) => one[Symbol.dispose](),
   )
-  return { agents, feed: changes, events }
+  const index = await parts.start(
+    'search index',
+    () => startIndexer({ file: join(folders.data, 'search.db'), open, feed: changes, clock, random, logger }),
+    (one) => one[Symbol.dispose](),
+  )
+  return {
+    agents,
+    feed: changes,
+    events,
+    index,
+    onReplaced(listener) {
+      listeners.add(listener)
+      return () => void listeners.delete(listener)
+    },
+  }
+}
+
+/**
+ * The same object for as long as the daemon lives, over the file that stands at the path: whoever has a file open that
+ * was replaced goes on writing into it, and what was answered as written is in no file that anybody can find.
+ */
+function followPlace(file: string, open: () => Agents, replaced: () => void): Agents {
+  let current = open()
+  let place = placeOf(file)
+  let closed = false
+  const live = (): Agents => {
+    if (closed || placeOf(file) === place) return current
+    const before = current
+    current = open()
+    place = placeOf(file)
+    before[Symbol.dispose]()
+    replaced()
+    return current
+  }
+  return {
+    get database() {
+      return live().database
+    },
+    session: (id) => live().session(id),
+    find: (table, id) => live().find(table, id),
+    requireSession: (id) => live().requireSession(id),
+    sessions: (filters, asked) => live().sessions(filters, asked),
+    upsertSession: (input) => live().upsertSession(input),
+    patchSession: (id, changes) => live().patchSession(id, changes),
+    archive: (id, archived) => live().archive(id, archived),
+    list: (table, filters, order, asked) => live().list(table, filters, order, asked),
+    upsertMany: (table, inputs, session) => live().upsertMany(table, inputs, session),
+    [Symbol.dispose]() {
+      closed = true
+      current[Symbol.dispose]()
+    },
+  }
 }

@@ -1,14 +1,14 @@
 import type { Clock } from '../kernel/clock.ts'
-import { TidemarkError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Folders } from '../machine/folders.ts'
-import { OPERATIONS } from '../protocol/daemon-api.ts'
 import { agentHandlers } from './agents/handlers.ts'
 import { NOTIFICATIONS, SESSIONS } from './agents/tables.ts'
 import type { Handlers, Streams } from './api/handlers.ts'
 import { removeRunNote, writeRunNote } from './api/run-note.ts'
 import { startApi, type Api } from './api/server.ts'
+import type { Approvals } from './approvals/approvals.ts'
 import { createEventStream } from './changes/event-stream.ts'
+import { createSearch } from './changes/search/search.ts'
 import type { Parts } from './parts.ts'
 import type { Records } from './records.ts'
 import type { SyncHandlers } from './sync-handlers.ts'
@@ -21,6 +21,7 @@ export async function serveApi(
   parts: Parts,
   options: {
     readonly records: Records
+    readonly approvals: Approvals
     readonly sync: SyncHandlers
     readonly folders: Folders
     readonly port: number
@@ -31,19 +32,21 @@ export async function serveApi(
     readonly token: string
   },
 ): Promise<Api> {
-  const { records, sync, folders, port, version, startedAt, clock, logger, token } = options
-  const { agents, events } = records
-  const handlers = withMissing({ ...agentHandlers(agents, clock), ...sync })
-  const { streamEvents } = createEventStream(events, {
-    session: (id) => agents.find(SESSIONS, id),
-    notification: (id) => agents.find(NOTIFICATIONS, id),
-    approval: () => null,
-  })
+  const { records, approvals, sync, folders, port, version, startedAt, clock, logger, token } = options
+  const { agents, events, index } = records
+  const handlers: Handlers = {
+    ...agentHandlers(agents, clock),
+    ...createSearch(index, clock),
+    ...approvals.handlers,
+    ...sync,
+  }
   const streams: Streams = {
-    streamEvents,
-    streamApprovalContext: () => {
-      throw new TidemarkError('unavailable', 'This operation is not there yet')
-    },
+    ...approvals.streams,
+    ...createEventStream(events, {
+      session: (id) => agents.find(SESSIONS, id),
+      notification: (id) => agents.find(NOTIFICATIONS, id),
+      approval: (id) => approvals.find(id),
+    }),
   }
   const api = await parts.start(
     'local API',
@@ -57,15 +60,4 @@ export async function serveApi(
     () => removeRunNote(folders),
   )
   return api
-}
-
-/** Operations whose rooms are not there yet refuse by name. */
-function withMissing(known: Partial<Handlers>): Handlers {
-  const missing = Object.keys(OPERATIONS).map((id) => [
-    id,
-    () => {
-      throw new TidemarkError('unavailable', 'This operation is not there yet')
-    },
-  ])
-  return { ...(Object.fromEntries(missing) as Handlers), ...known }
 }

@@ -23,7 +23,7 @@ export interface Folders {
 export type { Environment } from './variables.ts'
 
 /** The variables of each place: ours first, then origin 000's. */
-const PLACES = {
+export const PLACE_VARIABLES = {
   data: ['TIDEMARK_DATA_DIR', 'CLANKERS_DATA_PATH'],
   config: ['TIDEMARK_CONFIG'],
   logs: ['TIDEMARK_LOG_DIR', 'CLANKERS_LOG_PATH'],
@@ -43,8 +43,8 @@ export function findFolders(env: Environment): Folders {
   }
 }
 
-function readPlace(place: keyof typeof PLACES, env: Environment): string | null {
-  const found = findVariable(PLACES[place], env)
+function readPlace(place: keyof typeof PLACE_VARIABLES, env: Environment): string | null {
+  const found = findVariable(PLACE_VARIABLES[place], env)
   if (found === null) return null
   const { variable, text } = found
   // Taken as it stands it would make a folder of the name `~` wherever the program was started.

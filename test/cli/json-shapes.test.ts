@@ -15,6 +15,10 @@ const LEFT_OUT: { readonly [path: string]: string } = {
   run: 'goes on until it is stopped',
   cloud: 'goes on until it is stopped',
   daemon: 'goes on until it is stopped',
+  'daemon install': 'is of a service manager',
+  'daemon uninstall': 'is of a service manager',
+  'daemon restart': 'prints what `daemon start` does',
+  'daemon logs': 'has lines as they were logged',
   'cloud views': 'is of PostgreSQL',
   'cloud begin-generation': 'is of PostgreSQL',
 }
@@ -28,6 +32,7 @@ test('what every command prints with --json is documented', async () => {
   await seeInboxes(machine)
   await seeCloud(machine)
   await seeDevices(machine)
+  await seeDaemon(machine)
 
   const paths = listLeaves(
     createProgram({ env: {}, run: () => async () => {}, endWith: () => {}, output: {} }),
@@ -50,6 +55,16 @@ function write(file: string, ...statements: readonly string[]): void {
   const database = new Database(file)
   for (const statement of statements) database.exec(statement)
   database.close()
+}
+
+async function seeDaemon(machine: Machine): Promise<void> {
+  machine.env['TIDEMARK_DAEMON_PORT'] = '0'
+  try {
+    await see(machine, 'daemon start')
+    await see(machine, 'daemon status')
+  } finally {
+    await see(machine, 'daemon stop')
+  }
 }
 
 async function seeConfiguration(machine: Machine): Promise<void> {

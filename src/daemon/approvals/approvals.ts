@@ -38,6 +38,8 @@ export interface Approvals extends Disposable {
   readonly streams: Pick<Streams, 'streamApprovalContext'>
   /** Requests that wait for a decision now. */
   readonly waiting: number
+  /** One of this daemon's; null: there is none. */
+  find(id: string): Approval | null
 }
 
 /**
@@ -157,6 +159,7 @@ export function openApprovals(options: {
         yield* streamContext(context, signal)
       },
     },
+    find: (id) => ledger.find(id),
     get waiting() {
       return waiters.size
     },

@@ -3,16 +3,20 @@ import type { TidemarkError } from '../../kernel/errors.ts'
 import type { Logger } from '../../kernel/logger.ts'
 import type { Machine } from '../../machine/machine.ts'
 import { attachmentsPath, listAttachments } from '../attachments.ts'
+import type { KnownProtocols } from '../batch/probe.ts'
 import { watchTime } from './awake.ts'
 import { followFiles } from './follow.ts'
+import type { EngineSettings } from './hosted-file.ts'
 import { Hosting } from './hosting.ts'
 import { createOwnSpace } from './own-space.ts'
+import { createProtocols, type Protocols } from './protocols.ts'
 import type { SettingsBook } from './sync-settings.ts'
 import { createTeller } from './tell.ts'
 
 /** The files of a data folder, kept in step as settings and list say at each moment. */
 export interface HostedSync {
   readonly hosting: Hosting
+  readonly protocols: Protocols
   /** A push under way gets so many milliseconds. */
   close(drainMs: number): Promise<void>
 }
@@ -21,15 +25,22 @@ export function startHosting(options: {
   readonly machine: Machine & { readonly clock: SteadyClock }
   readonly settings: SettingsBook
   readonly logger: Logger
+  readonly known: KnownProtocols
+  /** Told what the daemon's own profile's endpoint speaks, as often as it is looked at. */
+  readonly upload: (settings: EngineSettings | null) => void
 }): HostedSync {
-  const { machine, settings, logger } = options
+  const { machine, settings, logger, upload } = options
   const { folders, clock } = machine
   const list = attachmentsPath(folders)
+  const protocols = createProtocols({ ...options, ...machine, found: () => act() })
   let unreadable = ''
   const hosting = new Hosting({
     machine,
     list: () => listAttachments(folders),
-    settingsOf: (profile) => settings.of(profile)?.engine ?? null,
+    settingsOf(profile) {
+      const found = settings.of(profile)
+      return found !== null && protocols.of(found) === 'tidemark' ? found.engine : null
+    },
     tell: createTeller(logger),
     unreadable({ message }) {
       if (unreadable === message) return
@@ -52,10 +63,15 @@ export function startHosting(options: {
     const now = describe(settings)
     if (now !== told) logger.info(now)
     told = now
-    hosting.follow()
-    void ownSpace.attach(settings.current())
+    act()
   }
-  void ownSpace.attach(settings.current())
+  const act = (): void => {
+    const current = settings.current()
+    hosting.follow()
+    if (protocols.of(current) === 'tidemark') void ownSpace.attach(current)
+    upload(protocols.of(current) === 'batch' ? current.engine : null)
+  }
+  act()
   const unfollow = followFiles([list, folders.config, folders.secrets], {
     clock,
     everyMs: () => settings.current().intervalMs,
@@ -64,13 +80,16 @@ export function startHosting(options: {
   const unwatch = watchTime(clock, (gapMs) => {
     logger.info('Time went by unseen: everything is synced now', { seconds: Math.round(gapMs / 1_000) })
     look()
+    protocols.awake()
     hosting.awake()
   })
   return {
     hosting,
+    protocols,
     async close(drainMs) {
       unfollow()
       unwatch()
+      await protocols.close()
       await ownSpace.close()
       await hosting.close(drainMs)
     },

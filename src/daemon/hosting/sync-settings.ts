@@ -2,6 +2,7 @@ import { TidemarkError } from '../../kernel/errors.ts'
 import { toSystemError } from '../../machine/failures.ts'
 import type { Folders } from '../../machine/folders.ts'
 import type { Environment } from '../../machine/variables.ts'
+import type { Protocol } from '../batch/probe.ts'
 import { decideSync, openConfig } from '../config.ts'
 import { engineSettings, requireConnection } from '../connection.ts'
 import type { EngineSettings } from './hosted-file.ts'
@@ -15,12 +16,15 @@ export interface SyncSettings {
   readonly rule: string
   /** Null: sync is off, or cannot be as the settings are. */
   readonly engine: EngineSettings | null
+  readonly protocol: Protocol | 'auto'
   /** Why it cannot be, where it is on. */
   readonly problem: TidemarkError | null
   /** How often settings are read again, in milliseconds. */
   readonly intervalMs: number
   /** Of the daemon's API; it is read once. */
   readonly apiPort: number
+  /** Seconds after which an approval that nobody decided expires. */
+  readonly approvalExpiry: number
 }
 
 /** The settings of all profiles as they last could be read. */
@@ -90,16 +94,18 @@ export function openSettings(options: {
 
 function readSettings(folders: Folders, env: Environment, profile: string | undefined): SyncSettings {
   const config = openConfig(folders, env, profile)
-  const endpoint = config.read('endpoint').value
+  const all = config.readAll()
   const { on, rule } = decideSync(config)
   const { pollMs, ...batch } = engineSettings(config)
   const common = {
     profile: config.profile,
-    endpoint: typeof endpoint === 'string' ? endpoint : null,
+    endpoint: all.endpoint,
     on,
     rule,
     intervalMs: pollMs,
-    apiPort: Number(config.read('daemon_port').value),
+    protocol: all.protocol,
+    apiPort: all.daemon_port,
+    approvalExpiry: all.approval_expiry,
   }
   if (!on) return { ...common, engine: null, problem: null }
   try {

@@ -12,7 +12,7 @@ export type LogLevel = 'debug' | 'info' | 'warn' | 'error' | 'silent'
 
 /** Bytes of one log file, and how many there are at most. */
 const MAX_BYTES = 10 * 1024 * 1024
-const KEEP = 5
+export const KEEP = 5
 
 export const logPath = (folders: Folders): string => join(folders.logs, 'daemon.log')
 
