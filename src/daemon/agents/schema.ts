@@ -184,6 +184,9 @@ CREATE TABLE IF NOT EXISTS local_changes (
   at INTEGER DEFAULT ${NOW}
 );`
 
+/** Approvals of a status that the contract has no word for, and cancelled ones, which those are listed with. */
+export const OTHER_STATUS = "(status IS NULL OR status NOT IN ('pending', 'approved', 'denied', 'expired'))"
+
 /** One for each list of the contract and its filters; by time alone for `query`, and for who reads all in slices. */
 const INDEXES = [
   indexOf('sessions_by_time', 'sessions', updated),
@@ -199,6 +202,7 @@ const INDEXES = [
   indexOf('approvals_by_time', 'approvals', created),
   indexOf('approvals_by_session', 'approvals', `session_id, ${created}`),
   indexOf('approvals_by_status', 'approvals', `status, ${created}`),
+  indexOf('approvals_of_other_status', 'approvals', created, ` WHERE ${OTHER_STATUS}`),
   indexOf('session_errors_by_session', 'session_errors', `session_id, ${created}`),
   indexOf('compactions_by_session', 'compactions', `session_id, ${created}`),
   indexOf('projects_by_time', 'projects', updated),

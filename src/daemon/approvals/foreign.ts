@@ -3,7 +3,7 @@ import type Database from 'better-sqlite3'
 import type { Approval, ApprovalStatus } from '../../protocol/approvals.ts'
 import { guarded } from '../agents/database.ts'
 import type { Place } from '../agents/cursor.ts'
-import { timeOf } from '../agents/schema.ts'
+import { OTHER_STATUS, timeOf } from '../agents/schema.ts'
 import { defineTable } from '../agents/tables.ts'
 
 /**
@@ -45,7 +45,6 @@ const KNOWN: readonly ApprovalStatus[] = ['pending', 'approved', 'denied', 'expi
 /** What the contract has no word for is shown as what nobody can do anything with. */
 const statusOf = (status: string | null): ApprovalStatus =>
   KNOWN.find((known) => known === status) ?? 'cancelled'
-const UNKNOWN = `(status IS NULL OR status NOT IN (${KNOWN.map((status) => `'${status}'`).join(', ')}))`
 
 const toApproval = (copy: ForeignCopy): Approval => ({
   ...copy,
@@ -100,7 +99,7 @@ export function* foreignRows(
     ...(session_id === undefined ? [] : [{ where: 'session_id = ?', value: session_id }]),
     ...(status === undefined
       ? []
-      : [status === 'cancelled' ? { where: UNKNOWN } : { where: 'status = ?', value: status }]),
+      : [status === 'cancelled' ? { where: OTHER_STATUS } : { where: 'status = ?', value: status }]),
   ]
   const read = (place: string, values: readonly unknown[]): Iterable<readonly unknown[]> =>
     database
