@@ -12,7 +12,8 @@ export interface Document {
   readonly session: string | null
   /** Milliseconds; whatever is none counts as 0. */
   readonly time: number
-  readonly body: string
+  /** No words in a row reach from one into the next. */
+  readonly texts: readonly string[]
 }
 
 export interface Numbered {
@@ -58,6 +59,9 @@ export const NUMBER_END = MAX_TIME * NUMBERS * 2
 const FULL_DOCUMENTS = 32_768
 /** Pages that one call of FTS5 may merge: some milliseconds. */
 const MERGE_PAGES = 64
+
+/** Between the texts of a row: a word that no query has. */
+const BETWEEN = ' \u{f0000} '
 
 /** Facets are words of a column of their own: what a search can be narrowed to. */
 export const kindFacet = (kind: Kind): string => (kind === 'message' ? 'kmessage' : 'ktool')
@@ -146,9 +150,9 @@ export function openDocuments(
     count.run(-1, shard.id)
     unmerged.add(shard.id)
   }
-  const addWords = (shard: Shard, number: number, { kind, session, body }: Document): void => {
+  const addWords = (shard: Shard, number: number, { kind, session, texts }: Document): void => {
     const facets = session === null ? kindFacet(kind) : `${kindFacet(kind)} ${sessionFacet(session)}`
-    wordsOf(shard.id).insert.run(BigInt(number), facets, spaceWords(body))
+    wordsOf(shard.id).insert.run(BigInt(number), facets, texts.map(spaceWords).join(BETWEEN))
     count.run(1, shard.id)
     unmerged.add(shard.id)
   }

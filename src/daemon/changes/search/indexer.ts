@@ -8,7 +8,7 @@ import { placeOf } from '../../../machine/files.ts'
 import { bookmarkOf, type Bookmark, type ChangedRow, type ChangeFeed } from '../change-feed.ts'
 import { startTurns } from '../turns.ts'
 import { openDocuments, type Document, type Documents, type Numbered } from './documents.ts'
-import { KINDS, kindOfTable, openRows, type Rows, type RowPlace } from './rows.ts'
+import { charsOf, KINDS, kindOfTable, openRows, type Rows, type RowPlace } from './rows.ts'
 import { isDamaged, openSearchFile, removeSearchFile } from './search-file.ts'
 
 /** Of one turn, after which the event loop goes on. */
@@ -183,7 +183,7 @@ function gather(
     if (changes.has(key)) continue
     const document = rows.document({ kind, id: line.rowId })
     changes.set(key, { key: { kind, id: line.rowId }, document })
-    chars += document?.body.length ?? 0
+    chars += document === null ? 0 : charsOf(document)
     if (chars >= TURN_CHARS) return { changes, next: bookmarkOf(line) }
   }
   return { changes, next }

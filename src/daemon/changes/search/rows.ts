@@ -13,9 +13,6 @@ const MAX_BODY_BYTES = 128 * 1024
 const MAX_INPUT_BYTES = 64 * 1024
 const MAX_SMALL_BYTES = 8 * 1024
 
-/** Between the texts of a row: a word that nobody looks for, so that no words in a row reach over it. */
-const BETWEEN = '\n\u{f0000}\n'
-
 export const KINDS: readonly Kind[] = ['message', 'tool_call']
 const TABLES: { readonly [kind in Kind]: string } = { message: 'messages', tool_call: 'tool_calls' }
 const BODIES: { readonly [kind in Kind]: readonly (readonly [column: string, bytes: number])[] } = {
@@ -83,13 +80,13 @@ export function openRows(database: Database.Database) {
         const document = toDocument(kind, row)
         if (document === null) continue
         documents.push(document)
-        size += document.body.length
+        size += charsOf(document)
         if (size >= bytes) break
       }
       return { documents, next }
     },
     /** Null: the row is gone. */
-    hit({ kind, id }: Numbered): (Omit<SearchHit, 'snippet'> & { readonly body: string }) | null {
+    hit({ kind, id }: Numbered): (Omit<SearchHit, 'snippet'> & Pick<Document, 'texts'>) | null {
       const row = rowOf({ kind, id })
       const document = toDocument(kind, row)
       if (document === null) return null
@@ -108,7 +105,7 @@ export function openRows(database: Database.Database) {
         role: kind === 'message' ? (readField(name, 'short') as string | null) : null,
         tool_name: kind === 'tool_call' ? (readField(name, 'short') as string | null) : null,
         created_at: readField(created_at, 'time') as number | null,
-        body: document.body,
+        texts: document.texts,
       }
     },
   }
@@ -117,17 +114,24 @@ export type Rows = ReturnType<typeof openRows>
 
 function toDocument(kind: Kind, row: readonly unknown[] | undefined): Document | null {
   if (row === undefined) return null
-  const [time, id, session, ...texts] = row
+  const [time, id, session, ...values] = row
   if (!isRecordId(id)) return null
-  const parts = texts.map((bytes, at) => toText(bytes, BODIES[kind][at]?.[0] === 'input'))
+  let room = MAX_BODY_BYTES
+  const texts = values.flatMap((bytes, at) => {
+    const text = toText(bytes, BODIES[kind][at]?.[0] === 'input').slice(0, room)
+    room -= text.length
+    return text === '' ? [] : [text]
+  })
   return {
     kind,
     id,
     session: isRecordId(session) ? session : null,
     time: toTime(time),
-    body: cut(parts.filter((part) => part !== '').join(BETWEEN)),
+    texts,
   }
 }
+
+export const charsOf = ({ texts }: Document): number => texts.reduce((sum, text) => sum + text.length, 0)
 
 function toTime(value: unknown): number {
   const time = typeof value === 'bigint' || typeof value === 'number' ? Number(value) : 0
@@ -148,5 +152,3 @@ const unescape = (_: string, hex: string | undefined, char: string | undefined):
   if (hex !== undefined) return String.fromCharCode(Number.parseInt(hex, 16))
   return char === undefined || /[bfnrt]/.test(char) ? ' ' : char
 }
-
-const cut = (text: string): string => text.slice(0, MAX_BODY_BYTES)

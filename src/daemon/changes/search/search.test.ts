@@ -201,7 +201,7 @@ test('a hit tells its session, kind and place; of what is gone nothing is told',
       role: null,
       tool_name: 'Write',
       created_at: 8,
-      snippet: 'Write src/a.ts {"content":"one \u0002needle\u0003 two"} done',
+      snippet: '{"content":"one \u0002needle\u0003 two"}',
     },
     {
       kind: 'message',

@@ -5,7 +5,7 @@ import type { ApiRequest, Handlers } from '../../api/handlers.ts'
 import { kindFacet, NUMBER_END, sessionFacet } from './documents.ts'
 import type { SearchIndex } from './indexer.ts'
 import { matchText, parseQuery } from './query.ts'
-import { cutSnippet } from './snippet.ts'
+import { cutBestSnippet } from './snippet.ts'
 
 const DEFAULT_LIMIT = 50
 /** Milliseconds after which others get their turn. */
@@ -50,8 +50,8 @@ export function createSearch(index: SearchIndex, clock: Clock): Pick<Handlers, '
           below = number
           // Gone since it was found, or moved to another session.
           if (hit === null || (session !== undefined && hit.session_id !== session)) continue
-          const { body, ...rest } = hit
-          hits.push({ ...rest, snippet: cutSnippet(body, parsed) })
+          const { texts, ...rest } = hit
+          hits.push({ ...rest, snippet: cutBestSnippet(texts, parsed) })
           await next()
         }
         if (found.last) below = found.shard.lowest

@@ -10,6 +10,16 @@ const BEHIND = 140
 /** Longest piece that is looked through for a gap between words where a snippet may be cut. */
 const GAP = 30
 
+/** The snippet of the text that has most of what is looked for; of the first one where none has any. */
+export function cutBestSnippet(texts: readonly string[], query: Query): string {
+  const snippets = texts.map((text) => cutSnippet(text, query))
+  const hitsOf = (snippet: string): number => snippet.split(FROM).length
+  return snippets.reduce(
+    (best, snippet) => (hitsOf(snippet) > hitsOf(best) ? snippet : best),
+    snippets[0] ?? '',
+  )
+}
+
 /**
  * The place of the first hit in a text, cut between words, with marks around what was found; the beginning of the text
  * where nothing was. White space and characters that show nothing become single spaces. The work is bounded by the
@@ -94,4 +104,4 @@ function mark(
   return (marked + plain(text.slice(at, to))).replaceAll(`${TO}${FROM}`, '').trim()
 }
 
-const plain = (text: string): string => text.replaceAll(/[\s\p{Cc}\u{f0000}]+/gu, ' ').toWellFormed()
+const plain = (text: string): string => text.replaceAll(/[\s\p{Cc}]+/gu, ' ').toWellFormed()

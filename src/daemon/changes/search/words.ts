@@ -24,7 +24,11 @@ const SPECIAL = new RegExp(
 /** Their compatible forms are letters that would hang on to the word before: ™ is tm. */
 const SYMBOLS = new RegExp(`[[\\p{S}--${EMOJI}]--[\\0-\\x7f]]+`, 'gv')
 const LAST_RUN = new RegExp(`${UNSPACED}+$`, 'v')
-const LONG = new RegExp(`[0-9A-Za-z\\u0080-\\uffff]{${MAX_WORD_CHARS + 1},}`, 'g')
+// Behind nothing of a word: else every place of a word would be a beginning to try.
+const LONG = new RegExp(
+  `(?<![0-9A-Za-z\\u0080-\\uffff])[0-9A-Za-z\\u0080-\\uffff]{${MAX_WORD_CHARS + 1},}`,
+  'g',
+)
 const WORD = /[0-9A-Za-z\u0080-\u{10ffff}]+/gu
 
 /** The text as the index gets it: words with something between them that is none. */
