@@ -6,6 +6,7 @@ import { statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 
+import { measureAgents } from './agents.ts'
 import { buildBench } from './build.ts'
 import { measureCapture } from './capture.ts'
 import type { Handle, LibraryTimes } from './library.ts'
@@ -31,6 +32,7 @@ const APART: { readonly [name: string]: (print: Print) => Promise<void> } = {
   postgres: (print) => measurePostgres(rows, print),
   nodes: (print) => measureNodes(print, Number(values.seconds ?? 60), Number(values.spaces ?? 100)),
   polls: measurePolls,
+  agents: measureAgents,
 }
 const wanted = (name: string): boolean => positionals.length === 0 || positionals.includes(name)
 

@@ -1,3 +1,5 @@
+import { copyFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+
 import Database from 'better-sqlite3'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
@@ -313,6 +315,32 @@ describe('lists', () => {
 })
 
 describe('failures', () => {
+  test('a file that is replaced or moved away is not written to any more', async () => {
+    using rig = openRig()
+    await rig.ask('createSession', { body: { id: 'old' } })
+    rig.agents.database.pragma('wal_checkpoint(TRUNCATE)')
+    copyFileSync(rig.file, `${rig.file}.copy`)
+    await rig.ask('createSession', { body: { id: 'new' } })
+    for (const end of ['', '-wal', '-shm']) rmSync(`${rig.file}${end}`, { force: true })
+    renameSync(`${rig.file}.copy`, rig.file)
+    const ids = async (): Promise<readonly string[]> =>
+      (await rig.ask('listSessions')).sessions.map(({ id }) => id)
+    expect(await ids()).toEqual(['old'])
+    await rig.ask('createSession', { body: { id: 'newer' } })
+    const other = new Database(rig.file)
+    expect(other.prepare('SELECT id FROM sessions ORDER BY id').pluck().all()).toEqual(['newer', 'old'])
+    other.close()
+    // One that can't be read is told, and the next that can be is used.
+    for (const end of ['', '-wal', '-shm']) rmSync(`${rig.file}${end}`, { force: true })
+    writeFileSync(rig.file, 'no database '.repeat(100))
+    expect((await refusal(rig.ask('listSessions'))).code).toBe('not_a_database')
+    rmSync(rig.file)
+    expect(await ids()).toEqual([])
+    rig.agents[Symbol.dispose]()
+    rig.agents[Symbol.dispose]()
+    expect((await refusal(rig.ask('listSessions'))).code).toBe('unavailable')
+  })
+
   test('a file that another program keeps locked is waited for, and told as that, without a value', async () => {
     using rig = openRig({ clock: tickingClock() })
     const other = new Database(rig.file)

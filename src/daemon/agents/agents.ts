@@ -4,7 +4,8 @@ import type { SessionInput, SessionPatch, Session } from '../../protocol/agents.
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
 import { uuidV7, type Random } from '../../kernel/random.ts'
-import { guarded, openAgentsDatabase } from './database.ts'
+import { openAgentsFile } from './agents-file.ts'
+import { guarded } from './database.ts'
 import { listPage, type Asked, type Filter, type Page } from './list.ts'
 import { SESSIONS, type Table } from './tables.ts'
 import { patch, requireSession, upsert, upsertSql } from './write.ts'
@@ -16,7 +17,10 @@ const MAX_COUNTED_IN_LIST = 1_000
 
 /** The records of local agents. Every call is one transaction, and throws what SQLite refused as an error of ours. */
 export interface Agents extends Disposable {
-  /** For other readers and writers in this thread. They leave no transaction open. */
+  /**
+   * For other readers and writers in this thread, who leave no transaction open. Asked for anew each time: the file may
+   * be replaced while it is open, and what was made of the connection of before is closed then.
+   */
   readonly database: Database.Database
   session(id: string): Session
   /** A record as the API has it; null where there is none. */
@@ -44,33 +48,20 @@ export function openAgents(options: {
   readonly onWrite?: () => void
 }): Agents {
   const { clock, random, onWrite = () => {} } = options
-  const database = openAgentsDatabase(options.file)
-  const upserts = new Map<
-    string,
-    { readonly upsert: Database.Statement; readonly session: Database.Statement }
-  >()
-  const statementsOf = <R>(table: Table<R>) => {
-    const known = upserts.get(table.name)
-    if (known !== undefined) return known
-    const session = 'session_id' in Object.fromEntries(table.fields) ? 'session_id' : 'NULL'
-    const made = {
-      upsert: database.prepare(upsertSql(table)),
-      session: database.prepare(`SELECT ${session} FROM ${table.name} WHERE id = ?`),
-    }
-    upserts.set(table.name, made)
-    return made
-  }
+  const file = openAgentsFile(options.file)
   const read = <R>(table: Table<R>, id: string): R | undefined => {
-    const row = database
-      .prepare<[string], readonly unknown[]>(`SELECT ${table.select} FROM ${table.name} WHERE id = ?`)
-      .raw()
-      .safeIntegers()
-      .get(id)
-    return row === undefined ? undefined : table.toRecord(row)
+    const statement = file.prepare(`SELECT ${table.select} FROM ${table.name} WHERE id = ?`)
+    const row = statement.raw().safeIntegers().get(id)
+    return row === undefined ? undefined : table.toRecord(row as readonly unknown[])
   }
   const count = (table: 'messages' | 'tool_calls', session: string, most: number): number | null => {
-    const sql = `SELECT count(*) FROM (SELECT 1 FROM ${table} WHERE session_id = ? LIMIT ${most + 1})`
-    const counted = Number(database.prepare(sql).pluck().get(session))
+    const sql = `SELECT count(*) FROM (SELECT 1 FROM ${table} WHERE session_id = ? LIMIT ?)`
+    const counted = Number(
+      file
+        .prepare(sql)
+        .pluck()
+        .get(session, most + 1),
+    )
     return counted > most ? null : counted
   }
   const withCounts = (session: Session, most: number): Session => ({
@@ -84,7 +75,7 @@ export function openAgents(options: {
     return withCounts(found, MAX_COUNTED)
   }
   const requireKnown = (id: string): void => {
-    if (database.prepare('SELECT 1 FROM sessions WHERE id = ?').get(id) === undefined)
+    if (file.prepare('SELECT 1 FROM sessions WHERE id = ?').get(id) === undefined)
       throw new TidemarkError('not_found', 'there is no such session')
   }
   /** Ids that the daemon makes grow within a request: rows of one moment stand in the order they came in. */
@@ -96,9 +87,9 @@ export function openAgents(options: {
       .values()
     return inputs.map(({ id }) => id?.toWellFormed() ?? String(made.next().value))
   }
-  const reading = <T>(work: () => T): T => guarded(() => database.transaction(work).deferred())
+  const reading = <T>(work: () => T): T => guarded(() => file.database.transaction(work).deferred())
   const writing = <T>(work: () => { readonly wrote: boolean; readonly answer: T }): T => {
-    const { wrote, answer } = guarded(() => database.transaction(work).immediate())
+    const { wrote, answer } = guarded(() => file.database.transaction(work).immediate())
     if (wrote) onWrite()
     return answer
   }
@@ -107,26 +98,28 @@ export function openAgents(options: {
       if (of !== undefined) requireKnown(of)
       const now = clock.now()
       const ids = idsFor(inputs, now)
-      const statements = statementsOf(table)
+      const statement = file.prepare(upsertSql(table))
+      const isOfSession = of !== undefined && table.fields.some(([column]) => column === 'session_id')
       let wrote = false
       for (const [index, input] of inputs.entries()) {
         const id = ids[index] ?? ''
-        if (of !== undefined) requireSession(statements.session, table, id, of, index)
+        if (isOfSession) requireSession(file, table, id, of, index)
         const values = of === undefined ? input : { ...input, session_id: of }
-        wrote = upsert(statements.upsert, table, id, values, now) || wrote
+        wrote = upsert(statement, table, id, values, now) || wrote
       }
       const answer = ids.flatMap((id) => read(table, id) ?? [])
       return { wrote, answer }
     })
-  let open = true
   return {
-    database,
+    get database() {
+      return file.database
+    },
     session: (id) => reading(() => session(id)),
     find: (table, id) => reading(() => read(table, id) ?? null),
     requireSession: (id) => reading(() => requireKnown(id)),
     sessions: (filters, asked) =>
       reading(() => {
-        const { records, next } = listPage(database, SESSIONS, filters, 'DESC', asked)
+        const { records, next } = listPage(file, SESSIONS, filters, 'DESC', asked)
         return { records: records.map((record) => withCounts(record, MAX_COUNTED_IN_LIST)), next }
       }),
     upsertSession: (input) => {
@@ -137,7 +130,7 @@ export function openAgents(options: {
     patchSession: (id, changes) =>
       writing(() => {
         requireKnown(id)
-        const wrote = patch(database, SESSIONS, id, changes, clock.now())
+        const wrote = patch(file, SESSIONS, id, changes, clock.now())
         return { wrote, answer: session(id) }
       }),
     archive: (id, archived) =>
@@ -146,14 +139,11 @@ export function openAgents(options: {
         const now = BigInt(clock.now())
         const sql = `UPDATE sessions SET archived_at = ${archived ? '@now' : 'NULL'}, updated_at = @now
           WHERE id = @id AND archived_at IS ${archived ? '' : 'NOT '}NULL`
-        const wrote = database.prepare(sql).run({ id, now }).changes > 0
+        const wrote = file.prepare(sql).run({ id, now }).changes > 0
         return { wrote, answer: session(id) }
       }),
-    list: (table, filters, order, asked) => reading(() => listPage(database, table, filters, order, asked)),
+    list: (table, filters, order, asked) => reading(() => listPage(file, table, filters, order, asked)),
     upsertMany,
-    [Symbol.dispose]() {
-      if (open) database.close()
-      open = false
-    },
+    [Symbol.dispose]: () => file[Symbol.dispose](),
   }
 }

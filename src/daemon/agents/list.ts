@@ -1,5 +1,4 @@
-import type Database from 'better-sqlite3'
-
+import type { AgentsFile } from './agents-file.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { timeOf } from './schema.ts'
 import type { Table } from './tables.ts'
@@ -35,7 +34,7 @@ export interface Page<R> {
  * Only the first filter may choose the index: its conditions stand as they are, those of the others behind a plus.
  */
 export function listPage<R>(
-  database: Database.Database,
+  file: AgentsFile,
   table: Table<R>,
   filters: readonly Filter[],
   order: 'ASC' | 'DESC',
@@ -49,13 +48,14 @@ export function listPage<R>(
     const sql = `SELECT ${time}, CAST(id AS BLOB), ${table.select} FROM ${table.name}
       WHERE ${[...filters.map(({ where }) => where), place].join(' AND ')}
         AND typeof(id) = 'text' AND length(id) BETWEEN 1 AND 256 AND octet_length(id) <= 1024
-      ORDER BY ${time} ${order}, id ${order} LIMIT ${count}`
+      ORDER BY ${time} ${order}, id ${order} LIMIT ?`
     const known = filters.flatMap(({ value }) => (value === undefined ? [] : [value]))
-    return database
-      .prepare<unknown[], readonly unknown[]>(sql)
+    const rows = file
+      .prepare(sql)
       .raw()
       .safeIntegers()
-      .iterate(...known, ...values)
+      .iterate(...known, ...values, count)
+    return rows as Iterable<readonly unknown[]>
   }
   // Rows of the same moment, then those behind it: each is one stretch of the index, however many share a moment.
   function* rows(): Iterable<readonly unknown[]> {

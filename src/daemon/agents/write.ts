@@ -1,6 +1,7 @@
 import type Database from 'better-sqlite3'
 
 import { TidemarkError } from '../../kernel/errors.ts'
+import type { AgentsFile } from './agents-file.ts'
 import { requireShallow } from './json.ts'
 import { writeField, type Field } from './fields.ts'
 import type { Table } from './tables.ts'
@@ -36,7 +37,7 @@ export const upsert = <R>(
 
 /** Sets what the patch has, null too. Answers whether anything was written. */
 export function patch<R>(
-  database: Database.Database,
+  file: AgentsFile,
   table: Table<R>,
   id: string,
   changes: object,
@@ -50,7 +51,7 @@ export function patch<R>(
   const sql = `UPDATE ${table.name} SET ${[...set, ...(moves ? ['updated_at = @now'] : [])].join(', ')}
     WHERE id = @id AND (${differ.join(' OR ')})`
   const values = { id, ...toValues({ fields }, changes), ...(moves ? { now: BigInt(now) } : {}) }
-  return database.prepare(sql).run(values).changes > 0
+  return file.prepare(sql).run(values).changes > 0
 }
 
 function toValues({ fields }: { readonly fields: Table<never>['fields'] }, input: object): Values {
@@ -67,13 +68,13 @@ function toValue(value: unknown, field: Field): unknown {
 
 /** Throws `unprocessable` where the id is known under another session; what was known under none may be given one. */
 export function requireSession<R>(
-  statement: Database.Statement,
+  file: AgentsFile,
   { name }: Table<R>,
   id: string,
   session: string,
   index: number,
 ): void {
-  const known: unknown = statement.pluck().get(id)
+  const known = file.prepare(`SELECT session_id FROM ${name} WHERE id = ?`).pluck().get(id)
   if (known === undefined || known === null || known === session) return
   throw new TidemarkError('unprocessable', `the id of ${name}[${index}] is known under another session`, {
     details: { field: `${name}[${index}].id` },
