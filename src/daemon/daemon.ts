@@ -11,6 +11,7 @@ import { openApiToken } from './api/token.ts'
 import { DAEMON } from './borrow.ts'
 import { runFolder } from '../machine/folders.ts'
 import { serveControl, socketPath } from './control.ts'
+import type { HostingEvent } from './hosting/hosted-file.ts'
 import { startHosting, type HostedSync } from './hosting/start.ts'
 import { openSettings, type SettingsBook } from './hosting/sync-settings.ts'
 import { takeDaemonLock, type DaemonNote } from './instance.ts'
@@ -37,6 +38,12 @@ export interface DaemonOptions {
   readonly logLevel: LogLevel
   /** Readable lines of the log, in the foreground. */
   readonly say?: ((line: string) => void) | undefined
+  /** Where the port of the API is taken, another one. */
+  readonly anyPort?: boolean
+  /** As of the engine. */
+  readonly otherSpace?: 'join'
+  /** Hears what happens to files, beside the log. */
+  readonly tell?: (event: HostingEvent) => void
   /** Absent: the platform's own. */
   readonly fetch?: typeof globalThis.fetch
 }
@@ -138,6 +145,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       sync: handlers,
       folders,
       port: book.current().apiPort,
+      anyPort: options.anyPort === true,
       version,
       startedAt: note.startedAt,
       clock,
@@ -151,6 +159,8 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
           machine,
           settings: book,
           logger,
+          tell: options.tell,
+          otherSpace: options.otherSpace,
           known: openKnownProtocols(database),
           upload: (found) => upload.update(found),
         }),

@@ -25,6 +25,7 @@ export async function serveApi(
     readonly sync: SyncHandlers
     readonly folders: Folders
     readonly port: number
+    readonly anyPort: boolean
     readonly version: string
     readonly startedAt: number
     readonly clock: Clock
@@ -32,7 +33,8 @@ export async function serveApi(
     readonly token: string
   },
 ): Promise<Api> {
-  const { records, approvals, sync, folders, port, version, startedAt, clock, logger, token } = options
+  const { records, approvals, sync, folders, port, anyPort, version, startedAt, clock, logger, token } =
+    options
   const { agents, events, index } = records
   const handlers: Handlers = {
     ...agentHandlers(agents, clock),
@@ -50,7 +52,7 @@ export async function serveApi(
   }
   const api = await parts.start(
     'local API',
-    () => startApi({ handlers, streams, token, port, version, logger, clock }),
+    () => startApi({ handlers, streams, token, port, anyPort, version, logger, clock }),
     (one) => one.close(),
     API_END_MS,
   )

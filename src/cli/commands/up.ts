@@ -5,7 +5,12 @@ import { startCloud, type Cloud } from '../../cloud/index.ts'
 import { findAttachment } from '../../daemon/attachments.ts'
 import { compareFiles, type TableDifference } from '../../daemon/compare.ts'
 import { attachFile, cloneSpace, planAttach } from '../../daemon/attach.ts'
+import { startDaemon } from '../../daemon/daemon.ts'
+import type { HostingEvent } from '../../daemon/hosting/hosted-file.ts'
+import { findDaemon } from '../../daemon/instance.ts'
 import { openReplica } from '../../daemon/replica.ts'
+import { systemClock } from '../../kernel/clock.ts'
+import { readVersion } from '../version.ts'
 import { runReplica, type RunningReplica } from '../../daemon/runner.ts'
 import { AsyncDisposableStack } from '../../kernel/disposable-stack.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
@@ -34,7 +39,7 @@ const MAX_IDLE_ROUNDS = 3
 
 /**
  * tidemark up: a cloud with the embedded log on loopback, one file attached to it, a second replica of it, both
- * kept in step. A second start goes on where the first ended.
+ * kept in step by a daemon of this home. A second start goes on where the first ended.
  */
 export async function up(context: CliContext, home: string, options: UpOptions): Promise<void> {
   const { output, config, clock } = context
@@ -69,13 +74,13 @@ export async function up(context: CliContext, home: string, options: UpOptions):
     await attachFile({ ...shared, file: first, space, merge: false })
   }
   const laptop = stack.use(
-    await runReplica(context.folders, () => openReplica({ ...shared, file: first }), first, clock),
+    await runReplica(context.folders, () => openReplica({ ...shared, file: first }), first, clock, BORROW),
   )
   const upload = await syncWithProgress(context, laptop, `${basename(first)} → cloud`)
   if (findAttachment(context.folders, second) === undefined)
     await cloneSpace({ ...shared, space, file: second })
   const desktop = stack.use(
-    await runReplica(context.folders, () => openReplica({ ...shared, file: second }), second, clock),
+    await runReplica(context.folders, () => openReplica({ ...shared, file: second }), second, clock, BORROW),
   )
   const download = await syncWithProgress(context, desktop, `cloud → ${basename(second)}`)
 
@@ -86,15 +91,38 @@ export async function up(context: CliContext, home: string, options: UpOptions):
     ])
     return
   }
-  for (const [name, running] of [
-    [basename(first), laptop],
-    [basename(second), desktop],
-  ] as const)
-    tell(context, name, running)
-  for (const line of nextSteps(home, first, second, cloud.url, options.file === undefined)) output.say(line)
-  if (output.json) output.result({ url: cloud.url, files: [first, second], upload, download }, [])
+  // From here on the daemon has them.
+  for (const running of [laptop, desktop]) await running[Symbol.asyncDispose]()
+  const api = await startLocalDaemon(context, stack)
+  for (const line of nextSteps(home, first, second, { cloud: cloud.url, api }, options.file === undefined))
+    output.say(line)
+  if (output.json) output.result({ url: cloud.url, api, files: [first, second], upload, download }, [])
   await untilStopped(context.signal)
   output.say('Stopping …')
+}
+
+/** A daemon of this home lets go of the files while they are first exchanged. */
+const BORROW = { borrow: true }
+
+/** The address of the local API: of the daemon that begins here, or of one of this home that runs already. */
+async function startLocalDaemon(context: CliContext, stack: AsyncDisposableStack): Promise<string | null> {
+  const { folders, env, random, given } = context
+  const running = await findDaemon(folders)
+  if (running !== null) return running.url
+  const daemon = await startDaemon({
+    folders,
+    env,
+    profile: given.profile,
+    clock: systemClock,
+    random,
+    version: readVersion(),
+    logLevel: 'info',
+    anyPort: true,
+    otherSpace: JOIN,
+    tell: (event) => tell(context, event),
+  })
+  stack.use(daemon)
+  return daemon.note().url
 }
 
 /** It is the cloud of this folder alone: one that is new has lost what the files have. */
@@ -157,21 +185,21 @@ async function waitUntilEqual(
   })
 }
 
-function tell(context: CliContext, name: string, running: RunningReplica): void {
-  const { output } = context
-  running.replica.engine.on((event) => {
-    if (event.type === 'pushed') output.say(`  ${name}: ${formatCount(event.rows)} sent`)
-    else if (event.type === 'applied') output.say(`  ${name}: ${formatCount(event.rows)} received`)
-    else if (event.type === 'conflicts') output.say(`  ${name}: ${event.count} for the inbox`)
-    else if (event.type === 'error') output.warn(`  ${name}: ${event.error.message}`)
-  })
+function tell({ output }: CliContext, told: HostingEvent): void {
+  if (told.type !== 'engine') return
+  const { event } = told
+  const name = basename(told.file)
+  if (event.type === 'pushed') output.say(`  ${name}: ${formatCount(event.rows)} sent`)
+  else if (event.type === 'applied') output.say(`  ${name}: ${formatCount(event.rows)} received`)
+  else if (event.type === 'conflicts') output.say(`  ${name}: ${event.count} for the inbox`)
+  else if (event.type === 'error') output.warn(`  ${name}: ${event.error.message}`)
 }
 
 function nextSteps(
   home: string,
   first: string,
   second: string,
-  url: string,
+  urls: { readonly cloud: string; readonly api: string | null },
   sample: boolean,
 ): readonly string[] {
   const tidemark = `npx tidemark --home ${shortPath(home)}`
@@ -183,7 +211,8 @@ function nextSteps(
     `  change one   sqlite3 ${shortPath(first)} ${change}`,
     `  see it       sqlite3 ${shortPath(second)} ${read}`,
     `  status       ${tidemark} sync status`,
-    `  API page     ${url}/`,
+    `  API page     ${urls.cloud}/`,
+    ...(urls.api === null ? [] : [`  local API    ${urls.api}/`]),
     'Ctrl-C stops; the next start goes on from here.',
     '',
   ]

@@ -18,6 +18,7 @@ export interface EngineSettings {
   readonly connection: Credentials
   readonly pollMs: number
   readonly batchRows?: number | undefined
+  readonly otherSpace?: 'join' | undefined
 }
 
 /** What happens to a hosted file. A failure is told once, until another one comes or the file could be opened. */

@@ -6,7 +6,7 @@ import { attachmentsPath, listAttachments } from '../attachments.ts'
 import type { KnownProtocols } from '../batch/probe.ts'
 import { watchTime } from './awake.ts'
 import { followFiles } from './follow.ts'
-import type { EngineSettings } from './hosted-file.ts'
+import type { EngineSettings, HostingEvent } from './hosted-file.ts'
 import { Hosting } from './hosting.ts'
 import { createOwnSpace } from './own-space.ts'
 import { createProtocols, type Protocols } from './protocols.ts'
@@ -25,13 +25,17 @@ export function startHosting(options: {
   readonly machine: Machine & { readonly clock: SteadyClock }
   readonly settings: SettingsBook
   readonly logger: Logger
+  /** Hears what happens to files, beside the log. */
+  readonly tell?: ((event: HostingEvent) => void) | undefined
+  readonly otherSpace?: 'join' | undefined
   readonly known: KnownProtocols
   /** Told what the daemon's own profile's endpoint speaks, as often as it is looked at. */
   readonly upload: (settings: EngineSettings | null) => void
 }): HostedSync {
-  const { machine, settings, logger, upload } = options
+  const { machine, settings, logger, upload, tell } = options
   const { folders, clock } = machine
   const list = attachmentsPath(folders)
+  const log = createTeller(logger)
   const protocols = createProtocols({ ...options, ...machine, found: () => act() })
   let unreadable = ''
   const hosting = new Hosting({
@@ -39,9 +43,13 @@ export function startHosting(options: {
     list: () => listAttachments(folders),
     settingsOf(profile) {
       const found = settings.of(profile)
-      return found !== null && protocols.of(found) === 'tidemark' ? found.engine : null
+      if (found === null || found.engine === null || protocols.of(found) !== 'tidemark') return null
+      return { ...found.engine, otherSpace: options.otherSpace }
     },
-    tell: createTeller(logger),
+    tell(event) {
+      log(event)
+      tell?.(event)
+    },
     unreadable({ message }) {
       if (unreadable === message) return
       unreadable = message
