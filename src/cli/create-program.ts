@@ -2,6 +2,7 @@ import { Command, type OutputConfiguration } from 'commander'
 
 import type { CommandTable } from './command-table.ts'
 import { defineAccount } from './define-account.ts'
+import { defineAgents, defineApprovals } from './define-agents.ts'
 import { defineCloud } from './define-cloud.ts'
 import { defineConfig } from './define-config.ts'
 import { defineDaemon } from './define-daemon.ts'
@@ -22,6 +23,8 @@ const FAMILIES = [
   defineConfig,
   defineAccount,
   defineCloud,
+  defineAgents,
+  defineApprovals,
 ]
 
 /** The whole command line: what there is to type, with its help. */

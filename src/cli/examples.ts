@@ -96,6 +96,33 @@ export const EXAMPLES: { readonly [path: string]: readonly Example[] } = {
   'quarantine show': [['tidemark quarantine show ID', 'one of them']],
   'quarantine retry': [['tidemark quarantine retry ID', 'after the reason is gone']],
   'quarantine drop': [['tidemark quarantine drop ID', 'give the change up']],
+  search: [
+    ['tidemark search flaky test', 'both words, newest first'],
+    ["tidemark search 'migrat*' --kind tool_call", 'any end of a word, in tool calls'],
+  ],
+  'sessions list': [['tidemark sessions list --source claude-code', 'of one program']],
+  'sessions show': [['tidemark sessions show ID', 'an id of the list']],
+  'sessions archive': [['tidemark sessions archive ID', 'it keeps all it has']],
+  'sessions unarchive': [['tidemark sessions unarchive ID', 'an id of sessions list --archived']],
+  'approvals list': [['tidemark approvals list --status pending', 'what waits for you']],
+  'approvals show': [['tidemark approvals show ID --context', 'all there is to decide by']],
+  'approvals approve': [
+    ['tidemark approvals approve ID', 'as it was asked for'],
+    [`tidemark approvals approve ID --input '{"command":"npm test"}'`, 'this instead'],
+  ],
+  'approvals deny': [["tidemark approvals deny ID --comment 'not on main'", 'the comment is sent']],
+  'approvals cancel': [['tidemark approvals cancel ID', 'by who asked']],
+  'approvals request': [
+    [`tidemark approvals request Bash --input '{"command":"make"}' && make`, 'only if approved'],
+  ],
+  'rules list': [['tidemark rules list', 'with their ids']],
+  'rules add': [
+    ["tidemark rules add allow Bash --command 'npm test'", 'exactly this'],
+    ["tidemark rules add allow Bash --command-prefix 'git status'", 'with any options'],
+    ['tidemark rules add deny Read --path /etc/', 'what lies in a folder'],
+  ],
+  'rules remove': [['tidemark rules remove ID', 'an id of the list']],
+  audit: [['tidemark audit --limit 10', 'the newest ten']],
   doctor: [['tidemark doctor', 'when something seems wrong']],
   completion: [
     ['source <(tidemark completion bash)', 'in ~/.bashrc'],

@@ -18,13 +18,6 @@ export function fitText(text: string, columns: number): string {
   return `${fitting}…`
 }
 
-/** Without what would move the cursor, change colours or the direction of writing: the values are of anybody. */
-export const plainText = (text: string): string =>
-  text
-    .replace(/\r?\n/g, '↵')
-    .replace(/\t/g, ' ')
-    .replace(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]/gu, '�')
-
 const GRAPHEMES = new Intl.Segmenter('en', { granularity: 'grapheme' })
 const NARROW_ONLY = /^[\p{Mn}\p{Me}\p{Cf}]+$/u
 /** Emoji that are shown as such without being asked, and those that ask for it by U+FE0F. */

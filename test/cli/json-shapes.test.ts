@@ -1,14 +1,18 @@
 import Database from 'better-sqlite3'
 import { join } from 'node:path'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 
 import { createProgram } from '../../src/cli/create-program.ts'
+import { connectDaemon } from '../../src/daemon/api/connect.ts'
+import { systemClock } from '../../src/kernel/clock.ts'
+import { homeFolders } from '../../src/machine/folders.ts'
+import { MessageInput, SessionInput } from '../../src/protocol/agents.ts'
 import { openMachine, type Machine } from '../command-line.ts'
 import { listLeaves } from './leaves.ts'
 import { joinShapes, printShape, shapeOf, type Shape } from './shape.ts'
 
 /** Objects that hold data by name. */
-const NAMED = new Set(['pending', 'fields', 'local', 'fieldVersions'])
+const NAMED = new Set(['pending', 'fields', 'local', 'fieldVersions', 'tool_input', 'updated_input', 'raw'])
 /** Commands that print no JSON of their own here, each with where it is seen. */
 const LEFT_OUT: { readonly [path: string]: string } = {
   up: 'goes on until it is stopped',
@@ -31,6 +35,7 @@ test('what every command prints with --json is documented', async () => {
   await seeFiles(machine)
   await seeInboxes(machine)
   await seeCloud(machine)
+  await seeAgents(machine)
   await seeDevices(machine)
   await seeDaemon(machine)
 
@@ -184,6 +189,96 @@ async function seeDevices(machine: Machine): Promise<void> {
   await see(machine, 'devices list')
   await see(machine, 'whoami')
   await see(machine, 'logout')
+}
+
+async function seeAgents(machine: Machine): Promise<void> {
+  machine.env['TIDEMARK_DAEMON_PORT'] = '0'
+  const daemon = machine.start('daemon')
+  const { client } = await vi.waitFor(
+    () => connectDaemon(homeFolders(join(machine.folder, 'home')), { clock: systemClock }),
+    { timeout: 30_000 },
+  )
+  // One that knows all of itself, and one that knows nothing.
+  await client.createSession({ body: { id: 's', ...everyField(SessionInput) } })
+  await client.createMessages({
+    id: 's',
+    body: { messages: [{ id: 'm', ...everyField(MessageInput), text: 'heron', raw: { a: 1 } }, { id: 'n' }] },
+  })
+  await client.createToolCalls({
+    id: 's',
+    body: { tool_calls: [{ id: 't', tool_name: 'Read', output: 'heron' }] },
+  })
+  await client.createSession({ body: { id: 'u' } })
+  await client.createMessages({ id: 'u', body: { messages: [{ id: 'o', text: 'heron' }] } })
+  await see(machine, 'sessions list')
+  await see(machine, 'sessions list', '--limit', '1')
+  await see(machine, 'sessions show', 's', '--messages', '1')
+  await see(machine, 'sessions archive', 'u')
+  await see(machine, 'sessions show', 'u')
+  await see(machine, 'sessions archive', 's')
+  await see(machine, 'sessions unarchive', 's')
+  await vi.waitFor(async () => expect(await machine.ask('search', 'heron')).toHaveProperty('hits.2'), {
+    timeout: 30_000,
+  })
+  await see(machine, 'search', 'heron')
+  await see(machine, 'search', 'heron', '--limit', '1')
+  const input = ['--input', '{"command":"make"}']
+  for (const id of ['a', 'b', 'c'])
+    await machine.tidemark(
+      'approvals',
+      'request',
+      'Bash',
+      ...input,
+      '--id',
+      id,
+      '--wait',
+      '0',
+      '--session',
+      's',
+    )
+  await see(machine, 'approvals list')
+  await see(machine, 'approvals show', 'a')
+  await see(machine, 'approvals approve', 'a', '--comment', 'go on', '--input', '{}')
+  await see(machine, 'approvals request', 'Bash', ...input, '--id', 'a', '--session', 's')
+  await see(machine, 'approvals deny', 'b', '--comment', 'no')
+  await see(machine, 'approvals cancel', 'c')
+  await see(machine, 'approvals list')
+  await client.createApproval({
+    body: { id: 'd', tool_call_id: 't', tool_name: 'Read', context: 'text', context_type: 'text/plain' },
+  })
+  await see(machine, 'approvals list', '--limit', '1')
+  await see(machine, 'approvals show', 'd', '--context')
+  await see(machine, 'approvals show', 'b')
+  await see(machine, 'approvals approve', 'd')
+  const { rule } = await see<{ readonly rule: { readonly id: string } }>(
+    machine,
+    'rules add',
+    'allow',
+    'Bash',
+    '--command',
+    'make',
+    '--note',
+    'it is ours',
+  )
+  await see(machine, 'rules add', 'deny', 'Read', '--path', '/etc/')
+  await see(machine, 'rules add', 'ask', 'Bash', '--command-prefix', 'git push')
+  await see(machine, 'rules list')
+  await see(machine, 'rules remove', rule.id)
+  await see(machine, 'audit')
+  await see(machine, 'audit', '--limit', '1')
+  await see(machine, 'sync status')
+  await daemon.stop()
+}
+
+/** A value for each field of an input, but the id. */
+function everyField({ properties }: { readonly properties: object }): object {
+  const sample = (schema: unknown): unknown => {
+    const { type, anyOf = [] } = schema as { readonly type?: string; readonly anyOf?: readonly unknown[] }
+    if (anyOf.length > 0) return sample(anyOf[0])
+    return type === 'string' ? 'x' : type === 'boolean' ? true : type === undefined ? {} : 1
+  }
+  const fields = Object.entries(properties).filter(([name]) => !['id', 'archived_at'].includes(name))
+  return Object.fromEntries(fields.map(([name, schema]) => [name, sample(schema)]))
 }
 
 function printAll(paths: readonly string[]): string {

@@ -6,7 +6,7 @@ import { bytesToBase64 } from '../../kernel/base64.ts'
 import { setOwn } from '../../kernel/values.ts'
 import type { CliContext } from '../context.ts'
 import { layTable, type Cell } from '../table.ts'
-import { plainText } from '../text-width.ts'
+import { showLine } from '../plain-text.ts'
 
 /** Of a value in the table; more is on no screen. */
 const MAX_CELL_CHARS = 1_000
@@ -34,7 +34,7 @@ export async function query(
     output.result(
       null,
       layTable(
-        columns.map(plainText),
+        columns.map(showLine),
         rows.map((row) => row.map(toCell)),
         output.columns,
         (text) => output.bold(text),
@@ -110,7 +110,7 @@ function toJson(value: QueryValue): unknown {
 function toCell(value: QueryValue): Cell {
   if (typeof value === 'bigint' || typeof value === 'number') return { text: String(value), right: true }
   if (value === null) return { text: 'NULL' }
-  if (typeof value === 'string') return { text: plainText(value.slice(0, MAX_CELL_CHARS)), right: false }
+  if (typeof value === 'string') return { text: showLine(value.slice(0, MAX_CELL_CHARS)), right: false }
   const hex = Buffer.from(value.subarray(0, MAX_SHOWN_BYTES)).toString('hex')
   return {
     text: `x'${hex}'${value.length > MAX_SHOWN_BYTES ? ` … ${value.length} bytes` : ''}`,
