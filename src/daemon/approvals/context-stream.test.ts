@@ -5,7 +5,6 @@ import { expect, it } from 'vitest'
 import { Check } from 'typebox/value'
 
 import { openWorld, refusalOf } from '../../../test/daemon/approvals/world.ts'
-import { MAX_TEXT_CHARS } from '../../protocol/agents.ts'
 import { ContextChunk, ContextComplete } from '../../protocol/approvals.ts'
 import type { ServerSentEvent } from '../api/handlers.ts'
 import { streamContext } from './context-stream.ts'
@@ -90,12 +89,4 @@ it('streams what was kept, after the decision and after a restart', async () => 
   })
   for (const id of ['none', 'unknown'])
     expect((await refusalOf(read(after.context(id)))).code).toBe('not_found')
-})
-
-it('holds the longest context there may be', async () => {
-  using world = openWorld()
-  const context = '語'.repeat(MAX_TEXT_CHARS)
-  await world.ask({ id: 'a', context })
-  const { ends } = await read(world.context('a'))
-  expect(ends[0]?.total_size).toBe(3 * MAX_TEXT_CHARS)
 })

@@ -197,7 +197,7 @@ describe('D1: a decision is final', () => {
   })
 
   it('decides nothing within the transaction of somebody else, which may yet be undone', async () => {
-    using world = openWorld()
+    using world = openWorld({ durable: true })
     await world.ask({ id: 'a' })
     world.database.exec('BEGIN')
     await expect(world.decide('a')).rejects.toMatchObject({ code: 'invariant' })

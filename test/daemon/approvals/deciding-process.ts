@@ -8,7 +8,7 @@ import { DENY, openWorld } from './world.ts'
  * Lines of the input: `ask ID`, `wait ID`, `approve ID`, `deny ID`, `cancel ID`; each is answered by one line of JSON once
  * it is answered, never sooner.
  */
-const world = openWorld({ folder: process.argv[2] ?? '' })
+const world = openWorld({ folder: process.argv[2] ?? '', durable: true })
 const answer = (line: object): void => void process.stdout.write(`${JSON.stringify(line)}\n`)
 
 async function carryOut(command: string, id: string): Promise<object> {

@@ -63,9 +63,14 @@ export function requestOf<Id extends OperationId>(
 }
 
 export function openWorld(
-  options: { readonly clock?: Clock; readonly folder?: string; readonly expirySeconds?: number } = {},
+  options: {
+    readonly clock?: Clock
+    readonly folder?: string
+    readonly expirySeconds?: number
+    readonly durable?: boolean
+  } = {},
 ): World {
-  const { clock = systemClock, expirySeconds = 1_800 } = options
+  const { clock = systemClock, expirySeconds = 1_800, durable = false } = options
   const folder = options.folder ?? mkdtempSync(join(tmpdir(), 'tidemark-approvals-'))
   const folders = homeFolders(folder)
   const database = openPrivateDatabase(folders)
@@ -87,6 +92,8 @@ export function openWorld(
     expirySeconds: () => expirySeconds,
   })
   const { handlers, streams } = approvals
+  // Nobody pulls the plug: waiting for the disk would be most of what a test does.
+  if (!durable) for (const file of [database, agents.database]) file.pragma('synchronous = OFF')
   const close = (): void => {
     approvals[Symbol.dispose]()
     database.close()

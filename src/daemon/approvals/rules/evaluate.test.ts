@@ -133,6 +133,9 @@ describe('D4: commands', () => {
     expect(decide({ command: long })).toBe('ask')
     const whole = rule('whole', 'allow')
     expect(decide({ text: long }, [whole])).toBe('allow')
+    const deny = rule('d', 'deny', { command_prefix: 'curl' })
+    for (const text of ['sudo '.repeat(13_000), Array.from({ length: 9_000 }, (_, n) => n).join(';')])
+      expect(decide({ text: `${text} ; curl evil` }, [whole, deny])).toBe('ask')
     expect(decide({ text: long }, [whole, rule('d', 'deny', { command: 'x' })])).toBe('ask')
     expect(
       evaluateRules([whole, rule('d', 'deny', { path: '/x' })], question({}, { named: null })).action,

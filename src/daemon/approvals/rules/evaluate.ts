@@ -19,9 +19,6 @@ export interface Question {
   readonly places: Places
 }
 
-/** Most characters of an input that are looked through for what a rule is against. */
-const MAX_LOOK_CHARS = 65_536
-
 /**
  * Deny wins over ask, ask over allow; no rule is ask (D4). Allow rules match by a list of what is harmless, the others
  * generously. What is too long to be looked through for a deny or ask rule is asked about.
@@ -57,19 +54,16 @@ function allowed(rule: Rule, { tool_input, places }: Question): boolean {
 /** Whether a deny or ask rule matches; null: the input is too long to say. What is alike for all rules is made once. */
 function lookThrough(question: Question): (rule: Rule) => boolean | null {
   let segments: ReadonlySet<string> | null | undefined
-  const pieces = (): ReadonlySet<string> | null => {
-    const texts = textsToRun(question.tool_input)
-    return texts.reduce((sum, text) => sum + text.length, 0) > MAX_LOOK_CHARS ? null : segmentsOf(texts)
-  }
   return ({ command, command_prefix, path }) => {
     if (path !== undefined) return isAgainstPath(path, question)
     const pattern = command ?? command_prefix
     if (pattern === undefined) return true
-    if (segments === undefined) segments = pieces()
+    if (segments === undefined) segments = segmentsOf(textsToRun(question.tool_input))
     if (segments === null) return null
     const forms = formsOf(pattern)
     if (command !== undefined) return forms.some((form) => segments?.has(form) === true)
-    return [...segments].some((segment) => forms.some((form) => hasWords(segment, form)))
+    for (const segment of segments) if (forms.some((form) => hasWords(segment, form))) return true
+    return false
   }
 }
 

@@ -90,6 +90,11 @@ describe('D4: allow rules for paths', () => {
       expect([path, await allowed(path)]).toEqual([path, 'ask'])
   })
 
+  it('ask for a path that is too deep to be followed', async () => {
+    expect(await allowed(`${inside}${'/a'.repeat(200)}`)).toBe('allow')
+    expect(await allowed(`${inside}${'/a'.repeat(300)}`)).toBe('ask')
+  })
+
   it('allow what a link outside leads into, since it stands and leads inside', async () => {
     expect(await allowed(`${outside}/way-in/a.txt`)).toBe('allow')
   })

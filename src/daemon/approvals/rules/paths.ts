@@ -5,6 +5,8 @@ import { textsOfPlaces } from './input-fields.ts'
 
 /** Longest path that is looked at, in characters: no system takes more. */
 const MAX_PATH_CHARS = 4_096
+/** Deepest path that is followed: each segment is a question to the disk. */
+const MAX_SEGMENTS = 256
 /** Most paths of one input that are looked up; one with more is asked about where a rule is against a path. */
 const MAX_PLACES = 64
 
@@ -54,6 +56,7 @@ export async function placesOf(path: string): Promise<readonly string[] | null> 
 }
 
 async function realPlace(path: string): Promise<string> {
+  if (path.split('/').length > MAX_SEGMENTS) throw new RangeError('the path is too deep to be followed')
   let rest = ''
   for (let at = path; ; at = posix.dirname(at)) {
     const there = await lstat(at).then(

@@ -15,12 +15,20 @@ const IN_FRONT =
 /** The text on one line, its words with one space between two. */
 const squeeze = (text: string): string => text.replace(BLANKS, ' ').trim()
 
-/** All pieces of the texts, each once. */
-export function segmentsOf(texts: readonly string[]): ReadonlySet<string> {
+/** Most characters, pieces, and words in front of a command, that are looked through. */
+const MAX_CHARS = 65_536
+const MAX_SEGMENTS = 4_000
+const MAX_IN_FRONT = 32
+
+/** All pieces of the texts, each once; null where there is more than is looked through: then nobody can say. */
+export function segmentsOf(texts: readonly string[]): ReadonlySet<string> | null {
+  if (texts.reduce((sum, text) => sum + text.length, 0) > MAX_CHARS) return null
   const segments = new Set<string>()
+  let isWhole = true
   const add = (piece: string): void => {
     let words = squeeze(piece)
-    while (words !== '') {
+    for (let taken = 0; words !== '' && isWhole; taken++) {
+      isWhole = taken <= MAX_IN_FRONT && segments.size <= MAX_SEGMENTS
       segments.add(words)
       segments.add(withoutFolder(words))
       const end = words.indexOf(' ')
@@ -39,7 +47,7 @@ export function segmentsOf(texts: readonly string[]): ReadonlySet<string> {
       }
     }
   }
-  return segments
+  return isWhole ? segments : null
 }
 
 /** `/usr/bin/curl x` is `curl x` too, and in zsh `=curl x`. */
