@@ -117,16 +117,22 @@ export function openDocuments(
   }
   const shardBelow = (number: number): Shard | null => (below.get(number) as Shard | undefined) ?? null
 
-  /** The shard for a new number. Beyond either end of a full one, the next begins. */
+  /** The shard for a new number. Beyond an end of a full one it is its neighbour, or one between the two. */
   const shardFor = (number: number): Shard => {
     const shard = shardBelow(number + 1) ?? makeShard(0)
     if (shard.documents < full) return shard
     const end = endOf(shard)
-    if (number > Number(highest.get(shard.lowest, end))) return makeShard(number)
+    if (number > Number(highest.get(shard.lowest, end))) {
+      const next = shardBelow(end + 1)
+      if (next === null || next.id === shard.id || next.documents >= full) return makeShard(number)
+      moveShard.run(number, next.id)
+      return next
+    }
     const first = Number(lowest.get(shard.lowest, end))
     if (number > first) return shard
     moveShard.run(first, shard.id)
-    return makeShard(shard.lowest)
+    const before = shardBelow(number + 1)
+    return before !== null && before.documents < full ? before : makeShard(shard.lowest)
   }
   const endOf = (shard: Shard): number => Number(above.get(shard.lowest) ?? NUMBER_END)
 
@@ -160,7 +166,9 @@ export function openDocuments(
   const surplus = (limit: number) => {
     const shard = large.get(2 * full) as Shard | undefined
     if (shard === undefined) return []
-    return last.all(shard.lowest, endOf(shard), limit) as readonly (Numbered & { readonly number: number })[]
+    return last.all(shard.lowest, endOf(shard), Math.min(limit, full)) as readonly (Numbered & {
+      readonly number: number
+    })[]
   }
 
   return {

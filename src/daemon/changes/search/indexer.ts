@@ -16,6 +16,8 @@ const TURN_LINES = 200
 const TURN_ROWS = 100
 const TURN_CHARS = 128 * 1024
 const TURN_MOVES = 20
+/** How often it is seen to that what was indexed would outlive a power cut, in milliseconds. */
+const KEEP_EVERY_MS = 30_000
 
 export interface SearchIndex extends Disposable {
   /** Reads in both files, as they are now: each may have been made again or replaced. */
@@ -45,12 +47,13 @@ export interface IndexOptions {
  * Each turn is one transaction with the place behind it, so that a kill repeats a turn and loses none (D5).
  */
 export function startIndexer(options: IndexOptions): SearchIndex {
-  const { file, open, feed, random, logger } = options
+  const { file, open, feed, clock, random, logger } = options
   let search: SearchFile | null = null
   let agents: ReturnType<typeof connectAgents> | null = null
   let caughtUp = false
-  /** Of what is in search.db for good. */
+  /** What of search.db a power cut would leave, and when that was last seen to. */
   let passed: Bookmark | null = null
+  let keptAt = options.clock.now()
 
   const closeSearch = (): void => {
     search?.database.close()
@@ -64,9 +67,10 @@ export function startIndexer(options: IndexOptions): SearchIndex {
     if (search !== null && placeOf(file) !== search.place) closeSearch()
     if (search !== null) return search
     search = connectSearch(file, random, logger, options.shard)
-    passed = search.bookmark()
+    const at = search.bookmark()
+    passed = at === null || search.checkpoint() ? at : { seq: 0, mark: '' }
     // A new one has to be filled, whoever noticed it.
-    if (passed === null) nudge()
+    if (at === null) nudge()
     return search
   }
   /** What a connection knows of its tables may be of a transaction that was undone: another is made. */
@@ -101,7 +105,6 @@ export function startIndexer(options: IndexOptions): SearchIndex {
     const end = feed.end()
     closeSearch()
     removeSearchFile(file)
-    passed = null
     openSearch().begin(end)
     passed = end
   }
@@ -115,8 +118,15 @@ export function startIndexer(options: IndexOptions): SearchIndex {
     if (page.next === at) return false
     const { changes, next } = reading((rows) => gather(page, rows))
     one.write(changes, next)
-    passed = next
     return true
+  }
+  /** Commits need not wait for the disk, as long as no line is deleted that a power cut may have them need again. */
+  const keep = (one: SearchFile): void => {
+    const at = one.bookmark()
+    if (at?.seq === passed?.seq || clock.now() - keptAt < KEEP_EVERY_MS) return
+    if (!one.checkpoint()) return
+    passed = at
+    keptAt = clock.now()
   }
   const readOld = (one: SearchFile): boolean => {
     const places = one.unread()
@@ -145,6 +155,7 @@ export function startIndexer(options: IndexOptions): SearchIndex {
       usingSearch((one) => {
         if (readLines(one)) return true
         caughtUp = true
+        keep(one)
         return one.merge() || readOld(one) || split(one)
       }),
   })
@@ -157,7 +168,16 @@ export function startIndexer(options: IndexOptions): SearchIndex {
   nudge()
 
   return {
-    use: (work) => usingSearch(({ documents }) => reading((rows) => work(documents, rows))),
+    use(work) {
+      const ask = () => usingSearch(({ documents }) => reading((rows) => work(documents, rows)))
+      try {
+        return ask()
+      } catch (error) {
+        // It was taken away, and nothing is indexed of the new one yet.
+        if (!isDamaged(error)) throw error
+        return ask()
+      }
+    },
     isWhole: () => usingSearch(({ unread }) => caughtUp && unread().length === 0),
     [Symbol.dispose]() {
       off()
@@ -225,27 +245,32 @@ function connectSearch(file: string, random: Random, logger: Logger, shard?: num
   /** FTS5 writes out what it has gathered wherever a number is not above the one before. */
   const put = (list: readonly Document[]): void =>
     [...list].sort((a, b) => a.time - b.time).forEach((document) => documents.put(document))
-  /** `durable`: lines are deleted once they were read, so this must not fall back behind them at a power cut. */
-  const transact = <T>(durable: boolean, work: () => T): T => {
-    database.pragma(`synchronous = ${durable ? 'FULL' : 'NORMAL'}`)
-    return database.transaction(work).immediate()
-  }
+  const transact = <T>(work: () => T): T => database.transaction(work).immediate()
   return {
     database,
     documents,
     place: placeOf(file),
     bookmark: () => (bookmark.get() as Bookmark | undefined) ?? null,
+    /** Writes all commits into the file and waits for the disk. False: somebody reads what is to be written over. */
+    checkpoint(): boolean {
+      const [told] = database.pragma('wal_checkpoint(PASSIVE)') as {
+        busy: number
+        log: number
+        checkpointed: number
+      }[]
+      return told !== undefined && told.busy === 0 && told.log === told.checkpointed
+    },
     unread: (): readonly Unread[] =>
       (unread.all() as { kind: Document['kind']; begun: bigint; time: unknown; id: unknown }[]).map(
         ({ kind, begun, time, id }) => ({ kind, at: begun === 0n ? null : { time, id } }),
       ),
     begin: (end: Bookmark) =>
-      transact(true, () => {
+      transact(() => {
         setBookmark.run(end)
         for (const kind of KINDS) setUnread.run(kind, 0, null, null)
       }),
     write: (changes: ReadonlyMap<string, Change>, next: Bookmark) =>
-      transact(true, () => {
+      transact(() => {
         for (const { key, document } of changes.values())
           if (document === null) documents.remove(key.kind, key.id)
         put([...changes.values()].flatMap(({ document }) => document ?? []))
@@ -257,15 +282,15 @@ function connectSearch(file: string, random: Random, logger: Logger, shard?: num
       list: readonly Document[],
       next: RowPlace | null,
     ) =>
-      transact(false, () => {
+      transact(() => {
         // A row that changed meanwhile is there already, as it is now.
         put(list.filter(({ id }) => !documents.has(kind, id)))
         if (next !== null) setUnread.run(kind, 1, next.time, next.id)
         else if (at !== null && at.time !== null) setUnread.run(kind, 1, TIMELESS.time, TIMELESS.id)
         else dropUnread.run(kind)
       }),
-    move: (list: readonly (Document | null)[]) => transact(false, () => documents.move(list)),
-    merge: () => transact(false, () => documents.merge()),
+    move: (list: readonly (Document | null)[]) => transact(() => documents.move(list)),
+    merge: () => transact(() => documents.merge()),
   }
 }
 type SearchFile = ReturnType<typeof connectSearch>

@@ -128,6 +128,12 @@ test('shards that grow too large by rows of no order are split, and those in ord
     return database.prepare('SELECT documents FROM shards ORDER BY lowest').pluck().all() as number[]
   }
   expect(sizes()).toEqual([10, 10, 10])
+  // Into a gap, from its upper end down: not each into a shard of its own.
+  for (let at = 30; at > 0; at--) insert.run(`late${at}`, 5_000 + at)
+  for (let at = 60; at > 30; at--) insert.run(`later${at}`, 2_000 + at)
+  await world.catchUp()
+  expect(sizes().length).toBeLessThanOrEqual(12)
+  agents.program.exec("DELETE FROM messages WHERE id LIKE 'late%'")
   for (let at = 0; at < 120; at++) insert.run(`b${at}`, randomInt(random, 900))
   await world.catchUp()
   await settle(200)
@@ -274,6 +280,38 @@ test('search.db is for its owner only, and is made again when it is another leve
   expect(await world.ask({ q: 'word' })).toMatchObject({ indexed: false })
   await world.catchUp()
   expect(await world.all({ q: 'word' })).toEqual(['m'])
+})
+
+test('D5: a line is deleted only when what was made of it would outlive a power cut', async () => {
+  using agents = makeAgentsFile()
+  using world = openSearchWorld(agents)
+  await world.catchUp()
+  const insert = agents.program.prepare("INSERT INTO messages (id, text) VALUES (?, 'word')")
+  for (let at = 0; at < 5; at++) insert.run(`m${at}`)
+  await world.catchUp()
+  const lines = () => Number(agents.program.prepare('SELECT count(*) FROM local_changes').pluck().get())
+  const before = lines()
+  const copy = `${agents.folder}/copy.db`
+  copyFileSync(world.file, copy)
+  agents.clock.elapse(120_000)
+  expect(lines()).toBe(before)
+  world.feed.wake()
+  await settle()
+  agents.clock.elapse(61_000)
+  expect(lines()).toBe(1)
+  // A new one keeps what comes after its beginning, too.
+  for (const end of ['', '-wal', '-shm']) rmSync(world.file + end, { force: true })
+  world.feed.wake()
+  await settle(3)
+  insert.run('late')
+  agents.clock.elapse(61_000)
+  expect(lines()).toBe(2)
+  await world.catchUp()
+  agents.clock.elapse(61_000)
+  // The file alone, without what was not waited for, knows its place now.
+  copyFileSync(world.file, copy)
+  using database = openRead(copy)
+  expect(database.prepare('SELECT seq FROM bookmark').pluck().get()).toBe(world.feed.end().seq)
 })
 
 test('agents.db replaced by another state of it is read anew', async () => {
