@@ -39,6 +39,7 @@ export function listRunBlocks(markdown: string, language = 'bash'): readonly Blo
 
 /** A home folder of its own, in which the blocks of a document run one after the other. */
 export interface Place extends AsyncDisposable {
+  readonly home: string
   /** Stops the block after `limitMs`, 2 minutes if not given. */
   run(script: string, limitMs?: number): Promise<BlockResult>
 }
@@ -71,6 +72,7 @@ export async function openPlace(bin: string): Promise<Place> {
   }
 
   return {
+    home,
     async run(script, limitMs = 120_000) {
       const log = join(home, `.said-${groups.length}`)
       const file = await open(log, 'w')

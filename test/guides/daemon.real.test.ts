@@ -1,0 +1,46 @@
+import { readFileSync, writeFileSync } from 'node:fs'
+import { createServer, type AddressInfo } from 'node:net'
+import { join } from 'node:path'
+
+import { expect, test } from 'vitest'
+
+import { openPlace } from '../readme-blocks.ts'
+import { listRecorded, record, steady } from './recorded.ts'
+
+const ROOT = join(import.meta.dirname, '../..')
+const GUIDE = join(ROOT, 'docs/guides/daemon.md')
+
+async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  await new Promise((resolve) => server.close(resolve))
+  return port
+}
+
+/** With TIDEMARK_RECORD=1 the guide is written anew. */
+test('the guide to the daemon does what it says, and prints what it shows', async () => {
+  const guide = readFileSync(GUIDE, 'utf8')
+  const ports = { 7600: await freePort(), 7610: await freePort() }
+  await using place = await openPlace(join(ROOT, 'bin/tidemark.js'))
+  const said: string[] = []
+  for (const { script, printed } of listRecorded(guide)) {
+    const here = script.replaceAll('7600', String(ports[7600])).replaceAll('7610', String(ports[7610]))
+    const own = `export TIDEMARK_DAEMON_PORT=${ports[7610]}\n`
+    const other = here.replaceAll('tidemark --home desktop', 'TIDEMARK_DAEMON_PORT=0 tidemark --home desktop')
+    const served = other.replace(
+      'tidemark cloud --data cloud >',
+      `tidemark cloud --port ${ports[7600]} --data cloud >`,
+    )
+    const { code, said: out } = await place.run(own + served)
+    expect(code, `${script}\n${out}`).toBe(0)
+    const shown = out
+      .replaceAll(String(ports[7600]), '7600')
+      .replaceAll(String(ports[7610]), '7610')
+      .replaceAll(place.home, '~')
+    said.push(shown)
+    if (printed !== null && process.env['TIDEMARK_RECORD'] === undefined)
+      expect(steady(shown)).toBe(steady(printed))
+  }
+  if (process.env['TIDEMARK_RECORD'] !== undefined) writeFileSync(GUIDE, record(guide, said))
+})
