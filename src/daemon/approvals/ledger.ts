@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3'
 
 import type { Clock } from '../../kernel/clock.ts'
 import { TidemarkError } from '../../kernel/errors.ts'
-import type { Approval, ApprovalInput } from '../../protocol/approvals.ts'
+import { MAX_EXPIRY_SECONDS, type Approval, type ApprovalInput } from '../../protocol/approvals.ts'
 import { guarded } from '../agents/database.ts'
 import type { EventLog } from '../changes/event-log.ts'
 import type { Audit } from './audit.ts'
@@ -111,7 +111,7 @@ export function openLedger(options: {
           comment: status === 'denied' ? (rule?.note ?? DENIED_BY_RULE) : null,
           decided_by: by,
           created_at: now,
-          expires_at: now + (asked.expires_in ?? expirySeconds) * 1_000,
+          expires_at: now + lifeMs(asked.expires_in ?? expirySeconds),
           decided_at: by === null ? null : now,
         })
         events.append({ type: 'approval_created', record_id: id, session_id })
@@ -150,5 +150,9 @@ export function openLedger(options: {
     nextExpiry: () => rows.nextExpiry.get() ?? null,
   }
 }
+
+/** A setting may be anything. */
+const lifeMs = (seconds: number): number =>
+  Math.round(Math.min(Math.max(seconds, 1), MAX_EXPIRY_SECONDS) * 1_000)
 
 const ruleOf = (by: string): string | null => (by.startsWith('rule:') ? by.slice('rule:'.length) : null)

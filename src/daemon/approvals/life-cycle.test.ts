@@ -52,6 +52,18 @@ describe('asking', () => {
     expect(world.events()[0]).toEqual({ type: 'approval_created', record_id: 'a', session_id: 's' })
   })
 
+  it('gives a question a second at least and a week at most, whatever the setting says', async () => {
+    for (const [expirySeconds, ms] of [
+      [0, 1_000],
+      [-5, 1_000],
+      [1.2345, 1_235],
+      [1e300, 604_800_000],
+    ] as const) {
+      using world = openWorld({ clock: createManualClock(START), expirySeconds })
+      expect((await world.ask()).expires_at).toBe(START + ms)
+    }
+  })
+
   it('answers the same approval to the same request, in whatever order its keys come, and refuses another', async () => {
     using world = openWorld()
     const input = { id: 'a', tool_input: { command: 'x', deep: { a: 1, b: [2, { c: 3, d: 4 }] } } }
