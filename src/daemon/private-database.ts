@@ -74,7 +74,8 @@ const STEPS = [
     one INTEGER PRIMARY KEY CHECK (one = 1),
     endpoint TEXT NOT NULL,
     state TEXT,
-    last_sync_at INTEGER
+    last_sync_at INTEGER,
+    resets INTEGER NOT NULL DEFAULT 0
   ) STRICT;
   -- Records that the endpoint refused, with its HTTP status.
   CREATE TABLE batch_refused (

@@ -7,6 +7,8 @@ import { connectDaemon } from '../../src/daemon/api/connect.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { homeFolders } from '../../src/machine/folders.ts'
 import { MessageInput, SessionInput } from '../../src/protocol/agents.ts'
+import { openAgentsDatabase } from '../../src/daemon/agents/database.ts'
+import { openPrivateDatabase } from '../../src/daemon/private-database.ts'
 import { openMachine, type Machine } from '../command-line.ts'
 import { listLeaves } from './leaves.ts'
 import { joinShapes, printShape, shapeOf, type Shape } from './shape.ts'
@@ -74,6 +76,16 @@ async function seeDaemon(machine: Machine): Promise<void> {
 
 async function seeConfiguration(machine: Machine): Promise<void> {
   await see(machine, 'sync status')
+  Object.assign(machine.env, { TIDEMARK_ENDPOINT: 'http://127.0.0.1:9', TIDEMARK_PROTOCOL: 'batch' })
+  await see(machine, 'sync status')
+  const folders = homeFolders(join(machine.folder, 'home'))
+  const [agents, daemon] = [openAgentsDatabase(folders.agents), openPrivateDatabase(folders)]
+  agents.exec("INSERT INTO sessions (id) VALUES ('a')")
+  daemon.exec("INSERT INTO batch (one, endpoint, last_sync_at) VALUES (1, 'http://127.0.0.1:9', 1)")
+  for (const database of [agents, daemon]) database.close()
+  await see(machine, 'sync status')
+  await see(machine, 'sync pending')
+  for (const variable of ['TIDEMARK_ENDPOINT', 'TIDEMARK_PROTOCOL']) delete machine.env[variable]
   await see(machine, 'doctor')
   await see(machine, 'whoami')
   await see(machine, 'config list')

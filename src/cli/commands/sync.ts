@@ -13,6 +13,7 @@ import {
   type AttachmentReport,
 } from '../../daemon/sync-report.ts'
 import { fileTag } from '../../machine/files.ts'
+import { resetUpload } from '../../daemon/batch/stored.ts'
 import { decideSync } from '../../daemon/config.ts'
 import { askControl, socketPath } from '../../daemon/control.ts'
 import { rejoinFile } from '../../daemon/rejoin.ts'
@@ -25,6 +26,7 @@ import { toSystemError } from '../../machine/failures.ts'
 import { EXIT, exitCodeOf } from '../output.ts'
 import { countOf, formatAgo, formatCount } from '../progress.ts'
 import { chooseAttachments, inProfileOf, requireAttachments } from './files.ts'
+import { describeUpload, findUpload, reportUpload, statusOfUpload, toJson, uploadNow } from './upload.ts'
 
 /** How long a status tells that a file joined the cloud anew, in milliseconds. */
 const TELL_RESET_MS = 7 * 24 * 3_600_000
@@ -39,9 +41,10 @@ export async function showStatus(context: CliContext, file?: string): Promise<vo
   const endpoint = config.read('endpoint').value
   const reports: AttachmentReport[] = []
   for (const attachment of chosen) reports.push(await report(context, attachment))
-  const lastSyncAt = lastSyncOf(reports)
-  const pending = sumPending(reports)
-  const status = overallStatus(decision.on, reports)
+  const upload = file === undefined ? await reportUpload(context) : null
+  const lastSyncAt = Math.max(lastSyncOf(reports) ?? 0, upload?.lastSyncAt ?? 0) || null
+  const pending = { ...upload?.pending, ...sumPending(reports) }
+  const status = upload !== null && decision.on ? statusOfUpload(upload) : overallStatus(decision.on, reports)
   const lines = [
     `Profile: ${config.profile}`,
     `Endpoint: ${typeof endpoint === 'string' ? endpoint : '-'}`,
@@ -50,6 +53,7 @@ export async function showStatus(context: CliContext, file?: string): Promise<vo
       : `Sync: Disabled (${decision.rule})`,
     ...(Object.keys(pending).length === 0 ? [] : [`Records pending: ${describePending(pending)}`]),
     `Status: ${status}`,
+    ...(upload === null ? [] : describeUpload(upload)),
     ...reports.flatMap((report) => describeReport(report, clock.now())),
   ]
   output.result(
@@ -61,6 +65,7 @@ export async function showStatus(context: CliContext, file?: string): Promise<vo
       last_sync: lastSyncAt,
       pending,
       status,
+      upload: upload === null ? null : toJson(upload),
       files: reports,
     },
     lines,
@@ -116,10 +121,16 @@ const describeParked = ({ table, reason, rows }: ParkedReport): string =>
  * answers the exit code.
  */
 export async function syncNow(context: CliContext, file?: string): Promise<number> {
-  const chosen = requireAttachments(context, file)
+  const uploads = file === undefined && findUpload(context) !== null
+  const chosen = uploads ? chooseAttachments(context, file) : requireAttachments(context, file)
   const files: unknown[] = []
   const lines: string[] = []
   let exit: number = EXIT.done
+  if (uploads) {
+    const { file: name, pushed } = await uploadNow(context)
+    files.push({ file: name, result: { pushed, pulled: 0, conflicts: 0 } })
+    lines.push(`${name}: ${formatCount(pushed)} sent`)
+  }
   for (const attachment of chosen) {
     const { file: name } = attachment
     try {
@@ -162,6 +173,8 @@ export async function showPending(
   options: { readonly verbose?: boolean },
 ): Promise<void> {
   const files = []
+  const upload = file === undefined ? findUpload(context) : null
+  if (upload !== null) files.push({ file: upload.file, pending: upload.pending })
   for (const attachment of chooseAttachments(context, file)) {
     await using store = await openStoreOf(context.folders, attachment.file)
     const { pending } = await store.counts()
@@ -197,18 +210,26 @@ export async function resetSync(
   file: string | undefined,
   options: ResetOptions,
 ): Promise<void> {
-  const chosen = requireAttachments(context, file)
+  const upload = file === undefined ? findUpload(context) : null
+  const chosen = upload === null ? requireAttachments(context, file) : chooseAttachments(context, file)
   if (options.rejoin === true || options.overwrite === true) return rejoin(context, chosen, options)
-  const question = `Read the whole space again with the next sync of ${chosen.length} file(s)? Local changes are kept.`
+  const question =
+    upload === null
+      ? `Read the whole space again with the next sync of ${chosen.length} file(s)? Local changes are kept.`
+      : 'Send all sessions and messages again with the next sync?'
   if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
+  if (upload !== null) resetUpload(context.folders, upload.endpoint)
   for (const { file: name } of chosen) {
     await using store = await openStoreOf(context.folders, name, { borrow: context.clock })
     const state = await store.state()
     if (state.cursor !== null)
       await store.startHydrate({ cursor: state.cursor, tables: null, place: null, sweep: true })
   }
-  context.output.result({ reset: chosen.map(({ file: name }) => name) }, [
-    'Done: the next sync reads everything again.',
+  const names = [...(upload === null ? [] : [upload.file]), ...chosen.map(({ file: name }) => name)]
+  context.output.result({ reset: names }, [
+    upload === null
+      ? 'Done: the next sync reads everything again.'
+      : 'Done: the next sync sends everything again.',
   ])
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { expect, test } from 'vitest'
 
 import { BATCH_NOW, countsOf, createReceiver, openBatchRig } from '../../../test/daemon/batch-rig.ts'
+import { openProgress } from './progress.ts'
 import { jsonAnswer, startFaultyServer, type Answerer } from '../../testing/faulty-server.ts'
 
 const GOOD = { sessions_synced: 100, messages_synced: 100, sync_timestamp: '2026-01-29T14:35:00Z' }
@@ -297,6 +298,28 @@ test('sends all again after a reset, to another endpoint, and when another file 
   renameSync(`${file}.copy`, file)
   rig.clock.elapse(250)
   expect((await elsewhere.syncNow()).pushed).toBeGreaterThanOrEqual(2)
+})
+
+test('a reset by another process while a request is under way is not undone by its answer', async () => {
+  const receiver = createReceiver()
+  const held = Promise.withResolvers<void>()
+  await using server = await startFaultyServer(async (request, response) => {
+    if (server.requests.length === 1) await held.promise
+    return receiver.answer(request, response)
+  })
+  await using rig = openBatchRig()
+  rig.fill(1, 2)
+  const sync = rig.start(server.url)
+  const sending = sync.syncNow()
+  await expect.poll(() => server.requests.length).toBe(1)
+  openProgress(rig.database, server.url).reset()
+  held.resolve()
+  expect(await sending).toEqual({ pushed: 4 })
+  expect(countsOf(server)).toEqual([
+    [1, 0],
+    [1, 0],
+    [0, 2],
+  ])
 })
 
 test('keeps the lines that it has not passed, and no timer or listener once it is disposed of', async () => {

@@ -84,8 +84,6 @@ export function startBatchSync(options: BatchOptions): BatchSync {
   let uncounted = 0
   /** A record that the endpoint took. */
   let witness: BatchRecord | null = null
-  /** Turns that were reset away must not move the place of the new beginning. */
-  let resets = 0
   let timer: { readonly at: number; readonly cancel: () => void } | null = null
   let turns: Promise<unknown> = Promise.resolve()
 
@@ -109,14 +107,13 @@ export function startBatchSync(options: BatchOptions): BatchSync {
     let pushed = 0
     for (;;) {
       if (signal.aborted) throw new TidemarkError('aborted')
-      const round = resets
+      const resets = progress.resets()
       const place = progress.place()
       const next =
         place === null ? { records: [], place: beginFull(feed) } : collectBatch({ feed, rows, size }, place)
       if (next === null) return pushed
       const sent = next.records.length === 0 ? null : await sendChecked(next.records, signal)
-      if (round !== resets) continue
-      progress.advance(next.place, sent, clock.now())
+      progress.advance(next.place, sent, clock.now(), resets)
       pushed += sent?.accepted.length ?? 0
       tell(sent)
     }
@@ -196,7 +193,6 @@ export function startBatchSync(options: BatchOptions): BatchSync {
       return { pushed: await turn(AbortSignal.any([signal, closing.signal])) }
     },
     reset() {
-      resets++
       progress.reset()
       if (failures === 0) arm(0)
     },
@@ -230,8 +226,11 @@ function firstSession(rows: BatchRows): readonly BatchRecord[] {
 }
 
 /** What waits: rows of the first sending that were not sent yet, else rows that changed. */
-function countPending(
-  { feed, rows }: Pick<BatchOptions, 'feed' | 'rows'>,
+export function countPending(
+  {
+    feed,
+    rows,
+  }: { readonly feed: Pick<ChangeFeed, 'waiting'>; readonly rows: Pick<BatchRows, 'countAfter'> },
   place: Place | null,
 ): { readonly [table: string]: number } {
   const full = place === null ? { table: BATCH_TABLES[0], after: '' } : place.full

@@ -25,10 +25,12 @@ export interface RefusedRecord {
 export interface Progress {
   /** Null: all rows are to be sent. */
   place(): Place | null
+  /** How often it was reset, by whichever process: what is under way since before must not move the place. */
+  resets(): number
   /** Milliseconds; null: the endpoint never took anything. */
   lastSyncAt(): number | null
-  /** Moves on, and notes what became of the records, in one transaction. */
-  advance(place: Place, sent: Sent | null, at: number): void
+  /** Moves on, and notes what became of the records, in one transaction; not where it was reset since `resets`. */
+  advance(place: Place, sent: Sent | null, at: number, resets: number): void
   refused(limit: number): readonly RefusedRecord[]
   countRefused(): number
   /** All rows are sent again, those that were put aside too. */
@@ -49,7 +51,8 @@ export function openProgress(database: Database.Database, endpoint: string): Pro
   const last = database
     .prepare<[string], number | null>('SELECT last_sync_at FROM batch WHERE one = 1 AND endpoint = ?')
     .pluck()
-  const forget = database.prepare('UPDATE batch SET state = NULL WHERE one = 1 AND endpoint = ?')
+  const forget = database.prepare('UPDATE batch SET state = NULL, resets = resets + 1 WHERE one = 1')
+  const resets = database.prepare<[], number>('SELECT resets FROM batch WHERE one = 1').pluck()
   const refuse = database.prepare(
     `INSERT INTO batch_refused (table_name, row_id, status, at) VALUES (@table, @id, @status, @at)
      ON CONFLICT (table_name, row_id) DO UPDATE SET status = excluded.status, at = excluded.at`,
@@ -69,9 +72,11 @@ export function openProgress(database: Database.Database, endpoint: string): Pro
       return state === undefined || state === null ? null : (JSON.parse(state) as Place)
     },
     lastSyncAt: () => last.get(endpoint) ?? null,
-    advance: (place, sent, at) =>
+    resets: () => resets.get() ?? 0,
+    advance: (place, sent, at, before) =>
       database
         .transaction(() => {
+          if ((resets.get() ?? 0) !== before) return
           if (!isOurs()) clear.run()
           save.run({
             endpoint,
@@ -87,7 +92,7 @@ export function openProgress(database: Database.Database, endpoint: string): Pro
     reset: () =>
       database
         .transaction(() => {
-          forget.run(endpoint)
+          forget.run()
           clear.run()
         })
         .immediate(),

@@ -1,6 +1,8 @@
+import type Database from 'better-sqlite3'
+
 import type { Agents } from '../agents/agents.ts'
 import { MESSAGES, SESSIONS } from '../agents/tables.ts'
-import { BATCH_TABLES, type BatchRecord, type BatchTable } from './send.ts'
+import type { BatchRecord, BatchTable } from './send.ts'
 
 /** The rows of agents.db that are sent, each as the API has it. */
 export interface BatchRows {
@@ -12,26 +14,24 @@ export interface BatchRows {
   countAfter(table: BatchTable, id: string): number
 }
 
-export function openBatchRows({ database, find }: Pick<Agents, 'database' | 'find'>): BatchRows {
-  const statements = new Map(
-    BATCH_TABLES.map((table) => {
-      // An id that is no text, as other programs may write it, names no record.
-      const after = `FROM ${table} WHERE id > ? AND typeof(id) = 'text'`
-      return [
-        table,
-        {
-          ids: database.prepare<[string, number], string>(`SELECT id ${after} ORDER BY id LIMIT ?`).pluck(),
-          count: database.prepare<[string], number>(`SELECT count(*) ${after}`).pluck(),
-        },
-      ]
-    }),
-  )
-  return {
-    read(table, id) {
-      const record = table === 'sessions' ? find(SESSIONS, id) : find(MESSAGES, id)
-      return record === null ? null : { table, id, json: JSON.stringify(record) }
-    },
-    idsAfter: (table, id, limit) => statements.get(table)?.ids.all(id, limit) ?? [],
-    countAfter: (table, id) => statements.get(table)?.count.get(id) ?? 0,
-  }
-}
+export const openBatchRows = (agents: Pick<Agents, 'database' | 'find'>): BatchRows => ({
+  read(table, id) {
+    const record = table === 'sessions' ? agents.find(SESSIONS, id) : agents.find(MESSAGES, id)
+    return record === null ? null : { table, id, json: JSON.stringify(record) }
+  },
+  idsAfter: (table, id, limit) =>
+    agents.database
+      .prepare<[string, number], string>(`SELECT id ${AFTER(table)} ORDER BY id LIMIT ?`)
+      .pluck()
+      .all(id, limit),
+  countAfter: (table, id) => countRowsAfter(agents.database, table, id),
+})
+
+export const countRowsAfter = (database: Database.Database, table: BatchTable, id: string): number =>
+  database
+    .prepare<[string], number>(`SELECT count(*) ${AFTER(table)}`)
+    .pluck()
+    .get(id) ?? 0
+
+/** An id that is no text, as other programs may write it, names no record. */
+const AFTER = (table: BatchTable): string => `FROM ${table} WHERE id > ? AND typeof(id) = 'text'`
