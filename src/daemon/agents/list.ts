@@ -44,25 +44,26 @@ export function listPage<R>(
   const from = cursor === undefined ? null : readCursor(table.name, cursor)
   const time = timeOf(table.time)
   const after = descending ? '<' : '>'
-  const read = (place: string, values: readonly unknown[], count: number): Iterable<readonly unknown[]> => {
+  const read = (place: string, by: string, values: readonly unknown[]): Iterable<readonly unknown[]> => {
     const sql = `SELECT ${time}, CAST(id AS BLOB), ${table.select} FROM ${table.name}
       WHERE ${[...filters.map(({ where }) => where), place].join(' AND ')}
         AND typeof(id) = 'text' AND length(id) BETWEEN 1 AND 256 AND octet_length(id) <= 1024
-      ORDER BY ${time} ${order}, id ${order} LIMIT ?`
+      ORDER BY ${by} LIMIT ?`
     const known = filters.flatMap(({ value }) => (value === undefined ? [] : [value]))
     const rows = file
       .prepare(sql)
       .raw()
       .safeIntegers()
-      .iterate(...known, ...values, count)
+      .iterate(...known, ...values, limit + 1)
     return rows as Iterable<readonly unknown[]>
   }
   // Rows of the same moment, then those behind it: each is one stretch of the index, however many share a moment.
   function* rows(): Iterable<readonly unknown[]> {
-    const count = limit + 1
-    if (from === null) return yield* read(`${time} ${after}= ?`, [descending ? LAST : FIRST], count)
-    yield* read(`${time} = ? AND id ${after} CAST(? AS TEXT)`, [from.at, from.id], count)
-    yield* read(`${time} ${after} ?`, [from.at], count)
+    const by = `${time} ${order}, id ${order}`
+    if (from === null) return yield* read(`${time} ${after}= ?`, by, [descending ? LAST : FIRST])
+    // By the id alone: SQLite would sort them all by a time that it knows to be one, since it is no plain column.
+    yield* read(`${time} = ? AND id ${after} CAST(? AS TEXT)`, `id ${order}`, [from.at, from.id])
+    yield* read(`${time} ${after} ?`, by, [from.at])
   }
   const records: R[] = []
   let chars = 0
