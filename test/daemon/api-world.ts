@@ -146,7 +146,8 @@ export function fittingRequest(id: OperationId): { readonly path: string; readon
 
 const EXCHANGE_MS = 10_000
 
-export function exchange(port: number, text: string): Promise<string> {
+/** Sends bytes as they are and answers all that comes until the server closes, or until `enough` is among it. */
+export function exchange(port: number, text: string, enough?: string): Promise<string> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1').setNoDelay()
     let got = ''
@@ -155,7 +156,10 @@ export function exchange(port: number, text: string): Promise<string> {
       reject(new Error(`no end to the answer: ${got.slice(0, 500)}`))
     }, EXCHANGE_MS)
     socket.setEncoding('latin1')
-    socket.on('data', (chunk: string) => (got += chunk))
+    socket.on('data', (chunk: string) => {
+      got += chunk
+      if (enough !== undefined && got.includes(enough)) socket.destroy()
+    })
     socket.on('error', () => {})
     socket.on('close', () => {
       clearTimeout(timer)

@@ -1,7 +1,7 @@
 import fc, { type Arbitrary } from 'fast-check'
 
 import { CONTRACT, type RouteContract } from '../../../src/cloud/handler/contract.ts'
-import { HEADERS, ROUTES } from '../../../src/protocol/routes.ts'
+import { ROUTES } from '../../../src/protocol/routes.ts'
 import { beside, fitting, oddity } from '../arbitrary-request.ts'
 import {
   DELIVERIES,
@@ -12,13 +12,18 @@ import {
   type RouteName,
 } from './http-case.ts'
 import { LEAK } from './leak.ts'
+import {
+  anyMethod,
+  encoded,
+  headerName,
+  headerValue,
+  oddSegment,
+  rarely,
+  wildAddress,
+} from './arbitrary-parts.ts'
 import { spoiledText } from './spoil-text.ts'
 
 export const ROUTE_NAMES = Object.keys(ROUTES) as RouteName[]
-
-/** `value` in one of `times` cases, else `usual`. */
-const rarely = <T>(times: number, usual: Arbitrary<T>, value: Arbitrary<T>): Arbitrary<T> =>
-  fc.oneof({ weight: times - 1, arbitrary: usual }, { weight: 1, arbitrary: value })
 
 const PACKS: readonly (readonly Pack[])[] = [
   ['gzip'],
@@ -30,52 +35,6 @@ const PACKS: readonly (readonly Pack[])[] = [
   ['gzip', 'br'],
 ]
 const READ_PACKS: readonly (readonly Pack[])[] = [[], [], [], ['gzip'], ['zstd']]
-
-/** Bytes as characters; none that ends a line. */
-const byteText = (maxLength: number): Arbitrary<string> =>
-  fc.string({
-    unit: fc
-      .integer({ min: 0, max: 0xff })
-      .filter((code) => code !== 0x0a && code !== 0x0d)
-      .map((code) => String.fromCharCode(code)),
-    maxLength,
-  })
-
-const encoded = (text: Arbitrary<string>): Arbitrary<string> =>
-  text.map((value) => encodeURIComponent(value.toWellFormed()))
-
-const oddSegment = fc.oneof(
-  fc.constantFrom(
-    '',
-    '.',
-    '..',
-    '%00',
-    '%2e%2e',
-    '%2f',
-    '%ff',
-    '%ed%a0%80',
-    '%zz',
-    '%',
-    '*',
-    ':id',
-    '__proto__',
-    'constructor',
-    'a b',
-    'a%20b',
-    'laptop/',
-    'laptop;x=1',
-    'x'.repeat(65),
-    'x'.repeat(9_000),
-    encodeURIComponent(LEAK),
-    '\u00e9',
-    '\u0000',
-    '\u0001',
-    '\u007f',
-    '"<>\\^`{|}',
-  ),
-  fc.webSegment(),
-  byteText(12),
-)
 
 /** The address of a route with a known or an odd id, and a query: mostly what its schema says. */
 function pathOf(route: RouteName, query: RouteContract['query'], isWild: boolean): Arbitrary<string> {
@@ -112,78 +71,12 @@ function pathOf(route: RouteName, query: RouteContract['query'], isWild: boolean
   )
   const path = fc.tuple(id, search).map(([one, other]) => ROUTES[route].path.replace(':id', one) + other)
   if (!isWild) return path
-  const wild = fc.constantFrom<(path: string) => string>(
-    (path) => `/${path}`,
-    (path) => `${path}/`,
-    (path) => `${path}#x`,
-    (path) => `http://localhost${path}`,
-    (path) => path.slice(1),
-    (path) => path.toUpperCase(),
-    (path) => path.replace('sync', '%73ync'),
-    (path) => `/./x/..${path}`,
-    () => '*',
-  )
   return rarely(
     4,
     path,
-    fc.tuple(path, wild).map(([one, change]) => change(one)),
+    fc.tuple(path, wildAddress).map(([one, change]) => change(one)),
   )
 }
-
-const headerName = fc.constantFrom(
-  ...Object.values(HEADERS),
-  'accept-encoding',
-  'accept',
-  'authorization',
-  'content-encoding',
-  'content-type',
-  'cookie',
-  'connection',
-  'expect',
-  'origin',
-  'range',
-  'te',
-  'upgrade',
-  'x-forwarded-for',
-  'x-http-method-override',
-  'x-request-id',
-  'if-none-match',
-)
-const headerValue = fc.oneof(
-  byteText(20),
-  fc.constantFrom(
-    '',
-    '1',
-    '2',
-    'gzip',
-    'br',
-    'zstd;q=1, gzip;q=0',
-    'gzip, gzip',
-    'application/json',
-    'application/json; charset=utf-16',
-    'application/json; charset=iso-8859-1',
-    'application/json; charset="utf-8',
-    'application/json, text/html',
-    'text/plain',
-    'multipart/form-data',
-    'phone',
-    'laptop',
-    'gone',
-    '__proto__',
-    '100-continue',
-    'close',
-    'upgrade',
-    'h2c',
-    'bytes=0-1',
-    'DELETE',
-    LEAK,
-    'x'.repeat(600),
-    'x'.repeat(20_000),
-    Buffer.from('{"head":0,"table":"city","key":"[1]"}').toString('base64url'),
-    Buffer.from('{"head":9007199254740993,"table":"\\u0000","key":"\\ud800]"}').toString('base64url'),
-    Buffer.from('['.repeat(9_000)).toString('base64url'),
-  ),
-)
 
 /** A chance text is no history of this cloud, and a chance number no next mutation: without this none would get far. */
 const aim = (text: string): string =>
@@ -275,22 +168,11 @@ function nearCase(route: RouteName): Arbitrary<HttpCase> {
 /** A request with several things in it that no client of ours does. */
 function wildCase(route: RouteName): Arbitrary<HttpCase> {
   const contract = contractOf(route)
-  const methods = fc.constantFrom(
-    'GET',
-    'POST',
-    'PUT',
-    'PATCH',
-    'DELETE',
-    'HEAD',
-    'OPTIONS',
-    'TRACE',
-    'SEARCH',
-  )
   const headers = fc.array(fc.tuple(headerName, headerValue), { maxLength: 4 })
   return fc.record({
     route: fc.constant(route),
     front: FRONTS,
-    method: rarely(4, fc.constant<string>(ROUTES[route].method), methods),
+    method: rarely(4, fc.constant<string>(ROUTES[route].method), anyMethod),
     path: pathOf(route, contract?.query, true),
     token: rarely(6, fc.constant<'all'>('all'), fc.constantFrom(...TOKEN_KINDS)),
     headers: fc

@@ -22,11 +22,14 @@ export interface RawRequest {
 /** One connection that takes bytes as they are: a program's HTTP library would refuse to send most of them. */
 export class Http1Client {
   readonly #socket: Socket
+  readonly #host: string
   #received: Buffer = Buffer.alloc(0)
   #over = false
   #wake: (() => void) | null = null
 
-  constructor(url: string) {
+  /** `host`: what its requests say for it. */
+  constructor(url: string, host = 'localhost') {
+    this.#host = host
     // Else each part waits for the one before it to be acknowledged.
     this.#socket = connect(Number(new URL(url).port), '127.0.0.1').setNoDelay()
     this.#socket.on('data', (chunk) => {
@@ -63,7 +66,7 @@ export class Http1Client {
   }
 
   async #write({ method, path, headers, body, delivery }: RawRequest): Promise<void> {
-    const lines = [`${method} ${path} HTTP/1.1`, 'host: localhost']
+    const lines = [`${method} ${path} HTTP/1.1`, `host: ${this.#host}`]
     lines.push(...headers.map(([name, value]) => `${name}: ${value}`))
     if (body !== null) lines.push(...lengthLines(body.length, delivery))
     this.#socket.write(Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'))
