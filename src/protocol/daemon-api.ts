@@ -50,8 +50,14 @@ export const OPERATIONS = {
     method: 'GET',
     path: '/approvals',
     summary: 'Approvals of all sessions',
-    description: 'Newest first, those of other devices too, which have `owned: false`.',
-    query: queryOf({ status: ApprovalStatus, session_id: RecordId, ...paged }),
+    description:
+      'Newest first, those of other devices too, which have `owned: false`. With `owned` those of this daemon alone, or of the others: whatever they send, it keeps nothing out of `owned=true`.',
+    query: queryOf({
+      status: ApprovalStatus,
+      session_id: RecordId,
+      owned: Type.Union([Type.Literal('true'), Type.Literal('false')]),
+      ...paged,
+    }),
     answer: ApprovalPage,
     errors: [],
   },

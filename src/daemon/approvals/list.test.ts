@@ -59,12 +59,14 @@ describe('lists', () => {
       for (const status of ['pending', 'approved', 'odd'])
         putForeign(world, { id: `${status}-${session_id}`, session_id, status, created_at: START })
     }
-    const idsOf = async (query: { status?: ApprovalStatus; session_id?: string }) =>
+    const idsOf = async (query: { status?: ApprovalStatus; session_id?: string; owned?: 'true' | 'false' }) =>
       (await world.list(query)).approvals.map(({ id }) => id).sort()
     expect(await idsOf({ status: 'pending', session_id: 's' })).toEqual(['own-s', 'pending-s'])
     expect(await idsOf({ status: 'approved' })).toEqual(['approved-s', 'approved-t', 'done-s', 'done-t'])
     expect(await idsOf({ status: 'cancelled' })).toEqual(['odd-s', 'odd-t'])
     expect(await idsOf({ session_id: 't' })).toEqual(['approved-t', 'done-t', 'odd-t', 'own-t', 'pending-t'])
+    expect(await idsOf({ status: 'pending', owned: 'true' })).toEqual(['own-s', 'own-t'])
+    expect(await idsOf({ session_id: 's', owned: 'false' })).toEqual(['approved-s', 'odd-s', 'pending-s'])
     expect(await idsOf({ session_id: 'none' })).toEqual([])
   })
 

@@ -65,10 +65,11 @@ export function openList(options: {
     }
   }
 
-  return ({ cursor, limit = DEFAULT_LIMIT, ...wanted }) => {
+  return ({ cursor, limit = DEFAULT_LIMIT, owned, ...wanted }) => {
     const from = cursor === undefined ? null : readCursor('approvals', cursor)
-    const own = guarded(() => firstOf(ownRows(wanted, from), limit))
-    const rows = [...own, ...foreign(wanted, from, limit)].sort((a, b) => newerFirst(a.place, b.place))
+    const own = owned === 'false' ? [] : guarded(() => firstOf(ownRows(wanted, from), limit))
+    const others = owned === 'true' ? [] : foreign(wanted, from, limit)
+    const rows = [...own, ...others].sort((a, b) => newerFirst(a.place, b.place))
     let chars = 0
     // Each of the two lists that is not whole holds more than a page by itself: what it lacks lies behind this page.
     const end = rows.findIndex((row, at) => {

@@ -95,7 +95,7 @@ async function askAll(world: World) {
   const { events, woken } = { events: world.events(), woken: world.woken.count }
   const expectUntouched = async (now: World = world): Promise<void> => {
     expect(await Promise.all(IDS.map((id) => now.get(id)))).toEqual(answers)
-    const { approvals } = await now.list({ status: 'pending', limit: 500 })
+    const { approvals } = await now.list({ status: 'pending', owned: 'true', limit: 5 })
     expect(
       approvals
         .filter(({ owned }) => owned)
@@ -146,7 +146,8 @@ test('D2: a hostile replica writes decisions, deletes, renames and floods: nobod
     INSERT INTO approvals (id, tool_name, status, decided_by) VALUES ('next', 'Bash', 'approved', 'local');
     INSERT INTO local_changes (table_name, row_id, verb) VALUES ('approvals', 'kept', 'update');
     WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000)
-      INSERT INTO approvals (id, session_id, tool_name, status) SELECT 'f' || i, 's', 'Bash', 'approved' FROM n;
+      INSERT INTO approvals (id, session_id, tool_name, status, created_at)
+        SELECT 'f' || i, 's', 'Bash', 'pending', 8000000000000000 FROM n;
   `)
   await syncHostile()
   await syncOwner()
