@@ -5,7 +5,9 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it, test } from 'vitest'
 
+import { systemClock } from '../kernel/clock.ts'
 import { TidemarkError } from '../kernel/errors.ts'
+import { systemRandom } from '../kernel/random.ts'
 import { homeFolders, type Folders } from '../machine/folders.ts'
 import { openConfig } from './config.ts'
 import { addProfile, listProfiles, removeProfile, useProfile } from './profiles.ts'
@@ -271,7 +273,7 @@ it('an unknown profile is an error with the names there are, and not one in whic
     () => config('').profile,
     () => config('toString').profile,
     () => useProfile(folders, 'tpyo'),
-    () => removeProfile(folders, 'tpyo'),
+    () => removeProfile({ folders, clock: systemClock, random: systemRandom }, 'tpyo'),
     () => addProfile(folders, 'new', 'tpyo'),
   ]) {
     expect(failureOf(work)).toMatchObject({
@@ -320,12 +322,16 @@ it('a copy of a profile has its settings, known or not, and not its token', () =
 it('a removed profile takes its token with it; one in use, or with files under sync, stays', () => {
   config('home').set('endpoint', ENDPOINT)
   config('home').set('token', 'hidden')
-  expect(() => removeProfile(folders, 'default')).toThrow(/in use/)
+  expect(() => removeProfile({ folders, clock: systemClock, random: systemRandom }, 'default')).toThrow(
+    /in use/,
+  )
   addAttachment(folders, { file: '/x/app.db', space: 's', profile: 'home', attachedAt: 1 })
-  expect(failureOf(() => removeProfile(folders, 'home'))).toMatchObject({ details: { files: ['/x/app.db'] } })
+  expect(
+    failureOf(() => removeProfile({ folders, clock: systemClock, random: systemRandom }, 'home')),
+  ).toMatchObject({ details: { files: ['/x/app.db'] } })
   expect(readFileSync(folders.secrets, 'utf8')).toContain('hidden')
   addAttachment(folders, { file: '/x/app.db', space: 's', profile: 'default', attachedAt: 1 })
-  removeProfile(folders, 'home')
+  removeProfile({ folders, clock: systemClock, random: systemRandom }, 'home')
   expect(readFileSync(folders.secrets, 'utf8')).not.toContain('hidden')
   expect(listProfiles(folders)).toEqual([{ name: 'default', active: true }])
 })

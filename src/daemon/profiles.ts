@@ -1,5 +1,7 @@
 import { TidemarkError } from '../kernel/errors.ts'
 import type { Folders } from '../machine/folders.ts'
+import { forgetToken } from '../machine/device.ts'
+import type { Machine } from '../machine/machine.ts'
 import { listAttachments } from './attachments.ts'
 import { changeConfigFile, readConfigFile, type ConfigFile } from './config-file.ts'
 
@@ -72,9 +74,16 @@ export function addProfile(folders: Folders, name: string, copied?: string): voi
   )
 }
 
-/** Takes away its settings and its token. Throws `bad_usage` for the active one, and while files are under it. */
-export function removeProfile(folders: Folders, name: string): void {
+/**
+ * Takes away its settings, its token and the one that this device got with that. Throws `bad_usage` for the active one,
+ * and while files are under it.
+ */
+export function removeProfile(machine: Machine, name: string): void {
+  const { folders } = machine
   checkRemoval(folders, name)
+  const endpoint = readConfigFile(folders.config).find(name, 'endpoint')?.value
+  const token = readConfigFile(folders.secrets).find(name, 'token')?.value
+  if (typeof endpoint === 'string' && typeof token === 'string') forgetToken(machine, { endpoint, token })
   changeConfigFile(
     folders.config,
     (file) => {

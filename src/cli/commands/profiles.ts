@@ -39,7 +39,7 @@ export async function dropProfile(
   checkRemoval(context.folders, name)
   const question = `Remove the profile ${name}, with its settings and its token?`
   if (options.yes !== true && !(await context.confirm(question))) throw new TidemarkError('not_confirmed')
-  removeProfile(context.folders, name)
+  removeProfile(context, name)
   context.output.result({ removed: name }, [`The profile ${name} is removed.`])
 }
 
