@@ -115,6 +115,22 @@ test('rows of another device arrive, and each is a line of local_changes; a devi
   }
 })
 
+test('a trigger that was dropped and made again, younger than those of sync, keeps no change from being sent', async () => {
+  await using server = await openMachine()
+  const { url } = await server.serve()
+  const data = join(server.folder, 'cloud')
+  const token = (await server.tidemark('cloud', 'token', 'create', '--data', data)).out.trim()
+  const [a, b] = [await openDevice(url, token), await openDevice(url, token)]
+  for (const device of [a, b]) await device.ask('sync', 'now')
+  a.database.exec('DROP TRIGGER messages_inserted; DROP TRIGGER messages_updated')
+  openFile(a.database.name).exec("INSERT INTO messages (id, text) VALUES ('m', 'one')")
+  await a.ask('sync', 'now')
+  a.database.exec("UPDATE messages SET text = 'two'")
+  for (const device of [a, b]) await device.ask('sync', 'now')
+  expect(rowsOf(b.database, 'SELECT id, text FROM messages')).toEqual([['m', 'two']])
+  expect(linesOf(a.database)).toEqual(['messages m insert', 'messages m update'])
+})
+
 const HOSTILE = [
   'local_changes',
   'sqlite_sequence',
