@@ -3,6 +3,7 @@ import { TidemarkError, toTidemarkError } from '../kernel/errors.ts'
 import { silentLogger, type LogDetails, type Logger } from '../kernel/logger.ts'
 import { describeFailure } from '../http/failures.ts'
 import type { Random } from '../kernel/random.ts'
+import { canonicalPath } from '../machine/files.ts'
 import type { Folders } from '../machine/folders.ts'
 import type { Environment } from '../machine/variables.ts'
 import { openApprovals } from './approvals/approvals.ts'
@@ -131,6 +132,7 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
       (one) => one[Symbol.asyncDispose](),
     )
     token = await parts.start('token of the API', () => openApiToken(folders))
+    const agentsFile = canonicalPath(folders.agents)
     let sync: HostedSync | null = null
     const handlers = createSyncHandlers({
       folders,
@@ -159,7 +161,10 @@ export async function startDaemon(options: DaemonOptions): Promise<Daemon> {
           machine,
           settings: book,
           logger,
-          tell: options.tell,
+          tell(event) {
+            if (event.type === 'replaced' && event.file === agentsFile) records.reopen()
+            options.tell?.(event)
+          },
           otherSpace: options.otherSpace,
           known: openKnownProtocols(database),
           upload: (found) => upload.update(found),

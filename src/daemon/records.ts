@@ -5,7 +5,6 @@ import type Database from 'better-sqlite3'
 import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/logger.ts'
 import type { Random } from '../kernel/random.ts'
-import { placeOf } from '../machine/files.ts'
 import type { Folders } from '../machine/folders.ts'
 import { openAgents, type Agents } from './agents/agents.ts'
 import { openAgentsDatabase } from './agents/database.ts'
@@ -23,6 +22,8 @@ export interface Records {
   readonly index: SearchIndex
   /** Calls when another file has taken the place of agents.db. */
   onReplaced(listener: () => void): () => void
+  /** Before sync opens a file that has taken its place: here the WAL of the one before is put away. Does not throw. */
+  reopen(): void
 }
 
 /** `database` is daemon.db. */
@@ -40,23 +41,22 @@ export async function startRecords(
   const file = folders.agents
   const listeners = new Set<() => void>()
   let feed: ChangeFeed | null = null
+  const onReplaced = (): void => {
+    logger.warn("Another file has taken the place of the agents' database, or none; it is opened anew", {
+      file,
+    })
+    for (const listener of listeners) listener()
+  }
   const agents = await parts.start(
     "agents' database",
-    () =>
-      followPlace(
-        file,
-        () => openAgents({ file, clock, random, onWrite: () => feed?.wake() }),
-        () => {
-          logger.warn(
-            "Another file has taken the place of the agents' database, or none; it is opened anew",
-            { file },
-          )
-          for (const listener of listeners) listener()
-        },
-      ),
+    () => openAgents({ file, clock, random, onWrite: () => feed?.wake(), onReplaced }),
     (one) => one[Symbol.dispose](),
   )
-  const open = (): Database.Database => openAgentsDatabase(file)
+  const open = (): Database.Database => {
+    // First, so that no WAL of a file that was replaced is read with the one that stands there now.
+    void agents.database
+    return openAgentsDatabase(file)
+  }
   const changes = await parts.start(
     'feed of changes',
     () => openChangeFeed({ open, clock, logger }),
@@ -83,42 +83,12 @@ export async function startRecords(
       listeners.add(listener)
       return () => void listeners.delete(listener)
     },
-  }
-}
-
-/**
- * The same object for as long as the daemon lives, over the file that stands at the path: whoever has a file open that
- * was replaced goes on writing into it, and what was answered as written is in no file that anybody can find.
- */
-function followPlace(file: string, open: () => Agents, replaced: () => void): Agents {
-  let current = open()
-  let place = placeOf(file)
-  let closed = false
-  const live = (): Agents => {
-    if (closed || placeOf(file) === place) return current
-    const before = current
-    current = open()
-    place = placeOf(file)
-    before[Symbol.dispose]()
-    replaced()
-    return current
-  }
-  return {
-    get database() {
-      return live().database
-    },
-    session: (id) => live().session(id),
-    find: (table, id) => live().find(table, id),
-    requireSession: (id) => live().requireSession(id),
-    sessions: (filters, asked) => live().sessions(filters, asked),
-    upsertSession: (input) => live().upsertSession(input),
-    patchSession: (id, changes) => live().patchSession(id, changes),
-    archive: (id, archived) => live().archive(id, archived),
-    list: (table, filters, order, asked) => live().list(table, filters, order, asked),
-    upsertMany: (table, inputs, session) => live().upsertMany(table, inputs, session),
-    [Symbol.dispose]() {
-      closed = true
-      current[Symbol.dispose]()
+    reopen() {
+      try {
+        void agents.database
+      } catch {
+        // What stands there is told by who needs it.
+      }
     },
   }
 }

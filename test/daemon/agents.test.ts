@@ -314,6 +314,11 @@ describe('lists', () => {
   })
 })
 
+function openOther(file: string): Disposable & { readonly database: Database.Database } {
+  const database = new Database(file)
+  return { database, [Symbol.dispose]: () => database.close() }
+}
+
 describe('failures', () => {
   test('a file that is replaced or moved away is not written to any more', async () => {
     using rig = openRig()
@@ -339,6 +344,28 @@ describe('failures', () => {
     rig.agents[Symbol.dispose]()
     rig.agents[Symbol.dispose]()
     expect((await refusal(rig.ask('listSessions'))).code).toBe('unavailable')
+  })
+
+  test('a copy put in the place of the open file is not read through the WAL of the one before', async () => {
+    using rig = openRig()
+    await rig.ask('createSession', { body: { id: 'first' } })
+    for (let round = 0; round < 3; round++) {
+      rig.agents.database.exec(`VACUUM INTO '${rig.file}.copy'`)
+      for (let n = 0; n < 50; n++)
+        await rig.ask('createSession', { body: { id: `${round}-${n}`, title: 'x'.repeat(5_000) } })
+      renameSync(rig.file, `${rig.file}.old`)
+      renameSync(`${rig.file}.copy`, rig.file)
+      expect((await rig.ask('listSessions')).sessions.map(({ id }) => id)).toEqual(['first'])
+      for (const [file, rows] of [
+        [rig.file, 1],
+        [`${rig.file}.old`, 51],
+      ] as const) {
+        using other = openOther(file)
+        expect(other.database.pragma('integrity_check', { simple: true })).toBe('ok')
+        expect(other.database.prepare('SELECT count(*) FROM sessions').pluck().get()).toBe(rows)
+      }
+      rmSync(`${rig.file}.old`)
+    }
   })
 
   test('a file that another program keeps locked is waited for, and told as that, without a value', async () => {

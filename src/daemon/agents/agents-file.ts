@@ -1,3 +1,5 @@
+import { rmSync } from 'node:fs'
+
 import type Database from 'better-sqlite3'
 
 import { TidemarkError } from '../../kernel/errors.ts'
@@ -15,9 +17,18 @@ export interface AgentsFile extends Disposable {
   prepare(sql: string): Database.Statement
 }
 
-export function openAgentsFile(file: string): AgentsFile {
+interface Open {
+  readonly database: Database.Database
+  readonly place: string | null
+  /** Which WAL it has. It stays the same one for as long as the file is open. */
+  readonly wal: string | null
+}
+
+/** `onReplaced` is called once another file is open in the place of the one before. */
+export function openAgentsFile(file: string, onReplaced: () => void = () => {}): AgentsFile {
   const statements = new Map<string, Database.Statement>()
-  let open: { readonly database: Database.Database; readonly place: string | null } | null = null
+  let open: Open | null = null
+  let isReplaced = false
   let isDisposed = false
   const close = (): void => {
     statements.clear()
@@ -27,9 +38,17 @@ export function openAgentsFile(file: string): AgentsFile {
   const current = (): Database.Database => {
     if (isDisposed) throw new TidemarkError('unavailable')
     if (open !== null && (open.database.inTransaction || open.place === placeOf(file))) return open.database
+    if (open !== null) {
+      isReplaced = true
+      removeOldWal(file, open)
+    }
     close()
     const database = openAgentsDatabase(file)
-    open = { database, place: placeOf(file) }
+    open = { database, place: placeOf(file), wal: walOf(file) }
+    if (isReplaced) {
+      isReplaced = false
+      onReplaced()
+    }
     return database
   }
   current()
@@ -51,4 +70,21 @@ export function openAgentsFile(file: string): AgentsFile {
       close()
     },
   }
+}
+
+const walOf = (file: string): string | null => placeOf(`${file}-wal`)
+
+/**
+ * SQLite finds the WAL by name alone. That of the file of before would be read as a part of the file that was put in its
+ * place, and ruin it. What it holds is written into its own file first, which may only have been moved away. A WAL that
+ * came with the new file is another one, and stays.
+ */
+function removeOldWal(file: string, { database, wal }: Open): void {
+  if (wal === null || walOf(file) !== wal) return
+  try {
+    database.pragma('wal_checkpoint(TRUNCATE)')
+  } catch {
+    // Of a file that is gone, or cannot be written.
+  }
+  for (const end of ['-wal', '-shm']) rmSync(file + end, { force: true })
 }

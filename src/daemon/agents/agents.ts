@@ -46,9 +46,11 @@ export function openAgents(options: {
   readonly random: Random
   /** Called when rows were written through this object, once they are committed. */
   readonly onWrite?: () => void
+  /** Called once another file is open that has taken the place of the one before. */
+  readonly onReplaced?: () => void
 }): Agents {
   const { clock, random, onWrite = () => {} } = options
-  const file = openAgentsFile(options.file)
+  const file = openAgentsFile(options.file, options.onReplaced)
   const read = <R>(table: Table<R>, id: string): R | undefined => {
     const statement = file.prepare(`SELECT ${table.select} FROM ${table.name} WHERE id = ?`)
     const row = statement.raw().safeIntegers().get(id)

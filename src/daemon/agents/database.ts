@@ -43,6 +43,8 @@ function openFile(file: string): Database.Database {
     database.pragma('foreign_keys = OFF')
     database.pragma('recursive_triggers = OFF')
     database.pragma(`busy_timeout = ${BUSY_MS}`)
+    // Reads once: only then the file has its WAL.
+    database.pragma('user_version')
     return database
   } catch (error) {
     database.close()
