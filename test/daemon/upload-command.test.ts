@@ -58,6 +58,9 @@ test('an endpoint that takes the upload only is found out and kept up to date, a
     '1 record refused by the endpoint and put aside',
   )
   expect(await machine.ask('sync', 'now')).toMatchObject({ files: [{ result: { pushed: 0 } }] })
+  const doctor = (await machine.tidemark('doctor')).out
+  expect(doctor).toContain(`ok      upload: one way to ${server.url}: Synced`)
+  expect(doctor).toContain('note    upload: 1 record refused by the endpoint and put aside')
   await stop()
 
   addRows(machine, '2')

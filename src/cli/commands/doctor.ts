@@ -12,6 +12,7 @@ import { requireConnection } from '../../daemon/connection.ts'
 import type { CliContext } from '../context.ts'
 import { toSystemError } from '../../machine/failures.ts'
 import { countOf, formatCount } from '../progress.ts'
+import { reportUpload, statusOfUpload, type UploadReport } from './upload.ts'
 
 /** One thing that was looked at. */
 export interface Finding {
@@ -72,6 +73,8 @@ async function checkConnection(context: CliContext): Promise<readonly Finding[]>
         fix: 'tidemark config set endpoint URL',
       },
     ]
+  const upload = await reportUpload(context)
+  if (upload !== null) return checkUpload(upload)
   const connection = requireConnection(context.config)
   try {
     const provider = await createProvider(context, connection)
@@ -86,6 +89,41 @@ async function checkConnection(context: CliContext): Promise<readonly Finding[]>
     const fix = error.code === 'not_found' ? ERRORS.bad_answer.hint : error.hint
     return [{ level: 'problem', about: 'cloud', what: error.message, fix }]
   }
+}
+
+/** Of an endpoint that only takes uploads the daemon knows more than a question from here would tell. */
+function checkUpload(upload: UploadReport): readonly Finding[] {
+  const { endpoint, refused } = upload
+  const status = statusOfUpload(upload)
+  const isBad = /^(Offline|Blocked)/.test(status)
+  return [
+    {
+      level: isBad ? 'problem' : 'ok',
+      about: 'upload',
+      what: `one way to ${endpoint}: ${status}`,
+      ...(isBad ? { fix: 'tidemark sync now tries at once' } : {}),
+    },
+    ...(upload.status === null
+      ? [
+          {
+            level: 'note' as const,
+            about: 'upload',
+            what: 'nothing sends it now',
+            fix: 'tidemark daemon start',
+          },
+        ]
+      : []),
+    ...(refused === 0
+      ? []
+      : [
+          {
+            level: 'note' as const,
+            about: 'upload',
+            what: `${countOf(refused, 'record')} refused by the endpoint and put aside`,
+            fix: 'tidemark sync reset sends all again',
+          },
+        ]),
+  ]
 }
 
 async function checkFile(context: CliContext, { file }: Attachment): Promise<readonly Finding[]> {
