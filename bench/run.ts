@@ -15,6 +15,7 @@ import { makeCities, makeNotes, measurePlain, startRig, type Rig } from './rig.t
 import { measureNodes } from './nodes.ts'
 import { measurePolls } from './polls.ts'
 import { measurePostgres } from './postgres.ts'
+import { measureSearch } from './search.ts'
 import { measureWriters } from './writers.ts'
 
 const { values, positionals } = parseArgs({
@@ -32,6 +33,7 @@ const APART: { readonly [name: string]: (print: Print) => Promise<void> } = {
   postgres: (print) => measurePostgres(rows, print),
   nodes: (print) => measureNodes(print, Number(values.seconds ?? 60), Number(values.spaces ?? 100)),
   polls: measurePolls,
+  search: (print) => measureSearch(Number(values.rows ?? 1_000_000), print),
   agents: measureAgents,
 }
 const wanted = (name: string): boolean => positionals.length === 0 || positionals.includes(name)

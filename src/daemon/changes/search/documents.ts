@@ -106,8 +106,9 @@ export function openDocuments(
   }
   const makeShard = (from: number): Shard => {
     const id = Number(addShard.run(from, 0).lastInsertRowid)
+    // The body first: places in the first column take two bytes less, each time.
     database.exec(
-      `CREATE VIRTUAL TABLE words_${id} USING fts5(facets, body, content='', contentless_delete=1, tokenize='ascii')`,
+      `CREATE VIRTUAL TABLE words_${id} USING fts5(body, facets, content='', contentless_delete=1, tokenize='ascii')`,
     )
     // Merged here, a bounded piece at a time: what FTS5 does by itself may take a second.
     database.exec(
