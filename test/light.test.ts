@@ -23,4 +23,6 @@ test('a client loads no schema library: it alone would be a fifth of its memory'
     expect(packages.filter((name) => name.startsWith('typebox') || name.startsWith('fastify'))).toEqual([])
   }
   expect(packagesOf('src/cloud/index.ts')).toContain('fastify')
+  // The contract is made of schemas; what checks them is not loaded.
+  expect(packagesOf('src/client/index.ts').filter((name) => name !== 'typebox')).toEqual([])
 })

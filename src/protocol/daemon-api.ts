@@ -148,7 +148,7 @@ export const OPERATIONS = {
     path: '/stream/events',
     summary: 'What changes, as it changes',
     description:
-      'Server-sent events with ids. `Last-Event-ID`, or `after`, goes on behind that one; without either from now on. `reset` says that events are missing: list anew. `types` is a list with commas.',
+      'Server-sent events with ids. `Last-Event-ID`, or `after`, goes on behind that one; without either from now on. The first one is `ready`, whose id is where the stream begins; `reset` says that events are missing: list anew. `types` is a list with commas.',
     query: queryOf({ after: Type.Integer({ minimum: 0 }), types: Text, session_id: RecordId }),
     errors: [],
   },

@@ -11,6 +11,8 @@ export interface EventRecords {
   readonly approval: (id: string) => unknown
 }
 
+/** The first word of each stream. */
+const READY = 'ready'
 /** Events read at once for one listener: it has no more in memory, however slow it is. */
 const PAGE = 100
 
@@ -37,6 +39,8 @@ async function* stream(
   const waiting = listen(log, signal)
   try {
     let at = asked ?? end
+    // Where it begins: whose connection breaks before the first event goes on from here all the same.
+    yield { event: READY, id: at, data: { type: READY } }
     while (!signal.aborted) {
       waiting.expect()
       if (!log.holdsAfter(at)) {

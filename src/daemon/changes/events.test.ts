@@ -35,9 +35,7 @@ function startEvents(file: AgentsFile) {
     feed,
     stop,
     stream: (query: Query = {}, lastEventId?: string) =>
-      streamEvents({ id: undefined, query, body: undefined, signal: stop.signal, lastEventId })[
-        Symbol.asyncIterator
-      ](),
+      behindReady(streamEvents({ id: undefined, query, body: undefined, signal: stop.signal, lastEventId })),
     types: () => database.prepare('SELECT type FROM events ORDER BY id').pluck().all(),
     [Symbol.dispose]() {
       stop.abort()
@@ -46,6 +44,15 @@ function startEvents(file: AgentsFile) {
       database.close()
     },
   }
+}
+
+/** A stream without its first word, which says where it begins. */
+async function* behindReady(stream: AsyncIterable<ServerSentEvent>): AsyncGenerator<ServerSentEvent> {
+  const iterator = stream[Symbol.asyncIterator]()
+  const { value } = (await iterator.next()) as { readonly value: ServerSentEvent }
+  expect(value).toEqual({ event: 'ready', id: value.id, data: { type: 'ready' } })
+  expect(value.id).toBeGreaterThanOrEqual(0)
+  yield* { [Symbol.asyncIterator]: () => iterator }
 }
 
 const take = async (stream: AsyncIterator<ServerSentEvent>, count: number) => {
@@ -296,9 +303,7 @@ test('a listener that goes leaves nothing, and the end of the daemon ends its st
   const none = () => null
   const { streamEvents } = createEventStream(log, { session: none, notification: none, approval: none })
   const open = (signal: AbortSignal) =>
-    streamEvents({ id: undefined, query: {}, body: undefined, signal, lastEventId: undefined })[
-      Symbol.asyncIterator
-    ]()
+    behindReady(streamEvents({ id: undefined, query: {}, body: undefined, signal, lastEventId: undefined }))
   const stop = new AbortController()
   const waiting = open(stop.signal).next()
   expect(listeners.size).toBe(1)
