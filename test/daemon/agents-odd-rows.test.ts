@@ -86,7 +86,7 @@ test('no row that any program may have written makes a list fail, or is met twic
       }
       for (const table of TABLES) await walk(rig, table)
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   )
 })
 
