@@ -52,6 +52,7 @@ export function defineApprovals({ program, define, run, endWith }: CommandTable)
       ]),
     )
     .option('--session <id>', 'of this session')
+    .option('--all', 'those of other devices too')
     .addOption(limit(20))
     .action((options) =>
       run(async (context) => (await import('./commands/approvals.ts')).listApprovals(context, options))(),
@@ -75,7 +76,7 @@ export function defineApprovals({ program, define, run, endWith }: CommandTable)
   define(approvals, 'cancel <id>', 'take the question back').action((id: string) =>
     run(async (context) => (await import('./commands/approvals.ts')).cancelApproval(context, id))(),
   )
-  define(approvals, 'request <tool>', 'ask and wait; exit code 0 only when it is approved')
+  define(approvals, 'request <tool>', 'ask and wait; exit code 0 only when it is approved as asked')
     .option('--input <json>', 'what the tool is to be called with')
     .option('--context <file>', 'text that helps to decide (-: from a pipe)')
     .option('--session <id>', 'session it belongs to')

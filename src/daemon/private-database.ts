@@ -33,6 +33,7 @@ const STEPS = [
   CREATE INDEX approvals_by_session ON approvals (session_id, created_at DESC, id DESC);
   CREATE INDEX approvals_by_status ON approvals (status, created_at DESC, id DESC);
   CREATE INDEX approvals_pending ON approvals (expires_at) WHERE status = 'pending';
+  CREATE INDEX approvals_context ON approvals (decided_at) WHERE context IS NOT NULL AND status <> 'pending';
   CREATE INDEX approvals_uncopied ON approvals (created_at) WHERE copied = 0;
 
   CREATE TABLE rules (

@@ -81,7 +81,8 @@ test('an approval is asked for, shown whole, and decided once', async () => {
   expect((await machine.tidemark('approvals', 'approve', 'a1', '--input', '{"command"')).code).toBe(2)
   await machine.ask('approvals', 'approve', 'a1', '--input', '{"command":"ls"}', '--comment', 'only look')
   const { code, out: told } = await asked
-  expect(code).toBe(0)
+  // Not what was asked: a script that looks at the code alone must not run it.
+  expect(code).toBe(1)
   expect(told).toContain('a1 waits to be decided.')
   expect(told).toContain('Changed to: {"command":"ls"}')
   const again = await machine.tidemark('approvals', 'deny', 'a1', '--comment', 'late')

@@ -12,16 +12,20 @@ import { formatAgo, formatCount } from '../progress.ts'
 export interface ApprovalFilters {
   readonly status?: ApprovalStatus
   readonly session?: string
+  /** Those of other devices too. */
+  readonly all?: boolean
   readonly limit: number
 }
 
-/** tidemark approvals list */
+/** tidemark approvals list [--all] */
 export async function listApprovals(context: CliContext, filters: ApprovalFilters): Promise<void> {
   const { client } = await connectDaemon(context.folders, context)
-  const { status, session, limit } = filters
+  const { status, session, all, limit } = filters
   const { approvals, next } = await client.listApprovals({
     query: {
       limit,
+      // Else a flood of other devices' rows could hide what waits here.
+      ...(all === true ? {} : { owned: 'true' as const }),
       ...(status === undefined ? {} : { status }),
       ...(session === undefined ? {} : { session_id: session }),
     },
@@ -128,8 +132,9 @@ export interface RequestOptions {
 }
 
 /**
- * tidemark approvals request TOOL: asks, waits, and answers the exit code: 0 for approved only. What is not decided in
- * time stays to be decided, and is asked for again with the same --id.
+ * tidemark approvals request TOOL: asks, waits, and answers the exit code: 0 only for what was approved as it was asked.
+ * What is not decided in time stays to be decided, and is asked for again with the same --id. With another input than
+ * asked the exit code is 1: who looks at nothing else would run what nobody approved.
  */
 export async function requestApproval(
   context: CliContext,
@@ -155,7 +160,10 @@ export async function requestApproval(
   while (approval.status === 'pending' && left() > 0)
     approval = await client.getApproval({ id: approval.id, query: { wait: left() }, signal })
   context.output.result({ approval }, describeApproval(approval, clock.now()))
-  return approval.status === 'approved' ? EXIT.done : EXIT.failed
+  const isChanged = approval.updated_input !== null
+  if (approval.status === 'approved' && isChanged)
+    context.output.warn('Approved with another input, which is shown above: run that one.')
+  return approval.status === 'approved' && !isChanged ? EXIT.done : EXIT.failed
 }
 
 function parseJson(option: string, text: string): unknown {

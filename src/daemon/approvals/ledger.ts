@@ -12,6 +12,10 @@ import type { Verdict } from './rules/evaluate.ts'
 
 /** Questions that expire in one transaction: what waits behind it waits no longer than for these. */
 const EXPIRE_AT_ONCE = 500
+/** A context helped to decide and is up to 8 MiB: that of a decided question goes after a month. */
+const KEEP_CONTEXT_MS = 30 * 86_400_000
+/** With every new question, so that those that go are more than those that come. */
+const FORGET_AT_ONCE = 5
 const DENIED_BY_RULE = 'Denied by a rule'
 
 export interface Decided {
@@ -114,6 +118,7 @@ export function openLedger(options: {
           expires_at: now + lifeMs(asked.expires_in ?? expirySeconds),
           decided_at: by === null ? null : now,
         })
+        rows.forgetContexts.run(now - KEEP_CONTEXT_MS, FORGET_AT_ONCE)
         events.append({ type: 'approval_created', record_id: id, session_id })
         if (by !== null) tell({ id, session_id }, status, by)
         return { answer: requireRow(id), wrote: true, resolved: by === null ? [] : [id] }

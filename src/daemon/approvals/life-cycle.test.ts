@@ -52,6 +52,22 @@ describe('asking', () => {
     expect(world.events()[0]).toEqual({ type: 'approval_created', record_id: 'a', session_id: 's' })
   })
 
+  it('keeps the context of a decided question for a month, and that of a pending one', async () => {
+    const { clock, world } = worldAt()
+    using _ = world
+    await world.ask({ id: 'a', context: 'x' })
+    await world.ask({ id: 'b', context: 'x', expires_in: 604_800 })
+    await world.decide('a')
+    clock.elapse(29 * 86_400_000)
+    await world.ask({ id: 'c', context: 'x' })
+    expect(await world.get('a')).toMatchObject({ context_size: 1 })
+    clock.elapse(2 * 86_400_000)
+    await world.ask({ id: 'd', context: 'x' })
+    expect(await world.get('a')).toMatchObject({ status: 'approved', context_size: null })
+    expect(await world.get('b')).toMatchObject({ status: 'expired', context_size: 1 })
+    expect(await world.get('d')).toMatchObject({ context_size: 1 })
+  })
+
   it('gives a question a second at least and a week at most, whatever the setting says', async () => {
     for (const [expirySeconds, ms] of [
       [0, 1_000],

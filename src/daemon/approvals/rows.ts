@@ -65,6 +65,8 @@ interface Rows {
   readonly due: Database.Statement<[now: number, most: number], Pick<OwnRow, 'id' | 'session_id'>>
   readonly nextExpiry: Database.Statement<[], number | null>
   readonly context: Database.Statement<[string], string | null>
+  /** Takes the contexts of what was decided before a time away, so many at most. */
+  readonly forgetContexts: Database.Statement<[before: number, most: number]>
 }
 
 export const prepareRows = (database: Database.Database): Rows => ({
@@ -88,4 +90,7 @@ export const prepareRows = (database: Database.Database): Rows => ({
     .prepare<[], number | null>("SELECT min(expires_at) FROM approvals WHERE status = 'pending'")
     .pluck(),
   context: database.prepare<[string], string | null>('SELECT context FROM approvals WHERE id = ?').pluck(),
+  forgetContexts: database.prepare(`
+    UPDATE approvals SET context = NULL, context_size = NULL WHERE rowid IN (SELECT rowid FROM approvals
+      WHERE context IS NOT NULL AND status <> 'pending' AND decided_at < ? ORDER BY decided_at LIMIT ?)`),
 })
