@@ -1,5 +1,6 @@
 import { ERRORS, TidemarkError } from '../kernel/errors.ts'
 import { describeError, toSystemError } from '../machine/failures.ts'
+import { showLine, showText } from './plain-text.ts'
 
 /** Where a command prints: people read lines, machines one JSON value. */
 export interface Output {
@@ -80,11 +81,12 @@ export function reportError(output: Output, thrown: unknown): number {
   const error = withReason(toSystemError(thrown))
   if (output.json) output.result({ error }, [])
   else {
-    output.warn(`tidemark: ${describeError(error)}`)
-    for (const line of describeDetails(error)) output.warn(`  ${line}`)
+    // Names of tables, files and spaces are of whoever made them.
+    output.warn(`tidemark: ${showText(describeError(error))}`)
+    for (const line of describeDetails(error)) output.warn(`  ${showLine(line)}`)
     if (isHelpful(error)) output.warn(`  ${error.hint}`)
     if (error.code === 'internal' && error.cause instanceof Error)
-      output.warn(`  ${error.cause.stack ?? error.cause.message}`)
+      output.warn(`  ${showText(error.cause.stack ?? error.cause.message)}`)
   }
   return exitCodeOf(error)
 }

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 
-import { showJson, showLine, showShort, showText } from './plain-text.ts'
+import { showArgument, showJson, showLine, showShort, showText } from './plain-text.ts'
 
 test.each([
   ['ls\u001b[1A\u001b[2Krm', 'ls\\u001b[1A\\u001b[2Krm'],
@@ -31,4 +31,15 @@ test('nothing that a terminal obeys is left', () => {
       expect(showLine(text)).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]/)
     }),
   )
+})
+
+test.each([
+  ['01a2-b_c.d', '01a2-b_c.d'],
+  ['x; rm -rf ~', "'x; rm -rf ~'"],
+  ["a'$(id)", "'a'\\''$(id)'"],
+  ['-y', "'-y'"],
+  ['a\u001b]0;b\u0007', "'a\\u001b]0;b\\u0007'"],
+  ['', "''"],
+])('%j as an argument is %s', (text, shown) => {
+  expect(showArgument(text)).toBe(shown)
 })

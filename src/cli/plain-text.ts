@@ -23,3 +23,10 @@ export const showShort = (text: string, columns: number): string => fitText(show
 
 /** A JSON value within a line: what its texts hold is escaped too. */
 export const showJson = (value: unknown): string => showLine(JSON.stringify(value) ?? '-')
+
+/**
+ * An argument of a command that a person is shown to run. The agent that asks has chosen the id of its question: a shell
+ * must find nothing in it to carry out.
+ */
+export const showArgument = (text: string): string =>
+  /^[\w.:@%+/][\w.:@%+/-]*$/.test(text) ? text : `'${showLine(text).replaceAll("'", `'\\''`)}'`

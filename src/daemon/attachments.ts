@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 
+import { TidemarkError } from '../kernel/errors.ts'
 import type { Reset } from '../engine/status.ts'
 import type { Credentials } from '../machine/device.ts'
 import { canonicalPath, fileTag } from '../machine/files.ts'
@@ -44,7 +45,7 @@ export const cloudTag = ({ endpoint, token }: Credentials): string =>
 export const attachmentsPath = (folders: Folders): string => join(folders.data, 'attachments.json')
 
 export function listAttachments(folders: Folders): readonly Attachment[] {
-  return parseList(readPrivateFile(attachmentsPath(folders)))
+  return parseList(attachmentsPath(folders), readPrivateFile(attachmentsPath(folders)))
 }
 
 export function findAttachment(folders: Folders, file: string): Attachment | undefined {
@@ -81,13 +82,32 @@ const takenOffPath = (folders: Folders): string => join(folders.data, 'agents-de
 const statusPath = (folders: Folders, file: string): string =>
   join(folders.data, 'status', `${fileTag(file)}.json`)
 
-function parseList(text: string | null): readonly Attachment[] {
-  return text === null ? [] : (JSON.parse(text) as readonly Attachment[])
+/** Throws `config_invalid` for anything else than a list of attachments: it is left as it is. */
+function parseList(path: string, text: string | null): readonly Attachment[] {
+  const list = text === null ? [] : parseJson(text)
+  if (Array.isArray(list) && list.every(isAttachment)) return list
+  throw new TidemarkError('config_invalid', `${path} cannot be read: it is no list of attached files`, {
+    details: { file: path },
+  })
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return null
+  }
+}
+
+function isAttachment(value: unknown): value is Attachment {
+  if (typeof value !== 'object' || value === null) return false
+  const { file, space, profile, attachedAt } = value as { readonly [name: string]: unknown }
+  return [file, space, profile].every((text) => typeof text === 'string') && typeof attachedAt === 'number'
 }
 
 function changeList(folders: Folders, change: (list: readonly Attachment[]) => readonly Attachment[]): void {
   changePrivateFile(
     attachmentsPath(folders),
-    (text) => `${JSON.stringify(change(parseList(text)), null, 2)}\n`,
+    (text) => `${JSON.stringify(change(parseList(attachmentsPath(folders), text)), null, 2)}\n`,
   )
 }

@@ -5,6 +5,8 @@ import Database from 'better-sqlite3'
 
 import { makePrivateFolder, type Folders } from '../machine/folders.ts'
 import { writePrivateFile } from '../machine/private-file.ts'
+import { guarded } from './agents/database.ts'
+import { namingFile } from './attach.ts'
 import { migrate } from './migrations.ts'
 
 /** `daemon.db` (decision 0007): what never leaves this machine and what sync can't write. */
@@ -91,11 +93,18 @@ const STEPS = [
   `,
 ]
 
-/** Opens, or makes, the daemon's own database. Durable: what a commit answered survives a power cut. */
+/**
+ * Opens, or makes, the daemon's own database. Durable: what a commit answered survives a power cut. Throws
+ * `not_a_database`, `newer_database`, `no_access`, `database_locked`, `disk_full`.
+ */
 export function openPrivateDatabase(folders: Folders): Database.Database {
   const file = join(makePrivateFolder(folders.data), 'daemon.db')
   if (!existsSync(file)) writePrivateFile(file, '')
   chmodSync(file, 0o600)
+  return namingFile(file, () => guarded(() => openFile(file)))
+}
+
+function openFile(file: string): Database.Database {
   const database = new Database(file, { timeout: 5_000 })
   try {
     database.pragma('journal_mode = WAL')

@@ -126,4 +126,16 @@ test('a text is cut between characters', () => {
   expect(fitText('e\u0301e\u0301e\u0301', 2)).toBe('e\u0301…')
 })
 
-test('nothing in a value steers a terminal', () => {})
+test('nothing in a value, a name or a failure steers a terminal', async () => {
+  await using machine = await openMachine()
+  const steering = '\u001b]0;x\u0007\u009b1m\u202e'
+  const database = openAgentsDatabase(join(machine.folder, 'home', 'agents.db'))
+  database.exec(`CREATE VIEW hostile AS SELECT * FROM "gone${steering}"`)
+  database.close()
+  for (const sql of [`SELECT '${steering}' AS "a${steering}"`, 'SELECT * FROM hostile']) {
+    const { out, err } = await machine.tidemark('query', sql)
+    expect(out + err).toContain(String.raw`\u001b]0;x`)
+    // oxlint-disable-next-line no-control-regex
+    expect(out + err).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u202e]/)
+  }
+})

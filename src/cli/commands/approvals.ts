@@ -6,7 +6,7 @@ import { toSystemError } from '../../machine/failures.ts'
 import { MAX_WAIT_SECONDS, type Approval, type ApprovalStatus } from '../../protocol/approvals.ts'
 import type { CliContext } from '../context.ts'
 import { EXIT } from '../output.ts'
-import { showJson, showLine, showShort, showText } from '../plain-text.ts'
+import { showArgument, showJson, showLine, showShort, showText } from '../plain-text.ts'
 import { formatAgo, formatCount } from '../progress.ts'
 
 export interface ApprovalFilters {
@@ -58,11 +58,12 @@ export async function showApproval(
   output.result({ approval, ...(text === undefined ? {} : { context: text }) }, [
     ...describeApproval(approval, context.clock.now()),
     ...(text === undefined ? [] : ['', showText(text)]),
-    ...(approval.status === 'pending' && approval.owned
-      ? ['', `Decide: tidemark approvals approve ${id}   or   tidemark approvals deny ${id} --comment WHY`]
-      : []),
+    ...(approval.status === 'pending' && approval.owned ? ['', describeChoices(showArgument(id))] : []),
   ])
 }
+
+const describeChoices = (id: string): string =>
+  `Decide: tidemark approvals approve ${id}   or   tidemark approvals deny ${id} --comment WHY`
 
 /** Whole, however long: a person decides by it. */
 function describeApproval(approval: Approval, now: number): readonly string[] {
