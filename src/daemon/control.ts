@@ -136,9 +136,19 @@ function parseRequest(line: string): ControlRequest | null {
   }
 }
 
-/** Asks the process that serves `path`; null when none does. Rejects with the process's own error. */
-export async function askControl(path: string, request: ControlRequest): Promise<unknown> {
-  const asked = await openControl(path, request)
+/** What all but a sync takes, in milliseconds: it is answered at once, by any process that is not held. */
+const ANSWER_MS = 10_000
+
+/**
+ * Asks the process that serves `path`; null when none does. Rejects with the process's own error, and with `in_use`
+ * where one is there that does not answer: it was stopped (SIGSTOP, a debugger), and may go on at any time.
+ */
+export async function askControl(
+  path: string,
+  request: ControlRequest,
+  answerMs = ANSWER_MS,
+): Promise<unknown> {
+  const asked = await openControl(path, request, request.command === 'now' ? 0 : answerMs)
   asked?.close()
   return asked?.result ?? null
 }
@@ -149,10 +159,16 @@ export interface Asked {
   close(): void
 }
 
-/** As `askControl`, for a request that lasts: it ends when it is closed, or with this process. */
-export function openControl(path: string, request: ControlRequest): Promise<Asked | null> {
+/** As `askControl`, for a request that lasts: it ends when it is closed, or with this process. 0: however long. */
+export function openControl(path: string, request: ControlRequest, answerMs = 0): Promise<Asked | null> {
   return new Promise((resolve, reject) => {
     const socket = createConnection(path)
+    socket.setTimeout(answerMs, () => {
+      reject(
+        new TidemarkError('in_use', 'The process that has it is there, but does not answer: was it stopped?'),
+      )
+      socket.destroy()
+    })
     socket.once('close', () => resolve(null))
     socket.once('connect', () => socket.write(`${JSON.stringify(request)}\n`))
     readLine(socket, (line) => {

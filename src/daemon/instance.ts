@@ -15,19 +15,21 @@ export interface DaemonNote {
   readonly version: string
 }
 
-/** The daemon of these folders; null where none runs. */
+/** The daemon of these folders; null where none runs. Rejects with `in_use` where one does that does not answer. */
 export async function findDaemon(folders: Folders): Promise<DaemonNote | null> {
-  const answer = await askControl(socketPath(runFolder(folders), DAEMON), { command: 'status' }).catch(
-    () => null,
-  )
-  return answer as DaemonNote | null
+  return (await ask(folders, 'status')) as DaemonNote | null
 }
 
 /** Asks the daemon to end; false where none runs. It ends a while later. */
 export async function askToStop(folders: Folders): Promise<boolean> {
-  return (
-    (await askControl(socketPath(runFolder(folders), DAEMON), { command: 'stop' }).catch(() => null)) !== null
-  )
+  return (await ask(folders, 'stop')) !== null
+}
+
+function ask(folders: Folders, command: 'status' | 'stop'): Promise<unknown> {
+  return askControl(socketPath(runFolder(folders), DAEMON), { command }).catch((error: unknown) => {
+    if (error instanceof TidemarkError && error.code === 'in_use') throw error
+    return null
+  })
 }
 
 /** D8: one daemon a data folder. Throws `in_use`, naming the other one. */
@@ -36,7 +38,7 @@ export async function takeDaemonLock(folders: Folders): Promise<ProcessLock> {
     return takeLock(runFolder(folders), DAEMON)
   } catch (thrown) {
     if (!(thrown instanceof TidemarkError) || thrown.code !== 'in_use') throw thrown
-    const other = await findDaemon(folders)
+    const other = await findDaemon(folders).catch(() => null)
     if (other === null) throw thrown
     const { pid, url, startedAt } = other
     const since = new Date(startedAt).toISOString()
