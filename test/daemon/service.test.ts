@@ -1,10 +1,13 @@
+import { spawnSync } from 'node:child_process'
 import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
 
+import { serveControl, socketPath } from '../../src/daemon/control.ts'
 import { writeLaunchdPlist } from '../../src/daemon/service/launchd-plist.ts'
 import { writeSystemdUnit } from '../../src/daemon/service/systemd-unit.ts'
+import { homeFolders, runFolder } from '../../src/machine/folders.ts'
 import { openMachine, type Machine } from '../command-line.ts'
 
 const ODD = {
@@ -96,4 +99,18 @@ test('without a service manager there is nothing to install, and it says what th
   const { code, err } = await machine.tidemark('daemon', 'install')
   expect(code).toBe(1)
   expect(err).toContain('tidemark daemon start')
+})
+
+test('one that has ended is stopped, also where another one was started meanwhile', async () => {
+  await using machine = await openMachine()
+  const { pid: ended = 0 } = spawnSync(process.execPath, ['--version'])
+  const folder = runFolder(homeFolders(join(machine.folder, 'home')))
+  let pid = ended
+  const control = await serveControl(socketPath(folder, 'daemon'), ({ command }) => {
+    const note = { pid, state: 'ready', url: null, startedAt: 0, version: '1' }
+    if (command === 'stop') pid = process.pid
+    return Promise.resolve(note)
+  })
+  expect(await machine.tidemark('daemon', 'stop')).toMatchObject({ code: 0, out: 'The daemon is stopped.\n' })
+  control.stop()
 })

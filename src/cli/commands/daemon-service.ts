@@ -114,7 +114,8 @@ async function endDaemon(context: CliContext): Promise<boolean> {
   const note = await findDaemon(folders)
   if (note === null || !(await askToStop(folders))) return false
   for (const end = clock.now() + END_MS; clock.now() < end;) {
-    if ((await findDaemon(folders)) === null && !isAlive(note.pid)) return true
+    // Another one may have been started meanwhile.
+    if ((await findDaemon(folders))?.pid !== note.pid && !isAlive(note.pid)) return true
     await pause(context)
   }
   throw new TidemarkError('in_use', `The daemon (process ${note.pid}) did not end in time`, {
