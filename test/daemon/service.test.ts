@@ -103,7 +103,7 @@ test('without a service manager there is nothing to install, and it says what th
 
 test('one that has ended is stopped, also where another one was started meanwhile', async () => {
   await using machine = await openMachine()
-  const { pid: ended = 0 } = spawnSync(process.execPath, ['--version'])
+  const { pid: ended } = spawnSync(process.execPath, ['--version'])
   const folder = runFolder(homeFolders(join(machine.folder, 'home')))
   let pid = ended
   const control = await serveControl(socketPath(folder, 'daemon'), ({ command }) => {
