@@ -130,7 +130,11 @@ export function excuseUnsent(model: Model, replica: string, restored: DiskView):
     }
   }
   for (const gone of model.deletes()) {
-    if (gone.replica === replica && gone.seen.some((token) => resent.has(token))) gone.excused = true
+    if (gone.replica !== replica) continue
+    // What it saw may have replaced what the file holds again.
+    const saw = (token: Token): boolean =>
+      resent.has(token) || [...resent].some((sent) => model.hasSeen(token, sent))
+    if (gone.seen.some(saw)) gone.excused = true
   }
 }
 
