@@ -23,6 +23,8 @@ test('D5: readers that are killed again and again while rows are written lose no
   first.kill('SIGKILL')
   await once(first, 'exit')
 
+  // Whoever is killed lets go of its locks only when it is gone.
+  agents.program.pragma('busy_timeout = 10000')
   const written = new Set<string>()
   const insert = agents.program.prepare("INSERT OR IGNORE INTO messages (id, text) VALUES (?, 'first word')")
   const update = agents.program.prepare('UPDATE messages SET text = ? WHERE id = ?')
