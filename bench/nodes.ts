@@ -3,6 +3,7 @@ import { Agent, request as httpRequest } from 'node:http'
 import { uuidV7, systemRandom } from '../src/kernel/random.ts'
 import { hlcFromMs } from '../src/kernel/hlc.ts'
 import type { HydrateStart, PullAnswer, PullRequest } from '../src/protocol/pull.ts'
+import type { Cursor } from '../src/protocol/records.ts'
 import type { PushAnswer, PushRequest } from '../src/protocol/push.ts'
 import { startPostgres } from '../test/postgres/server.ts'
 import { cpuMs, n, type Print, residentMiB } from './figures.ts'
@@ -89,8 +90,14 @@ class Load {
     for (const [at, { node, space }] of clients.entries())
       if (at % 2 === 0) await this.#push(node, this.#request(space, `first-${at}`, 1))
     this.pushMs.length = 0
-    for (const [at, { node, space }] of clients.entries())
-      readers.push(this.#guard(this.#read(node, space, replicas[at] ?? '')))
+    // Who begins to read behind a push is never told of it: all have begun before anybody pushes.
+    const starts = await Promise.all(
+      clients.map(({ node, space }, at) => this.#readHead(node, space, replicas[at] ?? '')),
+    )
+    for (const [at, { node, space }] of clients.entries()) {
+      const cursor = starts[at]
+      if (cursor !== undefined) readers.push(this.#guard(this.#read(node, space, replicas[at] ?? '', cursor)))
+    }
     const until = performance.now() + seconds * 1_000
     await Promise.all(
       clients.map(({ node, space }, at) => this.#guard(this.#write(node, space, replicas[at] ?? '', until))),
@@ -124,15 +131,19 @@ class Load {
     }
   }
 
-  async #read(node: Node, space: string, replica: string): Promise<void> {
+  async #readHead(node: Node, space: string, replica: string): Promise<Cursor> {
     const text = await this.#ask(node, 'GET', `/sync/hydrate?space=${space}&replica=${replica}`)
     const start = JSON.parse(text.slice(0, text.indexOf('\n'))) as HydrateStart
-    let cursor: PullRequest['cursor'] = {
+    return {
       epoch: start.epoch,
       generation: start.generation.id,
       version: start.head,
       high: start.head,
     }
+  }
+
+  async #read(node: Node, space: string, replica: string, from: Cursor): Promise<void> {
+    let cursor = from
     while (!this.#ending) {
       const request: PullRequest = { space, replica, cursor, wait: WAIT_S }
       const answer = JSON.parse(await this.#ask(node, 'POST', '/sync/pull', request)) as PullAnswer
