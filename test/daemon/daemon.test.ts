@@ -1,7 +1,6 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 
 import { listAttachments } from '../../src/daemon/attachments.ts'
@@ -9,6 +8,7 @@ import { askControl, socketPath } from '../../src/daemon/control.ts'
 import { fileTag } from '../../src/machine/files.ts'
 import { homeFolders, runFolder } from '../../src/machine/folders.ts'
 import { openMachine, type Machine, type Started } from '../command-line.ts'
+import { read, write } from './own-file.ts'
 
 /** The daemon beside the commands, as a person uses both. */
 
@@ -28,21 +28,6 @@ function makeFile(machine: Machine, name: string): string {
   const file = join(machine.folder, name)
   write(file, "CREATE TABLE notes (id TEXT PRIMARY KEY, text TEXT); INSERT INTO notes VALUES ('one', 'a')")
   return file
-}
-
-function write(file: string, sql: string): void {
-  const database = new Database(file)
-  database.exec(sql)
-  database.close()
-}
-
-function read(file: string, sql: string): unknown {
-  const database = new Database(file, { readonly: true })
-  try {
-    return database.prepare(sql).pluck().get()
-  } finally {
-    database.close()
-  }
 }
 
 interface Status {

@@ -2,7 +2,6 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
-import Database from 'better-sqlite3'
 import { expect, test } from 'vitest'
 
 import { startCloud } from '../../src/cloud/index.ts'
@@ -14,6 +13,7 @@ import { homeFolders } from '../../src/machine/folders.ts'
 import { SCOPES } from '../../src/protocol/routes.ts'
 import { startFaultyProxy } from '../cloud/faulty-proxy.ts'
 import { openFarAway } from '../devices/far-away.ts'
+import { read, write } from './own-file.ts'
 import { isPossible, openHousehold, type Household, type Running } from './processes.ts'
 
 /** The daemon as a process: killed, doubled, stopped, and with everything about it broken. */
@@ -33,21 +33,6 @@ async function startDaemon(house: Household, by: readonly string[] = []): Promis
 
 const clientOf = async ({ home }: Household) =>
   (await connectDaemon(homeFolders(home), { clock: systemClock })).client
-
-function write(file: string, sql: string): void {
-  const database = new Database(file)
-  database.exec(sql)
-  database.close()
-}
-
-function read(file: string, sql: string): unknown {
-  const database = new Database(file, { readonly: true })
-  try {
-    return database.prepare(sql).pluck().get()
-  } finally {
-    database.close()
-  }
-}
 
 async function serve(house: Household) {
   const cloud = await startCloud({ data: join(house.folder, 'cloud'), port: 0, limits: { loopDelayMs: 0 } })

@@ -1,22 +1,14 @@
 import { readFileSync, writeFileSync } from 'node:fs'
-import { createServer, type AddressInfo } from 'node:net'
 import { join } from 'node:path'
 
 import { expect, test } from 'vitest'
 
+import { freePort } from '../free-port.ts'
 import { openPlace } from '../readme-blocks.ts'
 import { listRecorded, record, steady } from './recorded.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const GUIDE = join(ROOT, 'docs/guides/daemon.md')
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 /** With TIDEMARK_RECORD=1 the guide is written anew. */
 test('the guide to the daemon does what it says, and prints what it shows', async () => {

@@ -1,10 +1,10 @@
-import { createServer, type AddressInfo } from 'node:net'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
 import pg from 'pg'
 import { expect, test } from 'vitest'
 
+import { freePort } from '../free-port.ts'
 import { DATABASE_LIMITS } from '../../src/cloud/postgres/pool.ts'
 import { describeOwnPostgres } from '../postgres/own.ts'
 import { startPostgres } from '../postgres/server.ts'
@@ -16,14 +16,6 @@ const GUIDE = readFileSync(join(ROOT, 'docs/guides/self-hosting.md'), 'utf8')
 /** On the device, before the guide begins. */
 const NOTES = `const { DatabaseSync } = require('node:sqlite')
   new DatabaseSync('notes.db').exec("CREATE TABLE notes (id INTEGER PRIMARY KEY, text TEXT); INSERT INTO notes VALUES (1, 'one'), (2, 'two')")`
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
-  await new Promise((resolve) => server.close(resolve))
-  return port
-}
 
 async function ask(url: string, sql: string): Promise<readonly unknown[]> {
   const client = new pg.Client({ connectionString: url })
