@@ -13,7 +13,8 @@ export const MAX_SHORT_CHARS = 4_096
 /** The last time a Date can hold. */
 export const MAX_TIME = 8_640_000_000_000_000
 
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
+/** What is not known. */
+export const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
 export const RecordId = Type.String({ minLength: 1, maxLength: MAX_RECORD_ID_CHARS })
 export const Time = Type.Integer({ minimum: 0, maximum: MAX_TIME })

@@ -1,10 +1,9 @@
-import Type, { type Static, type TSchema } from 'typebox'
+import Type, { type Static } from 'typebox'
 
-import { MAX_TEXT_CHARS, PageCursor, RecordId, Time } from './agents.ts'
+import { MAX_TEXT_CHARS, orNull, PageCursor, RecordId, Time } from './agents.ts'
 
 /** Approvals of the daemon's API, their rules, and the audit of both. */
 
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const STRICT = { additionalProperties: false }
 const MAX_NAME_CHARS = 256
 const MAX_PATTERN_CHARS = 4_096

@@ -1,10 +1,9 @@
-import Type, { type Static, type TSchema } from 'typebox'
+import Type, { type Static } from 'typebox'
 
-import { Time } from './agents.ts'
+import { orNull, Time } from './agents.ts'
 
 /** What the daemon tells of itself and of its sync. */
 
-const orNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 const Counts = Type.Record(Type.String(), Type.Integer({ minimum: 0 }))
 
 export const Health = Type.Object({ status: Type.Literal('ok'), version: Type.String() })
